@@ -1,0 +1,103 @@
+"""The manifest: one row a photo, the first of the four files that everything passes through.
+
+| column | type | meaning |
+|---|---|---|
+| photo_id | str | `<source>/<path>`: unique, readable, what the splits file and the predictions name |
+| path | str | POSIX path relative to the photo root |
+| label | str | class name |
+| source | str | which collection the photo comes from |
+| subject | str | patient or other origin; empty when unknown |
+| group | str | photos that must never be split between folds share it |
+| sha256 | str | of the file's bytes |
+| bytes, width, height | int | size of the file; of the upright picture in pixels |
+| mask | str | path of a lesion mask relative to the root; empty when there is none |
+| keep | bool | false: left out of training and evaluation |
+| reason | str | why it is left out, or what curation noted |
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from mpox.errors import UserError
+from mpox.files import replacing
+
+TEXT_COLUMNS = ("photo_id", "path", "label", "source", "subject", "group", "sha256", "mask", "reason")
+COUNT_COLUMNS = ("bytes", "width", "height")
+COLUMNS = (
+    *("photo_id", "path", "label", "source", "subject", "group", "sha256"),
+    *("bytes", "width", "height", "mask", "keep", "reason"),
+)
+_TRUE, _FALSE = {"true", "1", "yes", "keep"}, {"false", "0", "no", "drop"}
+
+
+def complete(frame: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Fill the columns a partial manifest lacks and put all in order, one row a photo, sorted by photo_id.
+
+    `path` and `label` must be there. Missing: photo_id becomes `<source>/<path>`, subject, mask and reason are empty,
+    keep is true, and group is `<source>/<subject>` or, without a subject, the photo itself. Columns the manifest does
+    not define (skin tone, quality scores) are kept at the end. Raises UserError for missing or repeated columns' values.
+    """
+    for column in ("path", "label"):
+        if column not in frame:
+            raise UserError(f"the manifest has no column '{column}' (it has: {', '.join(map(str, frame.columns))})")
+    frame = frame.reset_index(drop=True).copy()
+    for column in TEXT_COLUMNS:
+        values = frame[column] if column in frame else pd.Series("", index=frame.index)
+        frame[column] = values.fillna("").astype(str).str.strip()
+    for column in COUNT_COLUMNS:
+        values = frame[column] if column in frame else pd.Series(0, index=frame.index)
+        frame[column] = pd.to_numeric(values, errors="coerce").fillna(0).astype("int64")
+    frame["keep"] = _as_bool(frame["keep"]) if "keep" in frame else True
+    for column in ("path", "label"):
+        empty = frame.index[frame[column] == ""]
+        if len(empty):
+            raise UserError(f"the manifest has no {column} in row {empty[0] + 1} ({len(empty)} such rows): fill it in")
+    frame["path"] = frame["path"].str.replace("\\", "/", regex=False)
+    frame["source"] = frame["source"].where(frame["source"] != "", source)
+    frame["photo_id"] = frame["photo_id"].where(frame["photo_id"] != "", frame["source"] + "/" + frame["path"])
+    by_subject = (frame["source"] + "/" + frame["subject"]).where(frame["subject"] != "", frame["photo_id"])
+    frame["group"] = frame["group"].where(frame["group"] != "", by_subject)
+    repeated = frame.loc[frame["photo_id"].duplicated(), "photo_id"]
+    if len(repeated):
+        raise UserError(f"the manifest names {repeated.iloc[0]} twice ({len(repeated)} repeated): keep one row a photo")
+    extra = [column for column in frame.columns if column not in COLUMNS]
+    return frame[[*COLUMNS, *extra]].sort_values("photo_id", ignore_index=True)
+
+
+def read_manifest(path: Path, source: str | None = None) -> pd.DataFrame:
+    """Read a manifest (`.csv` or `.parquet`) and `complete` it. `source` defaults to the name of its folder.
+
+    Raises UserError when the file is missing, unreadable, of another type, or incomplete.
+    """
+    if not path.is_file():
+        raise UserError(f"no manifest at {path}: give data.manifest=<file.csv|file.parquet>")
+    try:
+        if path.suffix == ".csv":
+            frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        elif path.suffix == ".parquet":
+            frame = pd.read_parquet(path)
+        else:
+            raise UserError(f"{path}: a manifest is a .csv or a .parquet file, not {path.suffix or 'without ending'}")
+        return complete(frame, source or path.resolve().parent.name)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as a manifest ({error})") from error
+
+
+def write_manifest(frame: pd.DataFrame, path: Path) -> None:
+    """Write a complete manifest as parquet or CSV by the ending of `path`, atomically."""
+    with replacing(path) as temporary:
+        if path.suffix == ".csv":
+            frame.to_csv(temporary, index=False)
+        else:
+            frame.to_parquet(temporary, index=False)
+
+
+def _as_bool(values: pd.Series) -> pd.Series:
+    text = values.astype(str).str.strip().str.lower()
+    unknown = ~text.isin(_TRUE | _FALSE)
+    if unknown.any():
+        raise UserError(f"the manifest's column 'keep' holds '{values[unknown].iloc[0]}': write true or false")
+    return text.isin(_TRUE)

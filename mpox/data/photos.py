@@ -1,0 +1,57 @@
+"""Opening one photo the way every stage of the project does: upright, RGB, whole."""
+
+import warnings
+from pathlib import Path
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mpox.errors import UserError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp"})
+# Above this a file is more likely an attack or a mistake than a phone photo (the largest phone sensors: 200 MP).
+MAX_PIXELS = 250_000_000
+
+
+class PhotoError(UserError):
+    """A file that cannot be read as a photo."""
+
+
+def open_photo(path: Path) -> Image.Image:
+    """Decode one photo completely: EXIF orientation applied, first frame, 8-bit RGB, transparency on white.
+
+    Raises PhotoError, naming the file, when it is missing, empty, truncated, not an image, or larger than MAX_PIXELS.
+    """
+    try:
+        # Pillow's own bomb check warns at half its limit; the explicit limit below is the project's.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            photo = Image.open(path)
+        with photo:
+            width, height = photo.size
+            if width * height > MAX_PIXELS:
+                raise PhotoError(
+                    f"{path}: {width}x{height} pixels is more than the limit of {MAX_PIXELS:,}: scale it down"
+                )
+            upright = ImageOps.exif_transpose(photo)
+            return _to_rgb(upright)
+    except FileNotFoundError as error:
+        raise PhotoError(f"{path}: no such file") from error
+    except Image.DecompressionBombError as error:
+        raise PhotoError(f"{path}: {error}: scale it down") from error
+    except UnidentifiedImageError as error:
+        raise PhotoError(f"{path}: not an image Pillow can read: remove it or save it again as JPEG or PNG") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, PhotoError):
+            raise
+        raise PhotoError(f"{path}: cannot be decoded ({error}): remove it or save it again") from error
+
+
+def _to_rgb(photo: Image.Image) -> Image.Image:
+    """Convert any Pillow mode to RGB; 16-bit grey is scaled (Pillow's own conversion clips it to white)."""
+    if photo.mode.startswith("I;16") or photo.mode == "I":
+        photo = photo.point(lambda value: value / 257).convert("L")
+    if photo.mode in ("RGBA", "LA", "PA") or "transparency" in photo.info:
+        rgba = photo.convert("RGBA")
+        background = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(background, rgba).convert("RGB")
+    return photo.convert("RGB")
