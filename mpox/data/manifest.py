@@ -36,7 +36,7 @@ def complete(frame: pd.DataFrame, source: str) -> pd.DataFrame:
 
     `path` and `label` must be there. Missing: photo_id becomes `<source>/<path>`, subject, mask and reason are empty,
     keep is true, and group is `<source>/<subject>` or, without a subject, the photo itself. Columns the manifest does
-    not define (skin tone, quality scores) are kept at the end. Raises UserError for missing or repeated columns' values.
+    not define (skin tone, quality scores) are kept at the end. Raises UserError for what is missing or repeated.
     """
     for column in ("path", "label"):
         if column not in frame:

@@ -1,0 +1,65 @@
+"""Where the configuration lies, and how entry points start Hydra with it."""
+
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from mpox.errors import UserError
+
+
+def config_dir(name: str = "conf") -> str:
+    """Return the folder `conf` (or `sweeps`): inside the installed package, or beside it in a checkout.
+
+    Raises UserError where neither is there.
+    """
+    package = Path(str(resources.files("mpox")))
+    for place in (package / name, package.parent / name):
+        if place.is_dir():
+            return str(place)
+    raise UserError(f"no '{name}' folder in {package} or beside it: install mpox again")
+
+
+# What a configuration may name as a `_target_`: this project and the packages it declares.
+TARGETS = ("mpox", "torch", "torchvision", "lightning", "timm", "torchmetrics", "kornia")
+
+
+def build(node: DictConfig, **arguments: Any) -> Any:
+    """Instantiate a configuration node by its `_target_`; None where the target is null.
+
+    Raises UserError for a target outside TARGETS or one that cannot be built with these values.
+    """
+    if node.get("_target_") is None:
+        return None
+    for target in _targets(node):
+        if target.partition(".")[0] not in TARGETS:
+            raise UserError(f"_target_={target} is refused: a configuration may name only {', '.join(TARGETS)}")
+    try:
+        return hydra.utils.instantiate(node, **arguments)
+    except hydra.errors.InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        reason = " ".join(str(error).split())[:240]
+        raise UserError(f"cannot build {node._target_}: {reason}") from error
+
+
+def _targets(node: DictConfig | ListConfig) -> Iterator[str]:
+    children = node.values() if isinstance(node, DictConfig) else node
+    if isinstance(node, DictConfig) and node.get("_target_"):
+        yield str(node._target_)
+    for child in children:
+        if isinstance(child, DictConfig | ListConfig):
+            yield from _targets(child)
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Resolve a configuration into dictionaries, lists and plain values. Raises UserError for one left open (`???`)."""
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise UserError(f"{missing[0]} must be given: add {missing[0]}=<value>")
+    content = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}

@@ -1,0 +1,112 @@
+"""Splits: stratified, grouped, written once, readable and editable; the second of the four files.
+
+Fold k is the test fold of job k, fold k+1 (the last one's next is the first) its validation fold, the rest trains.
+Nothing is ever chosen on the test fold.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
+
+from mpox.errors import UserError
+from mpox.files import read_json, write_json
+
+# Test, validation and training need a fold each.
+MIN_FOLDS = 3
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Sorted photo ids of each fold, and what made them."""
+
+    ids: tuple[tuple[str, ...], ...]
+    seed: int
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the ids alone: the same splits have the same hash, whatever made them."""
+        return hashlib.sha256(json.dumps(self.ids, ensure_ascii=False).encode()).hexdigest()
+
+    def roles(self, fold: int) -> pd.Series:
+        """Return `train`, `val` or `test` for each photo id (the index) of job `fold`; UserError out of range."""
+        check_fold(fold, len(self.ids))
+        names = ["train"] * len(self.ids)
+        names[fold], names[(fold + 1) % len(self.ids)] = "test", "val"
+        return pd.Series(
+            {photo: name for name, ids in zip(names, self.ids, strict=True) for photo in ids}, name="split"
+        )
+
+
+def check_fold(fold: int, n_folds: int) -> None:
+    """Raise UserError where there is no such fold to test on, or too few folds to test, validate and train."""
+    if n_folds < MIN_FOLDS:
+        raise UserError(f"n_folds={n_folds} leaves nothing to train on: it must be at least {MIN_FOLDS}")
+    if not 0 <= fold < n_folds:
+        raise UserError(f"fold={fold} does not exist: with n_folds={n_folds} the folds are 0 to {n_folds - 1}")
+
+
+def make_folds(manifest: pd.DataFrame, n_folds: int, seed: int) -> Folds:
+    """Split the kept photos so that no group straddles folds and classes keep their shares (StratifiedGroupKFold).
+
+    A pure function of its arguments: the order of the manifest's rows does not matter. Raises UserError where a class
+    has fewer groups than there are folds.
+    """
+    check_fold(0, n_folds)
+    kept = manifest[manifest["keep"]].sort_values("photo_id", ignore_index=True)
+    groups = kept.groupby("label")["group"].nunique()
+    if (scarce := groups[groups < n_folds]).size:
+        text = ", ".join(f"{label} has {count}" for label, count in scarce.items())
+        raise UserError(
+            f"{n_folds} folds need at least {n_folds} independent groups (subjects or unrelated photos) a class, but "
+            f"{text}: lower n_folds, add photos or leave the class out"
+        )
+    splitter = StratifiedGroupKFold(n_splits=n_folds, shuffle=True, random_state=seed)
+    tests = (test for _, test in splitter.split(np.zeros(len(kept)), kept["label"], kept["group"]))
+    return Folds(tuple(tuple(sorted(kept["photo_id"].iloc[test])) for test in tests), seed)
+
+
+def write_folds(folds: Folds, path: Path) -> None:
+    """Write the splits as JSON, one sorted list of photo ids a fold, atomically."""
+    write_json(path, {"n_folds": len(folds.ids), "seed": folds.seed, "folds": folds.ids})
+
+
+def read_folds(path: Path, manifest: pd.DataFrame, n_folds: int) -> Folds:
+    """Read a splits file, which may have been edited, and hold it against the manifest.
+
+    Raises UserError for another number of folds, an empty fold, a photo in two folds, photos that the manifest does not
+    have or that the file lacks, and a group that straddles folds.
+    """
+    content = read_json(path)
+    try:
+        ids = tuple(tuple(sorted(map(str, fold))) for fold in content["folds"])
+        seed = int(content.get("seed", 0))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} is not a splits file (it needs 'folds', lists of photo ids): restore it") from error
+    mend = "mend the file, or delete it to have it made anew"
+    if len(ids) != n_folds:
+        raise UserError(f"{path} has {len(ids)} folds, but n_folds={n_folds}: give n_folds={len(ids)} or a new study=")
+    if not all(ids):
+        raise UserError(f"{path}: fold {[len(fold) for fold in ids].index(0)} is empty: {mend}")
+    fold_of = pd.Series({photo: fold for fold, photos in enumerate(ids) for photo in photos})
+    kept = manifest[manifest["keep"]].set_index("photo_id")
+    if len(fold_of) < sum(map(len, ids)):
+        counts = pd.Series([photo for fold in ids for photo in fold]).value_counts()
+        raise UserError(
+            f"{path}: {counts.index[0]} is in more than one place ({(counts > 1).sum()} photos are): {mend}"
+        )
+    if missing := sorted(set(kept.index) - set(fold_of.index)):
+        raise UserError(f"{path} lacks {len(missing)} photos of the data set (first: {missing[0]}): {mend}")
+    if unknown := sorted(set(fold_of.index) - set(kept.index)):
+        raise UserError(f"{path} names {len(unknown)} photos the data set does not have (first: {unknown[0]}): {mend}")
+    spread = fold_of.groupby(kept["group"]).nunique()
+    if (straddling := spread[spread > 1]).size:
+        raise UserError(
+            f"{path}: group {straddling.index[0]} is in {straddling.iloc[0]} folds, which leaks between training and "
+            f"test ({straddling.size} groups are): {mend}"
+        )
+    return Folds(ids, seed)

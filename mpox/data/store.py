@@ -1,0 +1,85 @@
+"""Photos decoded once: one memory-mapped array of uint8 pixels at the working size, shared by every job."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+from PIL import Image
+from rich.progress import track
+
+from mpox.data.photos import PhotoError, open_photo
+from mpox.errors import UserError
+from mpox.files import replacing
+
+# Part of every key: raise it when the pixels that come out of `square` change.
+PIXEL_VERSION = 1
+FILTERS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+def square(photo: Image.Image, size: int, interpolation: str) -> np.ndarray:
+    """Crop the centre square and resize it with antialiasing. Returns (size, size, 3) uint8 RGB.
+
+    This is the one definition of the working picture: training, evaluation and every exported model use it.
+    """
+    side = min(photo.size)
+    left, top = (photo.width - side) // 2, (photo.height - side) // 2
+    # Not `resize(box=…)`: its filter reaches over the box's edge, which no phone's crop-then-resize would do.
+    cropped = photo.crop((left, top, left + side, top + side))
+    return np.asarray(cropped.resize((size, size), FILTERS[interpolation]))
+
+
+def open_store(manifest: pd.DataFrame, root: Path, size: int, interpolation: str, cache: Path) -> np.ndarray:
+    """Return the pixels of the manifest's photos, (N, size, size, 3) uint8, row i for row i; memory-mapped, read-only.
+
+    Built on first use, in threads with a progress bar, and kept in `cache` under a key of the photos' contents, size
+    and interpolation, so any change of them builds anew. Several processes may ask at once: one builds, the others
+    wait. Raises UserError naming the photos that cannot be decoded or that changed since the manifest was made.
+    """
+    if interpolation not in FILTERS:
+        raise UserError(f"interpolation '{interpolation}' is unknown: choose one of {', '.join(FILTERS)}")
+    key = store_key(list(manifest["sha256"]), size, interpolation)
+    path = cache / f"photos-{size}-{key}.npy"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if not path.exists():
+                _build(path, [root / name for name in manifest["path"]], size, interpolation)
+    return np.load(path, mmap_mode="r")
+
+
+def store_key(sha256: Sequence[str], size: int, interpolation: str) -> str:
+    """Return 16 hex digits that name the pixels: photos in order, size, filter and version of the preprocessing."""
+    text = json.dumps([PIXEL_VERSION, size, interpolation, *sha256])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _build(path: Path, photos: list[Path], size: int, interpolation: str) -> None:
+    failures = []
+
+    def decode(photo: Path) -> np.ndarray | PhotoError:
+        try:
+            return square(open_photo(photo), size, interpolation)
+        except PhotoError as error:
+            return error
+
+    with replacing(path) as temporary:
+        pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(len(photos), size, size, 3))
+        with ThreadPoolExecutor() as pool:
+            decoded = track(pool.map(decode, photos), f"decoding {len(photos)} photos", len(photos), transient=True)
+            for row, picture in enumerate(decoded):
+                if isinstance(picture, PhotoError):
+                    failures.append(str(picture))
+                else:
+                    pixels[row] = picture
+        pixels.flush()
+        if failures:
+            raise UserError(f"{len(failures)} photos cannot be used; the first: {failures[0]}")

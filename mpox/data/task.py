@@ -1,0 +1,57 @@
+"""What is to be told apart: every class, or mpox against the rest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mpox.errors import UserError
+
+# The name of everything that is not mpox in the binary task.
+REST = "other"
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Class names in the order of the logits, one target a photo (int64, 0..C-1), and which class is mpox (or None)."""
+
+    classes: tuple[str, ...]
+    values: np.ndarray
+    positive: int | None
+
+
+def multiclass(labels: pd.Series, *, positive: Sequence[str]) -> Targets:
+    """Every label is a class, in alphabetical order. `positive` are the names (any case) that mean mpox.
+
+    Raises UserError for fewer than two classes.
+    """
+    classes = tuple(sorted(labels.unique()))
+    _check_two(classes)
+    index = {name: k for k, name in enumerate(classes)}
+    names = {name.lower() for name in positive}
+    positives = [k for k, name in enumerate(classes) if name.lower() in names]
+    if len(positives) > 1:
+        both = ", ".join(classes[k] for k in positives)
+        raise UserError(f"several classes mean mpox ({both}): give them one name in data.classes")
+    return Targets(classes, labels.map(index).to_numpy("int64"), positives[0] if positives else None)
+
+
+def binary(labels: pd.Series, *, positive: Sequence[str]) -> Targets:
+    """mpox (class 1) against the rest (class 0, named `other`). Raises UserError where no label means mpox."""
+    names = {name.lower() for name in positive}
+    is_positive = labels.str.lower().isin(names)
+    found = sorted(labels[is_positive].unique())
+    if not found:
+        raise UserError(
+            f"task=binary finds no mpox among the classes {', '.join(sorted(labels.unique()))}: "
+            "add the name of that class to task.positive"
+        )
+    classes = (REST, found[0])
+    _check_two(classes if not is_positive.all() else found)
+    return Targets(classes, is_positive.to_numpy("int64"), 1)
+
+
+def _check_two(classes: Sequence[str]) -> None:
+    if len(classes) < 2:
+        raise UserError(f"there is only one class ({', '.join(classes)}): a comparison needs two or more")

@@ -1,0 +1,64 @@
+"""What the tests share: the real configuration narrowed to seconds, and photos made for the purpose."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from mpox.config import config_dir
+from mpox.data import synthetic
+
+# One epoch of a small CNN on small pictures, random weights, no logger: a job in about a second.
+TINY = (
+    *(
+        "weights=none",
+        "model=mobilenetv3_small_100",
+        "n_folds=3",
+        "image_size=32",
+        "batch_size=8",
+        "logger=none",
+        "trainer=cpu",
+        "data=folder",
+    ),
+)
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder `<class>/<photo>` of 24 small synthetic photos of 12 subjects in four classes."""
+    root = tmp_path_factory.mktemp("photos")
+    synthetic.generate(root, subjects_per_class=3, photos_per_subject=2, size=48, seed=0)
+    for mask in root.glob("masks/*/*"):
+        mask.unlink()
+    return root
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, photos: Path) -> list[str]:
+    """Command-line overrides that make `mpox.train` take about a second and write below `tmp_path`."""
+    return [*TINY, f"runs_dir={tmp_path}/runs", f"data.root={photos}"]
+
+
+@pytest.fixture
+def configured(tiny: list[str]) -> Callable[..., DictConfig]:
+    """Compose the real train.yaml with the tiny overrides and those given."""
+
+    def composed(*overrides: str) -> DictConfig:
+        if not any(option.startswith("schedule=") for option in overrides):
+            overrides = ("schedule=finetune", "schedule.finetune.epochs=1", *overrides)
+        with initialize_config_dir(config_dir(), version_base="1.3"):
+            return compose("train", [*tiny, *overrides])
+
+    return composed
+
+
+@pytest.fixture(scope="session")
+def shared_photos() -> Path:
+    """The folder of real photos for trying, which is not part of the project."""
+    place = Path(os.environ.get("MPOX_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not place.is_dir():
+        pytest.skip(f"no real photos at {place} (MPOX_SHARED_DATA=<folder> says where they are)")
+    return place
