@@ -1,0 +1,122 @@
+"""The CNNs: timm models, and what their ImageNet weights' own record says about the input they expect."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import timm
+import torch
+from timm.models import group_parameters
+from torch import Tensor, nn
+
+from mpox.errors import UserError
+from mpox.model.weights import RANDOM, WeightSource, read_tensors
+
+
+@dataclass(frozen=True)
+class InputRecord:
+    """How the weights of a model want their photos: side in pixels, per-channel mean and sd for values 0..1."""
+
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str
+
+
+def input_record(timm_name: str, image_size: int | None = None) -> InputRecord:
+    """Read the record timm keeps for `<architecture>.<weights tag>`; `image_size` overrides the side.
+
+    Raises UserError for a name timm does not know, with the closest names it does.
+    """
+    known = timm.is_model(timm_name) and timm_name in timm.list_pretrained(f"{timm_name.partition('.')[0]}.*")
+    config = timm.get_pretrained_cfg(timm_name) if known else None
+    if config is None:
+        architecture = timm_name.partition(".")[0]
+        near = timm.list_pretrained(f"{architecture}*")[:5] or timm.list_models(f"{architecture[:6]}*")[:5]
+        raise UserError(f"timm has no model '{timm_name}' (close: {', '.join(near) or 'none'}): mend model.timm_name")
+    return InputRecord(
+        image_size=image_size or config.input_size[-1],
+        mean=(config.mean[0], config.mean[1], config.mean[2]),
+        std=(config.std[0], config.std[1], config.std[2]),
+        interpolation=config.interpolation,
+    )
+
+
+class PhotoClassifier(nn.Module):
+    """Normalisation and backbone as one network, so that what is trained, exported and explained is the same.
+
+    images_NCHW: uint8 or float32, RGB, 0..255, any side the backbone takes. Returns logits_NC, float32.
+    """
+
+    backbone: Any  # a timm model; its methods are known to timm alone
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, backbone: nn.Module, record: InputRecord) -> None:
+        super().__init__()
+        self.backbone = backbone
+        std = torch.tensor(record.std).view(1, 3, 1, 1)
+        mean = torch.tensor(record.mean).view(1, 3, 1, 1)
+        # (x / 255 - mean) / std as one multiply-add. Known from the record, hence not in the state dict.
+        self.register_buffer("scale", 1 / (255 * std), persistent=False)
+        self.register_buffer("shift", -mean / std, persistent=False)
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:  # noqa: N803
+        """Return logits_NC."""
+        return self.backbone(self.normalise(images_NCHW))
+
+    def normalise(self, images_NCHW: Tensor) -> Tensor:  # noqa: N803
+        """Photos 0..255 to the values the weights were trained on (float32 NCHW)."""
+        return images_NCHW.float() * self.scale + self.shift
+
+    def features(self, images_NCHW: Tensor) -> Tensor:  # noqa: N803
+        """Return features_NF (float32): what the last linear layer sees."""
+        maps = self.backbone.forward_features(self.normalise(images_NCHW))
+        return self.backbone.forward_head(maps, pre_logits=True).flatten(1)
+
+    @property
+    def head(self) -> nn.Linear | nn.Conv2d:
+        """The last linear layer, features_NF to logits_NC (ResNetV2 writes it as a 1x1 convolution)."""
+        return self.backbone.get_classifier()
+
+    @torch.no_grad()
+    def set_head(self, weight_CF: Tensor, bias_C: Tensor) -> None:  # noqa: N803
+        """Copy a linear classifier of the features into the head (float32)."""
+        self.head.weight.copy_(weight_CF.view_as(self.head.weight))
+        self.backbone.get_classifier().bias.copy_(bias_C)
+
+
+def build(
+    timm_name: str, n_classes: int, record: InputRecord, weights: WeightSource = RANDOM, **options: Any
+) -> PhotoClassifier:
+    """Build the network in channels_last memory format, its backbone filled from `weights`, its head random.
+
+    timm checks names and shapes of the tensors strictly. `options` go to timm (`drop_rate`, `drop_path_rate`, 0..1).
+    Raises UserError where the tensors are not those of this model, or where it does not end in a linear layer.
+    """
+    tensors = read_tensors(weights)
+    try:
+        backbone: Any = timm.create_model(
+            timm_name,
+            pretrained=weights.kind != "none",
+            pretrained_cfg_overlay={"state_dict": tensors} if tensors is not None else None,
+            num_classes=n_classes,
+            **options,
+        )
+    except (RuntimeError, KeyError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"the weights at {weights.location} are not those of {timm_name}: {reason}") from error
+    if not isinstance(backbone.get_classifier(), (nn.Linear, nn.Conv2d)):
+        raise UserError(f"{timm_name} does not end in a linear layer, which training needs: choose another model")
+    network = PhotoClassifier(backbone, record)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def layer_depths(network: PhotoClassifier) -> dict[str, float]:
+    """Relative depth of each backbone parameter: 0 at the input, 1 at the head, by timm's own order of layers.
+
+    Keys are the names of `network.named_parameters()`.
+    """
+    backbone = network.backbone
+    order = group_parameters(backbone, backbone.group_matcher(coarse=False), reverse=True)
+    deepest = max(order.values())
+    return {f"backbone.{name}": layer / deepest for name, layer in order.items()}

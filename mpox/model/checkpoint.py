@@ -1,0 +1,63 @@
+"""A trained network on disk: tensors and plain values only, so that reading it can run no code."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mpox.errors import UserError
+from mpox.files import replacing
+from mpox.model.backbone import InputRecord, PhotoClassifier, build
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a checkpoint says of itself: enough to rebuild the network and to know where it comes from."""
+
+    timm_name: str
+    classes: tuple[str, ...]
+    positive: int | None
+    record: InputRecord
+    study: str
+    model: str
+    fold: int
+    splits_sha256: str
+
+
+def save_checkpoint(path: Path, network: PhotoClassifier, card: Card) -> None:
+    """Write the network's state dict (on the CPU) and its card, atomically."""
+    tensors = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    with replacing(path) as temporary:
+        torch.save({"format": FORMAT, "card": dataclasses.asdict(card), "state_dict": tensors}, temporary)
+
+
+def load_checkpoint(path: Path) -> tuple[PhotoClassifier, Card]:
+    """Rebuild the network in eval mode, with its card. Loads with `weights_only=True`.
+
+    Raises UserError for a missing, broken or foreign file, or tensors that do not fit the card.
+    """
+    if not path.is_file():
+        raise UserError(f"no checkpoint at {path}: give a finished run directory")
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if content["format"] != FORMAT:
+            raise UserError(f"{path} has format {content['format']}, this version reads {FORMAT}: use the one it is of")
+        facts = content["card"]
+        record = InputRecord(**facts.pop("record"))
+        card = Card(**{**facts, "classes": tuple(facts["classes"])}, record=record)
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(f"{path} is not a checkpoint of this tool ({reason}): run the job again") from error
+    network = build(card.timm_name, len(card.classes), record)
+    try:
+        network.load_state_dict(content["state_dict"])
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(f"{path} does not fit {card.timm_name} with {len(card.classes)} classes: {reason}") from error
+    return network.eval(), card

@@ -1,0 +1,132 @@
+"""The probe: a linear head on frozen features, solved to its optimum instead of trained for some epochs.
+
+Multinomial logistic regression with an L2 penalty is convex, so its solution depends on no learning rate, no number of
+epochs and no order of photos (the transfer protocol of Kornblith et al., "Do Better ImageNet Models Transfer Better?",
+CVPR 2019). Starting the fine-tuning from it keeps a random head from distorting the pretrained features
+(Kumar et al., "Fine-Tuning can Distort Pretrained Features", ICLR 2022).
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+from torch.nn import functional as F
+
+from mpox.files import replacing
+from mpox.model.backbone import PhotoClassifier
+
+# L-BFGS stops at this gradient or after this many steps, whichever is first.
+TOLERANCE, MAX_STEPS = 1e-6, 500
+# Features that never vary would be divided by zero.
+SMALLEST_SD = 1e-6
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """weight (C, F) and bias (C) on raw features, float32; the penalty chosen and its validation nll."""
+
+    weight: Tensor
+    bias: Tensor
+    l2: float
+    val_nll: float
+
+
+@torch.inference_mode()
+def frozen_features(network: PhotoClassifier, pixels: np.ndarray, batch_size: int, device: torch.device) -> Tensor:
+    """Run the backbone in eval mode over `pixels` (N, S, S, 3) uint8 once. Returns features_NF float32 on the CPU."""
+    was_training = network.training
+    network.eval().to(device)
+    parts = []
+    for start in range(0, len(pixels), batch_size):
+        images = torch.from_numpy(np.array(pixels[start : start + batch_size])).to(device)
+        parts.append(network.features(images.permute(0, 3, 1, 2)).float().cpu())
+    network.train(was_training)
+    return torch.cat(parts)
+
+
+def cached_features(
+    network: PhotoClassifier, pixels: np.ndarray, pixels_key: str, batch_size: int, device: torch.device, cache: Path
+) -> Tensor:
+    """Return `frozen_features`, computed once for all folds: kept in `cache` under the pixels' and the backbone's hash.
+
+    The head plays no part in the key, nor the fold: features of all photos are computed, each job fits on its own.
+    """
+    key = hashlib.sha256(f"{pixels_key} {_fingerprint(network)}".encode()).hexdigest()[:16]
+    path = cache / f"features-{key}.npy"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if not path.exists():
+                features = frozen_features(network, pixels, batch_size, device)
+                with replacing(path) as temporary, temporary.open("wb") as file:
+                    np.save(file, features.numpy())
+    return torch.from_numpy(np.load(path))
+
+
+def fit_head(
+    train: tuple[Tensor, Tensor],
+    val: tuple[Tensor, Tensor],
+    n_classes: int,
+    penalties: Sequence[float],
+    class_weights: Tensor | None = None,
+) -> LinearHead:
+    """Fit one head for each L2 penalty on `train` and return the one with the lowest nll on `val`.
+
+    `train` and `val` are (features_NF float32, targets_N int64). Features are standardised with the training mean
+    and sd for the fit and the scaling is folded back. The penalty `l2 / 2 * ||weight||^2` is added to the mean
+    (class-weighted) cross-entropy; the bias is free. Float64 inside, deterministic.
+    """
+    features, targets = train[0].double(), train[1]
+    mean, sd = features.mean(0), features.std(0).clamp_min(SMALLEST_SD)
+    standard, weights = (features - mean) / sd, None if class_weights is None else class_weights.double()
+    theta = torch.zeros(n_classes, features.shape[1] + 1, dtype=torch.float64)
+    best: LinearHead | None = None
+    # From the strongest penalty to the weakest, each from the last one's solution: the path is short.
+    for l2 in sorted(penalties, reverse=True):
+        theta = _solve(standard, targets, theta, l2, weights)
+        weight = theta[:, :-1] / sd
+        bias = theta[:, -1] - weight @ mean
+        nll = F.cross_entropy(val[0].double() @ weight.T + bias, val[1]).item()
+        if best is None or nll < best.val_nll:
+            best = LinearHead(weight.float(), bias.float(), l2, nll)
+    if best is None:
+        raise ValueError("fit_head needs at least one penalty")
+    return best
+
+
+def _solve(features: Tensor, targets: Tensor, start: Tensor, l2: float, weights: Tensor | None) -> Tensor:
+    theta = start.clone().requires_grad_(True)
+    solver = torch.optim.LBFGS(
+        [theta],
+        max_iter=MAX_STEPS,
+        tolerance_grad=TOLERANCE,
+        tolerance_change=0.0,
+        history_size=20,
+        line_search_fn="strong_wolfe",
+    )
+
+    def loss() -> Tensor:
+        solver.zero_grad()
+        logits = features @ theta[:, :-1].T + theta[:, -1]
+        value = F.cross_entropy(logits, targets, weight=weights) + l2 / 2 * theta[:, :-1].square().sum()
+        value.backward()
+        return value
+
+    with torch.enable_grad():
+        solver.step(loss)
+    return theta.detach()
+
+
+def _fingerprint(network: PhotoClassifier) -> str:
+    """Hash everything that features depend on: normalisation and the tensors below the head."""
+    head = {id(parameter) for parameter in network.head.parameters()}
+    digest = hashlib.sha256(type(network.backbone).__name__.encode())
+    for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
+        if id(tensor) not in head:
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
