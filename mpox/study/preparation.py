@@ -1,0 +1,70 @@
+"""What all runs of a study share: its manifest and its splits, made by the first of them and reused by the rest."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock
+
+from mpox.data.folds import Folds, make_folds, read_folds, write_folds
+from mpox.data.manifest import read_manifest, write_manifest
+from mpox.data.sources import PhotoSet, changed_photos
+from mpox.errors import UserError
+from mpox.files import read_json, write_json
+
+log = logging.getLogger(__name__)
+
+
+def prepare(
+    study: Path, source: Callable[[], PhotoSet], *, n_folds: int, seed: int, splits: str | None
+) -> tuple[PhotoSet, Folds]:
+    """Return the study's photos and splits, reading them where they exist and making them where not.
+
+    `<study>/manifest.parquet` and `<study>/splits.json` are made once, under a lock. `splits` is a file to start from.
+    Raises UserError where the photos are no longer those of the manifest, and whatever `source`, `make_folds` and
+    `read_folds` raise.
+    """
+    study.mkdir(parents=True, exist_ok=True)
+    with FileLock(study / ".lock"):
+        photos = _photos(study, source)
+        folds = _folds(study / "splits.json", photos.manifest, n_folds, seed, splits)
+    return photos, folds
+
+
+def _photos(study: Path, source: Callable[[], PhotoSet]) -> PhotoSet:
+    kept, place = study / "manifest.parquet", study / "data.json"
+    if not (kept.exists() and place.exists()):
+        photos = source()
+        write_manifest(photos.manifest, kept)
+        write_json(place, {"root": str(photos.root.resolve())})
+        _say_what(photos.manifest)
+        return photos
+    manifest, root = read_manifest(kept), Path(read_json(place)["root"])
+    if changed := changed_photos(manifest, root):
+        raise UserError(
+            f"{len(changed)} photos of study {study} are missing or changed in {root} (first: {changed[0]}): restore "
+            "them, or start a new study="
+        )
+    return PhotoSet(manifest, root)
+
+
+def _folds(path: Path, manifest: pd.DataFrame, n_folds: int, seed: int, splits: str | None) -> Folds:
+    given = Path(splits) if splits else None
+    if given is not None and not given.is_file():
+        raise UserError(f"splits={splits} does not exist: give a splits file, or leave it out to have one made")
+    if path.exists():
+        folds = read_folds(path, manifest, n_folds)
+        if given is not None and read_folds(given, manifest, n_folds).sha256 != folds.sha256:
+            raise UserError(f"splits={splits} differs from the study's own {path}: start a new study= with it")
+        return folds
+    folds = read_folds(given, manifest, n_folds) if given else make_folds(manifest, n_folds, seed)
+    write_folds(folds, path)
+    return folds
+
+
+def _say_what(manifest: pd.DataFrame) -> None:
+    kept = manifest[manifest["keep"]]
+    counts = ", ".join(f"{count} {label}" for label, count in kept["label"].value_counts().items())
+    out = len(manifest) - len(kept)
+    log.info("%d photos (%s), %d groups%s", len(kept), counts, kept["group"].nunique(), f", {out} left out" * bool(out))

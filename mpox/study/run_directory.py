@@ -1,0 +1,164 @@
+"""One model on one fold on disk: the third of the four files, and the contract every later stage reads.
+
+runs/<study>/<model>/fold-<k>/
+    config.yaml           resolved, written first
+    checkpoint.ckpt       tensors and plain values, loads with weights_only=True
+    predictions.parquet   one row a validation or test photo, one logit column a class
+    metrics.json          of both
+    environment.json      versions, device, seed, split hash, timings, peak memory
+    train.log             what was said; traceback.txt where it failed
+    resume/               checkpoints of a run in progress; gone when it is done
+    status.json           written last: running, failed or done
+"""
+
+import contextlib
+import datetime
+import logging
+import os
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from mpox.errors import UserError
+from mpox.files import read_json, replacing, write_json
+
+# Configuration that changes where or how fast a run goes, not what comes out of it: a run may be resumed under another.
+NOT_COMPARED = frozenset(
+    {
+        *(
+            "runs_dir",
+            "cache_dir",
+            "overwrite",
+            "threads",
+            "num_workers",
+            "logger",
+            "splits",
+            "data.root",
+            "data.cache",
+        ),
+        *("trainer.accelerator", "trainer.devices", "trainer.strategy", "trainer.num_nodes"),
+        *("trainer.enable_progress_bar", "trainer.enable_model_summary", "weights.path"),
+    }
+)
+# How many differences a refusal shows before it counts the rest.
+SHOWN = 6
+_MISSING = "(not set)"
+
+
+class RunDirectory:
+    """Paths, state and lock of one run."""
+
+    def __init__(self, runs_dir: str | Path, study: str, model: str, fold: int) -> None:
+        self.study, self.model, self.fold = study, model, fold
+        self.path = Path(runs_dir) / study / model / f"fold-{fold}"
+        self.resume = self.path / "resume"
+
+    @property
+    def state(self) -> str:
+        """Return `new`, `running` (or broken off), `failed` or `done`."""
+        status = self.path / "status.json"
+        return str(read_json(status)["state"]) if status.exists() else "new"
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold the run's lock. Raises UserError where another process holds it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise UserError(f"{self.path} is being written by another process: wait for it or stop it") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def is_finished(self, config: Mapping[str, Any]) -> bool:
+        """Say whether the run is done, having held `config` against the one it was made with.
+
+        Raises UserError, showing the difference, where that was another configuration.
+        """
+        saved = self.path / "config.yaml"
+        if not saved.exists():
+            return False
+        if changes := differences(yaml.safe_load(saved.read_text(encoding="utf-8")), config):
+            more = f"; and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
+            raise UserError(
+                f"{self.path} was made with another configuration ({'; '.join(changes[:SHOWN])}{more}): "
+                "use another study=, or overwrite=true to replace it"
+            )
+        return self.state == "done"
+
+    def begin(self, config: Mapping[str, Any], *, overwrite: bool) -> None:
+        """Make the directory ready: empty where `overwrite`, else as an unfinished run left it, and record `config`."""
+        if overwrite:
+            self._empty()
+        with replacing(self.path / "config.yaml") as temporary:
+            temporary.write_text(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        (self.path / "traceback.txt").unlink(missing_ok=True)
+        self.write_status("running", pid=os.getpid(), host=socket.gethostname())
+
+    def fail(self, traceback: str, message: str) -> None:
+        """Mark the run failed and keep its traceback."""
+        with replacing(self.path / "traceback.txt") as temporary:
+            temporary.write_text(traceback, encoding="utf-8")
+        self.write_status("failed", error=message)
+
+    def write_status(self, state: str, **facts: Any) -> None:
+        """Write status.json: the state, when, of which run, and `facts`."""
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        status = {"state": state, "study": self.study, "model": self.model, "fold": self.fold, "at": now, **facts}
+        write_json(self.path / "status.json", status)
+
+    def finish(self, **facts: Any) -> None:
+        """Mark the run done and drop what only a restart would have needed."""
+        self.write_status("done", **facts)
+        shutil.rmtree(self.resume, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def logging_to_file(self) -> Iterator[None]:
+        """Copy the project's log to train.log (appended: a resumed run keeps its history)."""
+        handler = logging.FileHandler(self.path / "train.log", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        loggers = [logging.getLogger(name) for name in ("mpox", "lightning", "py.warnings")]
+        loggers[0].setLevel(logging.INFO)
+        for logger in loggers:
+            logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            for logger in loggers:
+                logger.removeHandler(handler)
+            handler.close()
+
+    def _empty(self) -> None:
+        for entry in self.path.iterdir():
+            if entry.name == ".lock":
+                continue
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return `key: old -> new` for each compared leaf that differs, sorted by key."""
+    before, after = _flat(old), _flat(new)
+    changed = []
+    for key in sorted(before.keys() | after.keys()):
+        parents = {key.rsplit(".", n)[0] for n in range(key.count(".") + 1)} | {key}
+        if not parents & NOT_COMPARED and before.get(key, _MISSING) != after.get(key, _MISSING):
+            changed.append(f"{key}: {before.get(key, _MISSING)} -> {after.get(key, _MISSING)}")
+    return changed
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            leaves |= _flat(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves
