@@ -1,0 +1,92 @@
+"""Weights & Biases: one run a job, mirroring the run directory, which stays the truth."""
+
+import functools
+import hashlib
+import logging
+import re
+from typing import Any
+
+import pandas as pd
+import wandb
+from lightning.pytorch.loggers import WandbLogger
+
+from mpox.errors import UserError
+
+log = logging.getLogger(__name__)
+MODES = ("auto", "online", "offline", "disabled")
+
+
+def make_logger(
+    *, run_dir: str, study: str, model: str, fold: int, project: str, entity: str | None, mode: str
+) -> WandbLogger:
+    """Start (or, for a resumed job, continue) the W&B run of one job; its local files go to the run directory.
+
+    The id is a function of study, model and fold, the group is study/model. `mode=auto` is online where a key is found
+    (WANDB_API_KEY or a netrc entry) and offline otherwise; nothing ever asks for one. UserError: another mode.
+    """
+    return WandbLogger(
+        project=project,
+        entity=entity,
+        id=run_id(study, model, fold),
+        name=f"{model}/fold-{fold}",
+        group=f"{study}/{model}",
+        job_type="train",
+        tags=[study, model],
+        save_dir=run_dir,
+        resume="allow",
+        mode=resolve_mode(mode),
+        settings=wandb.Settings(console="off", silent=True, quiet=True),
+        log_model=False,
+    )
+
+
+def resolve_mode(mode: str) -> str:
+    """Turn `auto` into `online` or `offline`, saying once a process when it is offline. Raises UserError otherwise."""
+    if mode not in MODES:
+        raise UserError(f"logger.mode={mode} is unknown: choose one of {', '.join(MODES)}")
+    if mode != "auto":
+        return mode
+    if wandb.api.api_key:
+        return "online"
+    _say_offline()
+    return "offline"
+
+
+def run_id(study: str, model: str, fold: int) -> str:
+    """Return a W&B run id that is the same whenever the same job runs: readable, and unique by a hash."""
+    name = f"{study}/{model}/fold-{fold}"
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:80]
+    return f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def log_result(logger: WandbLogger, result: dict[str, Any], predictions: pd.DataFrame) -> None:
+    """Record final metrics as the run's summary, and predictions and confusion matrix of the test fold as media.
+
+    `result` is metrics.json's content, `predictions` that of predictions.parquet.
+    """
+    run = logger.experiment
+    for split in ("val", "test"):
+        run.summary.update({f"{split}_final/{name}": value for name, value in result[split].items()})
+    classes = list(result["classes"])
+    test = predictions[predictions["split"] == "test"]
+    logits = test[[f"logit_{name}" for name in classes]].to_numpy()
+    matrix = wandb.plot.confusion_matrix(
+        y_true=[classes.index(label) for label in test["label"]],
+        preds=logits.argmax(1).tolist(),
+        class_names=classes,
+        title="test fold",
+    )
+    run.log({"predictions": wandb.Table(dataframe=predictions), "confusion_matrix": matrix})
+
+
+def finish(failed: bool = False) -> None:
+    """Close the W&B run of this process, if one is open; call it in `finally`."""
+    if wandb.run is not None:
+        wandb.finish(exit_code=int(failed))
+
+
+@functools.cache
+def _say_offline() -> None:
+    log.warning(
+        "W&B: no key found, so runs are written offline; `wandb sync runs/<study>/*/*/wandb/offline-run-*` sends them"
+    )

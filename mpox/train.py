@@ -1,0 +1,363 @@
+"""Train one CNN on one fold: photos and splits in, a run directory out. See `python -m mpox.train --help`."""
+
+import contextlib
+import gc
+import logging
+import sys
+import time
+import traceback
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+import lightning as L
+import numpy as np
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from lightning.pytorch.callbacks import ModelCheckpoint
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.logging import RichHandler
+from torchvision.transforms import v2
+
+from mpox.config import build, config_dir, plain
+from mpox.data.folds import Folds, check_fold
+from mpox.data.module import FoldData
+from mpox.data.sources import PhotoSet
+from mpox.data.store import open_store, store_key
+from mpox.data.task import Targets
+from mpox.errors import UserError
+from mpox.evaluate.predictions import predictions_table, score, write_predictions
+from mpox.files import read_json, write_json
+from mpox.model.backbone import InputRecord, PhotoClassifier, input_record
+from mpox.model.backbone import build as build_network
+from mpox.model.checkpoint import Card, save_checkpoint
+from mpox.model.classifier import LesionClassifier
+from mpox.model.probe import cached_features, fit_head
+from mpox.model.weights import NoWeightsError, WeightSource, find
+from mpox.report import wandb as wandb_report
+from mpox.report.tables import result_table
+from mpox.study import environment, journal, sweep
+from mpox.study.preparation import prepare
+from mpox.study.run_directory import RunDirectory
+
+log = logging.getLogger("mpox")
+
+
+@dataclass(frozen=True)
+class FoldInputs:
+    """Everything about the photos of one job."""
+
+    photos: PhotoSet
+    folds: Folds
+    targets: Targets
+    data: FoldData
+    key: str
+
+
+def train(cfg: DictConfig) -> dict[str, Any]:
+    """Run one job and return the content of its metrics.json; a finished job only has it read.
+
+    Raises UserError for whatever its owner can mend, before anything trains where it can be known before.
+    """
+    check_fold(cfg.fold, cfg.n_folds)
+    record = input_record(cfg.model.timm_name, cfg.image_size)
+    cfg.image_size = record.image_size
+    config = plain(cfg)
+    run = RunDirectory(cfg.runs_dir, cfg.study, cfg.model.name, cfg.fold)
+    if not cfg.overwrite and run.is_finished(config):
+        return read_json(run.path / "metrics.json")
+    weights = find(cfg.model.timm_name, cfg.weights.source, cfg.weights.path)
+    with run.claimed():
+        run.begin(config, overwrite=cfg.overwrite)
+        with run.logging_to_file():
+            try:
+                return _run(cfg, config, run, record, weights)
+            except Exception as error:
+                with contextlib.suppress(OSError):  # a full disk must not hide what filled it
+                    run.fail(traceback.format_exc(), one_line(error))
+                raise
+            finally:
+                wandb_report.finish(failed=sys.exc_info()[0] is not None)
+
+
+def _run(
+    cfg: DictConfig, config: dict[str, Any], run: RunDirectory, record: InputRecord, weights: WeightSource
+) -> dict[str, Any]:
+    """Do the job: data, network, probe, fine-tuning, predictions, files; status.json last."""
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
+    clock = Clock()
+    inputs = _inputs(cfg, record)
+    classes = inputs.targets.classes
+    clock.lap("data")
+    network = build_network(cfg.model.timm_name, len(classes), record, weights, drop_rate=cfg.dropout)
+    log.info("%s fold %d: weights %s (%s)", cfg.model.name, cfg.fold, weights.kind, weights.location)
+    clock.lap("network")
+    trainer, logger = _trainer(cfg, config, run)
+    resumed = run.resume / "last.ckpt"
+    if cfg.schedule.get("probe") and not resumed.exists():
+        _probe(cfg, network, inputs, trainer.strategy.root_device)
+        clock.lap("probe")
+    if cfg.schedule.get("finetune"):
+        _finetune(cfg, network, inputs, run, trainer, resumed)
+        clock.lap("finetune")
+    predictions = _predict(cfg, network, inputs)
+    clock.lap("predict")
+    result: dict[str, Any] = {
+        "classes": list(classes),
+        "positive": None if inputs.targets.positive is None else classes[inputs.targets.positive],
+    }
+    for split in ("val", "test"):
+        result[split] = score(predictions[predictions["split"] == split], classes, inputs.targets.positive)
+    card = Card(
+        timm_name=cfg.model.timm_name,
+        classes=classes,
+        positive=inputs.targets.positive,
+        record=record,
+        study=cfg.study,
+        model=cfg.model.name,
+        fold=cfg.fold,
+        splits_sha256=inputs.folds.sha256,
+    )
+    save_checkpoint(run.path / "checkpoint.ckpt", network, card)
+    write_predictions(predictions, run.path / "predictions.parquet")
+    write_json(run.path / "metrics.json", result)
+    facts = {"seed": cfg.seed, "splits_sha256": inputs.folds.sha256, "weights": f"{weights.kind}: {weights.location}"}
+    device = trainer.strategy.root_device
+    write_json(run.path / "environment.json", environment.record(device, **facts, seconds=clock.laps))
+    if isinstance(logger, wandb_report.WandbLogger):
+        wandb_report.log_result(logger, result, predictions)
+    run.finish(seconds=round(sum(clock.laps.values()), 2))
+    return result
+
+
+def _inputs(cfg: DictConfig, record: InputRecord) -> FoldInputs:
+    """Photos, splits, targets and pixels of the job; everything that can be wrong with them is said here."""
+    study = Path(cfg.runs_dir) / cfg.study
+    photos, folds = prepare(study, lambda: build(cfg.data), n_folds=cfg.n_folds, seed=cfg.seed, splits=cfg.splits)
+    kept = photos.manifest[photos.manifest["keep"]].reset_index(drop=True)
+    photos = PhotoSet(kept, photos.root)
+    targets: Targets = build(cfg.task)(kept["label"])
+    roles = folds.roles(cfg.fold).reindex(kept["photo_id"]).to_numpy(str)
+    for role in ("train", "val", "test"):
+        present = set(targets.values[roles == role])
+        absent = [name for k, name in enumerate(targets.classes) if k not in present]
+        if absent and role == "train":
+            raise UserError(f"fold {cfg.fold} leaves no {', '.join(absent)} to train on: lower n_folds or add photos")
+        if absent:
+            log.warning("fold %d has no %s among its %s photos: its figures leave it out", cfg.fold, absent, role)
+    pixels = open_store(kept, photos.root, record.image_size, record.interpolation, Path(cfg.cache_dir))
+    transforms = [build(node) for node in cfg.augment.transforms.values()]
+    data = FoldData(
+        pixels,
+        targets.values,
+        roles,
+        batch_size=cfg.batch_size,
+        num_workers=cfg.num_workers,
+        transform=v2.Compose(transforms) if transforms else None,
+        sampling="balanced" if cfg.balance == "sampling" else "shuffle",
+        seed=cfg.seed,
+    )
+    key = store_key(list(kept["sha256"]), record.image_size, record.interpolation)
+    return FoldInputs(photos, folds, targets, data, key)
+
+
+def _trainer(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> tuple[L.Trainer, Any]:
+    """Build Lightning's Trainer with the configured callbacks, a checkpoint to resume from, and the logger."""
+    finetune = cfg.schedule.get("finetune")
+    logger = build(cfg.logger)
+    if logger is not None:
+        logger.log_hyperparams(config)
+    bar = bool(cfg.trainer.enable_progress_bar) and sys.stdout.isatty() and finetune is not None
+    chosen = {name: node for name, node in cfg.callbacks.items() if bar or name != "progress"}
+    callbacks = [build(node) for node in chosen.values()]
+    callbacks.append(
+        ModelCheckpoint(run.resume, "last", save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False)
+    )
+    trainer = build(
+        cfg.trainer,
+        max_epochs=finetune.epochs if finetune else 0,
+        callbacks=callbacks,
+        logger=logger or False,
+        enable_progress_bar=bar,
+        default_root_dir=str(run.path),
+        log_every_n_steps=1,
+    )
+    return trainer, logger
+
+
+def _class_weights(cfg: DictConfig, inputs: FoldInputs) -> torch.Tensor | None:
+    """Return weights inverse to the training counts, of mean 1 over photos (float32), where so configured."""
+    if cfg.balance not in ("class_weights", "sampling", "none"):
+        raise UserError(f"balance={cfg.balance} is unknown: choose class_weights, sampling or none")
+    if cfg.balance != "class_weights":
+        return None
+    counts = np.bincount(inputs.targets.values[inputs.data.rows("train")], minlength=len(inputs.targets.classes))
+    return torch.tensor(counts.sum() / (len(counts) * counts), dtype=torch.float32)
+
+
+def _probe(cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, device: torch.device) -> None:
+    """Set the head to the best linear classifier of the frozen features; validation chooses its penalty."""
+    features = cached_features(network, inputs.data.pixels, inputs.key, cfg.batch_size, device, Path(cfg.cache_dir))
+    targets = torch.from_numpy(inputs.targets.values)
+    train, val = inputs.data.rows("train"), inputs.data.rows("val")
+    head = fit_head(
+        (features[train], targets[train]),
+        (features[val], targets[val]),
+        len(inputs.targets.classes),
+        list(cfg.schedule.probe.penalties),
+        _class_weights(cfg, inputs),
+    )
+    network.set_head(head.weight, head.bias)
+    log.info("probe: L2 %g chosen, validation nll %.4f", head.l2, head.val_nll)
+
+
+def _finetune(
+    cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, run: RunDirectory, trainer: L.Trainer, resumed: Path
+) -> None:
+    """Train from where the probe (or a broken-off job) left the network; leave the best epoch's weights in it."""
+    mix = build(cfg.augment.mix) if cfg.augment.mix else None
+    module = LesionClassifier(
+        network,
+        build(cfg.optimizer),
+        **cfg.schedule.finetune,
+        label_smoothing=cfg.label_smoothing,
+        class_weights=_class_weights(cfg, inputs),
+        mix=mix(num_classes=len(inputs.targets.classes)) if mix else None,
+        seed=cfg.seed,
+    )
+    if resumed.exists():
+        log.info("resuming from the last finished epoch")
+    trainer.fit(module, inputs.data, ckpt_path=str(resumed) if resumed.exists() else None, weights_only=True)
+    best = run.resume / "best.ckpt"
+    if best.exists():
+        content = torch.load(best, map_location="cpu", weights_only=True)
+        module.load_state_dict(content["state_dict"])
+        log.info("best epoch by validation: %d of %d", content["epoch"] + 1, cfg.schedule.finetune.epochs)
+
+
+def _predict(cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs) -> Any:
+    """Predict the validation and test photos in float32 on one device, whatever trained the network."""
+    module = LesionClassifier(network, torch.optim.SGD, epochs=0)
+    predictor = L.Trainer(
+        accelerator=cfg.trainer.accelerator,
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    batches = [batch for batches in predictor.predict(module, inputs.data) or [] for batch in batches]
+    rows = torch.cat([batch["row"] for batch in batches]).numpy()
+    logits = torch.cat([batch["logits"] for batch in batches]).cpu().numpy()
+    return predictions_table(
+        inputs.photos.manifest,
+        rows,
+        logits,
+        classes=inputs.targets.classes,
+        targets=inputs.targets.values,
+        splits=inputs.data.roles,
+        fold=cfg.fold,
+    )
+
+
+class Clock:
+    """Wall time of the stages of a job, in seconds."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self.last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """End the stage `name`, which began with the last one's end."""
+        now = time.perf_counter()
+        self.laps[name], self.last = round(now - self.last, 2), now
+
+
+def one_line(error: BaseException) -> str:
+    """Return an exception as one line; a UserError says all by itself."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text[:300]}"
+
+
+def run_job(cfg: DictConfig) -> float | None:
+    """Run one job, note in the journal how it ended, and go on: a failure must not end the sweep it is part of.
+
+    Returns the validation balanced accuracy (what a sweeper may optimise), None for a job that failed.
+    """
+    quieten()
+    start = time.perf_counter()
+    run = RunDirectory(cfg.runs_dir, cfg.study, cfg.model.name, cfg.fold)
+    state, message, result = "done", "", None
+    before = run.state if not cfg.overwrite else "new"
+    try:
+        result = train(cfg)
+        state = "skipped" if before == "done" else "done"
+    except NoWeightsError as error:
+        state, message = "no weights", one_line(error)
+    except Exception as error:
+        state, message = "failed", one_line(error)
+    finally:
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    seconds = round(time.perf_counter() - start, 2)
+    entry = journal.Entry(cfg.study, cfg.model.name, cfg.fold, state, seconds, message)
+    journal.append(cfg.runs_dir, entry)
+    _say(entry, run, result)
+    return None if result is None else result["val"]["balanced_accuracy"]
+
+
+def _say(entry: journal.Entry, run: RunDirectory, result: dict[str, Any] | None) -> None:
+    console = Console()
+    if result is None:
+        trace = run.path / "traceback.txt"
+        where = f" (traceback in {trace})" if trace.exists() else ""
+        Console(stderr=True).print(f"error: {entry.message}{where}", markup=False, highlight=False, soft_wrap=True)
+        return
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        test = result["test"]
+        console.print(
+            f"{entry.model} fold {entry.fold}: {entry.state} in {entry.seconds:.1f} s, "
+            f"balanced accuracy {test['balanced_accuracy']:.3f}",
+            highlight=False,
+        )
+        return
+    console.print(result_table(result, f"{entry.study}: {entry.model}, fold {entry.fold} ({entry.state})"))
+    console.print(f"{run.path} holds the run. Every CNN on every fold of it:", highlight=False)
+    console.print(
+        f"  python -m mpox.train -m study={entry.study} 'model=glob(*)' 'fold=range(10)'", markup=False, highlight=False
+    )
+
+
+def quieten() -> None:
+    """Send the project's log to the terminal and silence what Lightning says to everyone every time."""
+    if not log.handlers:
+        log.addHandler(RichHandler(console=Console(stderr=True), show_time=False, show_path=False))
+        log.setLevel(logging.INFO)
+        log.propagate = False
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    for text in (".*does not have many workers.*", ".*Checkpoint directory .* exists.*", ".*LeafSpec.*"):
+        warnings.filterwarnings("ignore", text)
+
+
+@hydra.main(version_base="1.3", config_path=config_dir(), config_name="train")
+def _hydra_main(cfg: DictConfig) -> float | None:
+    return run_job(cfg)
+
+
+def main() -> None:
+    """Run `python -m mpox.train`; the exit code is 0 only when every job asked for is done."""
+    quieten()
+    _hydra_main()
+    sys.exit(sweep.exit_code)
+
+
+if __name__ == "__main__":
+    main()

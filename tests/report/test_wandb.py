@@ -1,0 +1,91 @@
+"""W&B offline: what a run writes, read back with wandb's own message types."""
+
+import json
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig
+from wandb.proto import wandb_internal_pb2
+
+from mpox.errors import UserError
+from mpox.report.wandb import resolve_mode, run_id
+from mpox.train import train
+
+BLOCK, FULL, LAST = 32768, 1, 4
+
+
+@pytest.fixture
+def no_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+
+def records(folder: Path) -> Iterator[wandb_internal_pb2.Record]:
+    """Parse a run file with wandb's own message types; its frames are LevelDB's log format after a 7-byte header."""
+    data = next(folder.glob("*.wandb")).read_bytes()
+    assert data[:4] == b":W&B"
+    place, parts = 7, b""
+    while place + 7 <= len(data):
+        left = BLOCK - place % BLOCK
+        if left < 7:
+            place += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, place)
+        parts += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (FULL, LAST):
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(parts)
+            yield record
+            parts = b""
+
+
+def test_offline_run_is_complete(configured: Callable[..., DictConfig], tmp_path: Path, no_key: None) -> None:
+    result = train(configured("logger=wandb", "study=w", "fold=1", "logger.project=trial"))
+    run = tmp_path / "runs" / "w" / "mobilenetv3_small_100" / "fold-1"
+    folders = list(run.glob("wandb/offline-run-*"))
+    assert len(folders) == 1
+    found = list(records(folders[0]))
+    started = next(record.run for record in found if record.WhichOneof("record_type") == "run")
+    assert started.run_id == run_id("w", "mobilenetv3_small_100", 1)
+    assert (started.project, started.job_type, started.run_group) == ("trial", "train", "w/mobilenetv3_small_100")
+    config, summary, history, files = {}, {}, set(), set()
+    for record in found:
+        for change in [*record.run.config.update, *record.config.update]:
+            config[change.key or "/".join(change.nested_key)] = json.loads(change.value_json)
+        for change in record.summary.update:
+            summary[change.key or "/".join(change.nested_key)] = json.loads(change.value_json)
+        history |= {item.key or "/".join(item.nested_key) for item in record.history.item}
+        files |= {item.path for item in record.files.files}
+    assert config["fold"] == 1
+    assert config["optimizer"]["lr"] == 3e-4
+    assert {"train/loss", "val/nll", "val/balanced_accuracy"} <= history
+    assert summary["test_final/balanced_accuracy"] == pytest.approx(result["test"]["balanced_accuracy"])
+    assert any("predictions" in path for path in files)
+    assert any("confusion_matrix" in path for path in files)
+    assert any(record.WhichOneof("record_type") == "exit" for record in found)
+
+
+def test_without_a_key_it_is_offline_and_never_asks(no_key: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve_mode("auto") == "offline"
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    assert resolve_mode("auto") == "online"
+    assert resolve_mode("disabled") == "disabled"
+    with pytest.raises(UserError, match=r"logger\.mode=sometimes"):
+        resolve_mode("sometimes")
+
+
+def test_ids_are_stable_distinct_and_safe() -> None:
+    ids = {run_id(study, model, fold) for study in ("a", "a/b", "a-b") for model in ("m", "n") for fold in (0, 1)}
+    assert len(ids) == 12
+    assert run_id("a", "m", 0) == run_id("a", "m", 0)
+    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_") for name in ids)
+
+
+def test_csv_logger(configured: Callable[..., DictConfig], tmp_path: Path) -> None:
+    train(configured("logger=csv"))
+    text = (tmp_path / "runs" / "default" / "mobilenetv3_small_100" / "fold-0" / "metrics.csv").read_text()
+    assert "val/nll" in text.splitlines()[0]

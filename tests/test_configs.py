@@ -1,0 +1,82 @@
+"""Every file of conf/ composes; every model of conf/model/ builds, runs, and ends in the head its features feed."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from hydra import compose, initialize_config_dir
+
+from mpox.config import TARGETS, config_dir
+from mpox.model.backbone import build, input_record, layer_depths
+
+CONF = Path(config_dir())
+MODELS = sorted(path.stem for path in CONF.glob("model/*.yaml"))
+GROUPS = sorted(f"{path.parent.name}={path.stem}" for path in CONF.glob("*/*.yaml"))
+
+
+def test_the_families_are_there() -> None:
+    assert len(MODELS) >= 26
+    for family in ("vgg", "resnet", "resnetv2", "inception", "xception", "densenet", "mobilenetv2", "mobilenetv4"):
+        assert any(name.startswith(family) for name in MODELS), family
+
+
+@pytest.mark.parametrize("choice", GROUPS)
+def test_every_choice_composes(choice: str) -> None:
+    extra = ["weights.path=x"] if choice == "weights=file" else []
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        cfg = compose("train", [choice, *extra])
+    group, _, name = choice.partition("=")
+    assert cfg[group] is not None
+    if group == "model":
+        assert cfg.model.name == name
+        input_record(cfg.model.timm_name)
+
+
+def test_sweeps_compose_and_name_every_model() -> None:
+    sweeps = Path(config_dir("sweeps"))
+    for name in ("paper", "quick"):
+        with initialize_config_dir(str(sweeps), version_base="1.3"):
+            cfg = compose(name, [f"hydra.searchpath=[file://{CONF}]"], return_hydra_config=True)
+        assert cfg.study == name
+        assert set(cfg.hydra.sweeper.params) == {"model", "fold"}
+    grid = yaml.safe_load((sweeps / "wandb_grid.yaml").read_text())
+    assert sorted(grid["parameters"]["model"]["values"]) == MODELS
+    for path in sweeps.glob("wandb_*.yaml"):
+        sweep = yaml.safe_load(path.read_text())
+        options = [part for part in sweep["command"] if "=" in part]
+        with initialize_config_dir(config_dir(), version_base="1.3"):
+            compose("train", [*options, *(f"{key}={value['values'][0]}" for key, value in sweep["parameters"].items())])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_builds_and_runs(name: str) -> None:
+    timm_name = yaml.safe_load((CONF / "model" / f"{name}.yaml").read_text())["timm_name"]
+    network = build(timm_name, 4, input_record(timm_name), drop_rate=0.1).eval()
+    images = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
+    with torch.inference_mode():
+        logits = network(images)
+        features = network.features(images)
+        assert logits.shape == (2, 4)
+        torch.testing.assert_close(
+            logits, features @ network.head.weight.flatten(1).T + network.head.bias, atol=1e-4, rtol=1e-4
+        )
+        network.set_head(torch.zeros(4, features.shape[1]), torch.arange(4.0))
+        assert torch.equal(network(images), torch.arange(4.0).expand(2, 4))
+    depths = layer_depths(network)
+    assert depths.keys() == {parameter for parameter, _ in network.named_parameters()}
+    head = [f"backbone.{key}" for key, value in network.backbone.named_parameters() if value is network.head.weight]
+    assert depths[head[0]] == 1.0
+    assert min(depths.values()) == 0.0
+
+
+def test_targets_stay_within_the_project_and_its_dependencies() -> None:
+    def targets(node: object) -> list[str]:
+        if isinstance(node, dict):
+            own = [node["_target_"]] if node.get("_target_") else []
+            return own + [target for child in node.values() for target in targets(child)]
+        return [target for child in node for target in targets(child)] if isinstance(node, list) else []
+
+    for path in CONF.rglob("*.yaml"):
+        for target in targets(yaml.safe_load(path.read_text())):
+            assert target.partition(".")[0] in TARGETS, path
