@@ -1,0 +1,31 @@
+# Two commands on a fresh machine with Python 3.11: `make demo` and `make test`.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(VENV)/.installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no Python here: install Python 3.11, or give make PYTHON=<path>"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+# One exact PyTorch: a CPU build where pip is told of one, and the release ExecuTorch and torchao are built for.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 -e ".[dev]"
+	@touch $@
+
+demo: $(VENV)/.installed ## train one CNN on one fold of the built-in synthetic photos and show the result
+	$(BIN)/python -m mpox.train study=demo
+
+test: $(VENV)/.installed ## run the tests that take minutes
+	$(BIN)/python -m pytest
+
+test-all: $(VENV)/.installed ## run all tests, the slow ones too
+	$(BIN)/python -m pytest -m ""
+
+lint: $(VENV)/.installed ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
