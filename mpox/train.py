@@ -1,12 +1,10 @@
 """Train one CNN on one fold: photos and splits in, a run directory out. See `python -m mpox.train --help`."""
 
 import contextlib
-import gc
 import logging
 import sys
 import time
 import traceback
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,8 @@ import hydra
 import lightning as L
 import numpy as np
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig
-from rich.console import Console
-from rich.logging import RichHandler
 from torchvision.transforms import v2
 
 from mpox.config import build, config_dir, plain
@@ -32,15 +26,15 @@ from mpox.data.task import Targets
 from mpox.errors import UserError
 from mpox.evaluate.predictions import predictions_table, score, write_predictions
 from mpox.files import read_json, write_json
+from mpox.jobs import one_line, quieten, run_job
 from mpox.model.backbone import InputRecord, PhotoClassifier, input_record
 from mpox.model.backbone import build as build_network
 from mpox.model.checkpoint import Card, save_checkpoint
 from mpox.model.classifier import LesionClassifier
 from mpox.model.probe import cached_features, fit_head
-from mpox.model.weights import NoWeightsError, WeightSource, find
+from mpox.model.weights import WeightSource, find
 from mpox.report import wandb as wandb_report
-from mpox.report.tables import result_table
-from mpox.study import environment, journal, sweep
+from mpox.study import environment, sweep
 from mpox.study.preparation import prepare
 from mpox.study.run_directory import RunDirectory
 
@@ -78,7 +72,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
                 return _run(cfg, config, run, record, weights)
             except Exception as error:
                 with contextlib.suppress(OSError):  # a full disk must not hide what filled it
-                    run.fail(traceback.format_exc(), one_line(error))
+                    run.fail(traceback.format_exc(), one_line(error, cfg.runs_dir))
                 raise
             finally:
                 wandb_report.finish(failed=sys.exc_info()[0] is not None)
@@ -279,77 +273,9 @@ class Clock:
         self.laps[name], self.last = round(now - self.last, 2), now
 
 
-def one_line(error: BaseException) -> str:
-    """Return an exception as one line; a UserError says all by itself."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text[:300]}"
-
-
-def run_job(cfg: DictConfig) -> float | None:
-    """Run one job, note in the journal how it ended, and go on: a failure must not end the sweep it is part of.
-
-    Returns the validation balanced accuracy (what a sweeper may optimise), None for a job that failed.
-    """
-    quieten()
-    start = time.perf_counter()
-    run = RunDirectory(cfg.runs_dir, cfg.study, cfg.model.name, cfg.fold)
-    state, message, result = "done", "", None
-    before = run.state if not cfg.overwrite else "new"
-    try:
-        result = train(cfg)
-        state = "skipped" if before == "done" else "done"
-    except NoWeightsError as error:
-        state, message = "no weights", one_line(error)
-    except Exception as error:
-        state, message = "failed", one_line(error)
-    finally:
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-    seconds = round(time.perf_counter() - start, 2)
-    entry = journal.Entry(cfg.study, cfg.model.name, cfg.fold, state, seconds, message)
-    journal.append(cfg.runs_dir, entry)
-    _say(entry, run, result)
-    return None if result is None else result["val"]["balanced_accuracy"]
-
-
-def _say(entry: journal.Entry, run: RunDirectory, result: dict[str, Any] | None) -> None:
-    console = Console()
-    if result is None:
-        trace = run.path / "traceback.txt"
-        where = f" (traceback in {trace})" if trace.exists() else ""
-        Console(stderr=True).print(f"error: {entry.message}{where}", markup=False, highlight=False, soft_wrap=True)
-        return
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        test = result["test"]
-        console.print(
-            f"{entry.model} fold {entry.fold}: {entry.state} in {entry.seconds:.1f} s, "
-            f"balanced accuracy {test['balanced_accuracy']:.3f}",
-            highlight=False,
-        )
-        return
-    console.print(result_table(result, f"{entry.study}: {entry.model}, fold {entry.fold} ({entry.state})"))
-    console.print(f"{run.path} holds the run. Every CNN on every fold of it:", highlight=False)
-    console.print(
-        f"  python -m mpox.train -m study={entry.study} 'model=glob(*)' 'fold=range(10)'", markup=False, highlight=False
-    )
-
-
-def quieten() -> None:
-    """Send the project's log to the terminal and silence what Lightning says to everyone every time."""
-    if not log.handlers:
-        log.addHandler(RichHandler(console=Console(stderr=True), show_time=False, show_path=False))
-        log.setLevel(logging.INFO)
-        log.propagate = False
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    logging.captureWarnings(True)
-    for text in (".*does not have many workers.*", ".*Checkpoint directory .* exists.*", ".*LeafSpec.*"):
-        warnings.filterwarnings("ignore", text)
-
-
 @hydra.main(version_base="1.3", config_path=config_dir(), config_name="train")
 def _hydra_main(cfg: DictConfig) -> float | None:
-    return run_job(cfg)
+    return run_job(cfg, train)
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ JPEG_QUALITY = 92
 SMALLEST, LARGEST = (
     32,
     2048,
-)  # photo side in pixels: below, lesions are single pixels; above, a photo takes many seconds
+)  # photo side in pixels: below, lesions are single pixels; above, seconds a photo
 REFERENCE = 256.0  # lengths below are in pixels of a photo of this side
 GOLDEN = 0.6180339887  # the additive sequence of this step covers [0, 1) evenly, however many terms are taken
 
