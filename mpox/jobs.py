@@ -16,7 +16,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.logging import RichHandler
 
 from mpox.errors import UserError
 from mpox.model.weights import NoWeightsError
@@ -97,7 +96,9 @@ def _say(entry: journal.Entry, run: RunDirectory, result: dict[str, Any], n_fold
 def quieten() -> None:
     """Send the project's log to the terminal and silence what Lightning says to everyone every time."""
     if not log.handlers:
-        log.addHandler(RichHandler(console=Console(stderr=True), show_time=False, show_path=False))
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        log.addHandler(handler)
         log.setLevel(logging.INFO)
         log.propagate = False
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

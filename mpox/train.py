@@ -85,20 +85,21 @@ def _run(
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     L.seed_everything(cfg.seed, workers=True, verbose=False)
+    # Deterministic mode would fill every new tensor with NaN first, which nothing here reads and every step would pay.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     clock = Clock()
     inputs = _inputs(cfg, record)
     classes = inputs.targets.classes
     clock.lap("data")
     network = build_network(cfg.model.timm_name, len(classes), record, weights, drop_rate=cfg.dropout)
-    log.info("%s fold %d: weights %s (%s)", cfg.model.name, cfg.fold, weights.kind, weights.location)
+    log.info("%s fold %d: weights %s (%s)", cfg.model.name, cfg.fold, weights.kind, Path(weights.location).name)
     clock.lap("network")
     trainer, logger = _trainer(cfg, config, run)
-    resumed = run.resume / "last.ckpt"
-    if cfg.schedule.get("probe") and not resumed.exists():
+    if cfg.schedule.get("probe") and not run.last_epoch.exists():
         _probe(cfg, network, inputs, trainer.strategy.root_device)
         clock.lap("probe")
     if cfg.schedule.get("finetune"):
-        _finetune(cfg, network, inputs, run, trainer, resumed)
+        _finetune(cfg, network, inputs, run, trainer)
         clock.lap("finetune")
     predictions = _predict(cfg, network, inputs)
     clock.lap("predict")
@@ -133,7 +134,9 @@ def _run(
 def _inputs(cfg: DictConfig, record: InputRecord) -> FoldInputs:
     """Photos, splits, targets and pixels of the job; everything that can be wrong with them is said here."""
     study = Path(cfg.runs_dir) / cfg.study
-    photos, folds = prepare(study, lambda: build(cfg.data), n_folds=cfg.n_folds, seed=cfg.seed, splits=cfg.splits)
+    photos, folds = prepare(
+        study, plain(cfg.data), lambda: build(cfg.data), n_folds=cfg.n_folds, seed=cfg.seed, splits=cfg.splits
+    )
     kept = photos.manifest[photos.manifest["keep"]].reset_index(drop=True)
     photos = PhotoSet(kept, photos.root)
     targets: Targets = build(cfg.task)(kept["label"])
@@ -171,7 +174,9 @@ def _trainer(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> tupl
     chosen = {name: node for name, node in cfg.callbacks.items() if bar or name != "progress"}
     callbacks = [build(node) for node in chosen.values()]
     callbacks.append(
-        ModelCheckpoint(run.resume, "last", save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False)
+        ModelCheckpoint(
+            run.resume, run.last_epoch.stem, save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
+        )
     )
     trainer = build(
         cfg.trainer,
@@ -212,9 +217,9 @@ def _probe(cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, device
 
 
 def _finetune(
-    cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, run: RunDirectory, trainer: L.Trainer, resumed: Path
+    cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, run: RunDirectory, trainer: L.Trainer
 ) -> None:
-    """Train from where the probe (or a broken-off job) left the network; leave the best epoch's weights in it."""
+    """Train from where the probe (or a broken-off job) left the network; leave the kept epoch's weights in it."""
     mix = build(cfg.augment.mix) if cfg.augment.mix else None
     module = LesionClassifier(
         network,
@@ -225,14 +230,15 @@ def _finetune(
         mix=mix(num_classes=len(inputs.targets.classes)) if mix else None,
         seed=cfg.seed,
     )
-    if resumed.exists():
+    resumed = str(run.last_epoch) if run.last_epoch.exists() else None
+    if resumed:
         log.info("resuming from the last finished epoch")
-    trainer.fit(module, inputs.data, ckpt_path=str(resumed) if resumed.exists() else None, weights_only=True)
-    best = run.resume / "best.ckpt"
-    if best.exists():
-        content = torch.load(best, map_location="cpu", weights_only=True)
+    trainer.fit(module, inputs.data, ckpt_path=resumed, weights_only=True)
+    kept = run.resume / "kept.ckpt"
+    if kept.exists():
+        content = torch.load(kept, map_location="cpu", weights_only=True)
         module.load_state_dict(content["state_dict"])
-        log.info("best epoch by validation: %d of %d", content["epoch"] + 1, cfg.schedule.finetune.epochs)
+        log.info("epoch %d of %d is kept", content["epoch"] + 1, cfg.schedule.finetune.epochs)
 
 
 def _predict(cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs) -> Any:

@@ -35,7 +35,7 @@ def test_run_directory_holds_all_that_later_stages_need(configured: Configured, 
     assert read_json(run / "metrics.json") == result
     assert read_json(run / "status.json")["state"] == "done"
     config = yaml.safe_load((run / "config.yaml").read_text())
-    assert (config["fold"], config["image_size"], config["optimizer"]["lr"]) == (0, 32, 3e-4)
+    assert (config["fold"], config["image_size"], config["optimizer"]["lr"]) == (0, 32, 1e-4)
 
     table, classes = read_predictions(run / "predictions.parquet")
     assert classes == ["acne", "chickenpox", "healthy", "mpox"]
@@ -78,7 +78,7 @@ def test_finished_job_is_only_read(configured: Configured, tmp_path: Path) -> No
 
 def test_changed_configuration_is_refused_with_the_difference(configured: Configured, tmp_path: Path) -> None:
     train(configured())
-    with pytest.raises(UserError, match=r"optimizer\.lr: 0\.0003 -> 0\.1.*overwrite=true") as raised:
+    with pytest.raises(UserError, match=r"optimizer\.lr: 0\.0001 -> 0\.1.*overwrite=true") as raised:
         train(configured("optimizer.lr=0.1"))
     assert "\n" not in str(raised.value)
     before = read_json(run_of(tmp_path) / "metrics.json")
@@ -88,7 +88,7 @@ def test_changed_configuration_is_refused_with_the_difference(configured: Config
 
 @pytest.mark.parametrize(("epoch", "step"), [(1, 0), (1, 1)], ids=["between epochs", "mid-epoch"])
 @pytest.mark.parametrize(
-    "extra", [(), ("callbacks=default", "augment=mixup", "balance=sampling")], ids=["averaged", "mixed"]
+    "extra", [(), ("callbacks=early_stopping", "augment=mixup", "balance=sampling")], ids=["averaged", "mixed"]
 )
 def test_interrupted_and_resumed_equals_uninterrupted(
     configured: Configured,
@@ -174,6 +174,15 @@ def test_given_splits_are_used(configured: Configured, tmp_path: Path) -> None:
     assert read_json(tmp_path / "runs" / "other" / "splits.json")["folds"] == content["folds"]
     with pytest.raises(UserError, match="differs from the study's own"):
         train(configured("fold=1", f"splits={tmp_path}/mine.json"))
+
+
+def test_a_study_keeps_to_its_data_wherever_it_lies(configured: Configured, tmp_path: Path, photos: Path) -> None:
+    train(configured())
+    moved = tmp_path / "moved"
+    shutil.copytree(photos, moved)
+    train(configured(f"data.root={moved}", "fold=1"))
+    with pytest.raises(UserError, match=r"made of other data \(data\.class_level: 0 -> -1\)"):
+        train(configured("fold=2", "data.class_level=-1"))
 
 
 def test_changed_photos_stop_the_study(configured: Configured, tmp_path: Path, photos: Path) -> None:

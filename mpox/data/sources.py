@@ -12,12 +12,12 @@ from typing import Any
 import pandas as pd
 import pooch
 from filelock import FileLock
-from rich.progress import track
 
 from mpox.data import synthetic
 from mpox.data.manifest import complete, read_manifest, write_manifest
 from mpox.data.photos import SUFFIXES, PhotoError, open_photo
 from mpox.errors import UserError
+from mpox.progress import watched
 
 # How many bad files one message names; the count is always whole.
 NAMED = 5
@@ -168,7 +168,7 @@ def _inspect(frame: pd.DataFrame, root: Path) -> pd.DataFrame:
         raise UserError(f"no photo of {root} is to be kept: the manifest's column 'keep' is false everywhere")
     with ThreadPoolExecutor() as pool:
         facts = pool.map(_facts, [root / path for path in frame.loc[kept, "path"]])
-        read = list(track(facts, f"checking {len(kept)} photos", len(kept), transient=True))
+        read = list(watched(facts, f"checking {len(kept)} photos", len(kept)))
     bad = [str(fact) for fact in read if isinstance(fact, PhotoError)]
     if bad:
         more = f" (and {len(bad) - NAMED} more)" if len(bad) > NAMED else ""

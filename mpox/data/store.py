@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 from PIL import Image
-from rich.progress import track
 
 from mpox.data.photos import PhotoError, open_photo
 from mpox.errors import UserError
 from mpox.files import replacing
+from mpox.progress import watched
 
 # Part of every key: raise it when the pixels that come out of `square` change.
 PIXEL_VERSION = 1
@@ -74,7 +74,7 @@ def _build(path: Path, photos: list[Path], size: int, interpolation: str) -> Non
     with replacing(path) as temporary:
         pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(len(photos), size, size, 3))
         with ThreadPoolExecutor() as pool:
-            decoded = track(pool.map(decode, photos), f"decoding {len(photos)} photos", len(photos), transient=True)
+            decoded = watched(pool.map(decode, photos), f"decoding {len(photos)} photos", len(photos))
             for row, picture in enumerate(decoded):
                 if isinstance(picture, PhotoError):
                     failures.append(str(picture))

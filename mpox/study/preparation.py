@@ -1,8 +1,9 @@
 """What all runs of a study share: its manifest and its splits, made by the first of them and reused by the rest."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from filelock import FileLock
@@ -14,33 +15,48 @@ from mpox.errors import UserError
 from mpox.files import read_json, write_json
 
 log = logging.getLogger(__name__)
+# Where photos lie may differ from one machine to the next; what they are may not.
+MAY_MOVE = frozenset({"root", "cache", "manifest"})
 
 
 def prepare(
-    study: Path, source: Callable[[], PhotoSet], *, n_folds: int, seed: int, splits: str | None
+    study: Path,
+    described: Mapping[str, Any],
+    source: Callable[[], PhotoSet],
+    *,
+    n_folds: int,
+    seed: int,
+    splits: str | None,
 ) -> tuple[PhotoSet, Folds]:
     """Return the study's photos and splits, reading them where they exist and making them where not.
 
-    `<study>/manifest.parquet` and `<study>/splits.json` are made once, under a lock. `splits` is a file to start from.
-    Raises UserError where the photos are no longer those of the manifest, and whatever `source`, `make_folds` and
-    `read_folds` raise.
+    `<study>/manifest.parquet`, `data.json` and `splits.json` are made once, under a lock. `described` is the data
+    configuration `source` was built from (its `root` may move), `splits` a file to start from. Raises UserError where
+    the study was made of other data or the photos are no longer those of the manifest, and whatever `source`,
+    `make_folds` and `read_folds` raise.
     """
     study.mkdir(parents=True, exist_ok=True)
     with FileLock(study / ".lock"):
-        photos = _photos(study, source)
+        photos = _photos(study, described, source)
         folds = _folds(study / "splits.json", photos.manifest, n_folds, seed, splits)
     return photos, folds
 
 
-def _photos(study: Path, source: Callable[[], PhotoSet]) -> PhotoSet:
+def _photos(study: Path, described: Mapping[str, Any], source: Callable[[], PhotoSet]) -> PhotoSet:
     kept, place = study / "manifest.parquet", study / "data.json"
+    given_root = described.get("root")
+    lasting = {key: value for key, value in described.items() if key not in MAY_MOVE}
     if not (kept.exists() and place.exists()):
         photos = source()
         write_manifest(photos.manifest, kept)
-        write_json(place, {"root": str(photos.root.resolve())})
+        write_json(place, {"root": str(photos.root.resolve()), "data": lasting})
         _say_what(photos.manifest)
         return photos
-    manifest, root = read_manifest(kept), Path(read_json(place)["root"])
+    made = read_json(place)
+    if changes := [key for key in sorted({*made["data"], *lasting}) if made["data"].get(key) != lasting.get(key)]:
+        shown = ", ".join(f"data.{key}: {made['data'].get(key)} -> {lasting.get(key)}" for key in changes)
+        raise UserError(f"study {study} was made of other data ({shown}): use another study=")
+    manifest, root = read_manifest(kept), Path(given_root or made["root"])
     if changed := changed_photos(manifest, root):
         raise UserError(
             f"{len(changed)} photos of study {study} are missing or changed in {root} (first: {changed[0]}): restore "

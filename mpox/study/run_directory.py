@@ -57,6 +57,7 @@ class RunDirectory:
         self.study, self.model, self.fold = study, model, fold
         self.path = Path(runs_dir) / study / model / f"fold-{fold}"
         self.resume = self.path / "resume"
+        self.last_epoch = self.resume / "last.ckpt"
 
     @property
     def state(self) -> str:
@@ -81,11 +82,14 @@ class RunDirectory:
     def is_finished(self, config: Mapping[str, Any]) -> bool:
         """Say whether the run is done, having held `config` against the one it was made with.
 
-        Raises UserError, showing the difference, where that was another configuration.
+        Raises UserError, showing the difference, where another configuration has left something to lose: a result, or
+        an epoch to resume from.
         """
         saved = self.path / "config.yaml"
-        if not saved.exists():
+        if not (self.state == "done" or self.last_epoch.exists()):
             return False
+        if not saved.exists():
+            raise UserError(f"{self.path} holds a result without its config.yaml: restore it, or give overwrite=true")
         if changes := differences(yaml.safe_load(saved.read_text(encoding="utf-8")), config):
             more = f"; and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
             raise UserError(
@@ -95,8 +99,8 @@ class RunDirectory:
         return self.state == "done"
 
     def begin(self, config: Mapping[str, Any], *, overwrite: bool) -> None:
-        """Make the directory ready: empty where `overwrite`, else as an unfinished run left it, and record `config`."""
-        if overwrite:
+        """Record `config` in a directory that is as an unfinished run of it left it, or else (`overwrite`) empty."""
+        if overwrite or not self.last_epoch.exists():
             self._empty()
         with replacing(self.path / "config.yaml") as temporary:
             temporary.write_text(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8")

@@ -23,6 +23,24 @@ def test_life_of_a_run(tmp_path: Path) -> None:
     assert run.is_finished(CONFIG)
     assert not run.resume.exists()
     assert read_json(run.path / "status.json")["seconds"] == 1.0
+    with pytest.raises(UserError, match=r"optimizer\.lr: 0\.1 -> 0\.2"):
+        run.is_finished({**CONFIG, "optimizer": {"lr": 0.2}})
+
+
+def test_a_run_with_nothing_to_lose_takes_another_configuration(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path, "study", "model", 0)
+    other = {**CONFIG, "optimizer": {"lr": 0.2}}
+    with run.claimed():
+        run.begin(CONFIG, overwrite=False)
+        run.fail("Traceback", "bad luck")
+        assert not run.is_finished(other)
+        run.begin(CONFIG, overwrite=False)
+        run.resume.mkdir()
+        run.last_epoch.touch()
+        with pytest.raises(UserError, match="another configuration"):
+            run.is_finished(other)
+        run.begin(CONFIG, overwrite=False)
+        assert run.last_epoch.exists()
 
 
 def test_fold_zero_and_fold_one_are_different_runs(tmp_path: Path) -> None:
