@@ -36,10 +36,8 @@ Traits = dict[str, float]
 VERSION = 1  # names the cached copy: raise it whenever the pictures change
 CLASSES = ("mpox", "chickenpox", "acne", "healthy")  # the order seeds the generators: append only
 JPEG_QUALITY = 92
-SMALLEST, LARGEST = (
-    32,
-    2048,
-)  # photo side in pixels: below, lesions are single pixels; above, seconds a photo
+# Photo side in pixels: below, lesions are single pixels; above, a photo takes seconds.
+SMALLEST, LARGEST = 32, 2048
 REFERENCE = 256.0  # lengths below are in pixels of a photo of this side
 GOLDEN = 0.6180339887  # the additive sequence of this step covers [0, 1) evenly, however many terms are taken
 
