@@ -88,7 +88,9 @@ def test_changed_configuration_is_refused_with_the_difference(configured: Config
 
 @pytest.mark.parametrize(("epoch", "step"), [(1, 0), (1, 1)], ids=["between epochs", "mid-epoch"])
 @pytest.mark.parametrize(
-    "extra", [(), ("callbacks=early_stopping", "~callbacks.average", "augment=mixup", "balance=sampling")], ids=["averaged", "mixed"]
+    "extra",
+    [(), ("callbacks=early_stopping", "~callbacks.average", "augment=mixup", "balance=sampling")],
+    ids=["averaged", "mixed"],
 )
 def test_interrupted_and_resumed_equals_uninterrupted(
     configured: Configured,

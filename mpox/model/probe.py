@@ -22,7 +22,7 @@ from mpox.model.backbone import PhotoClassifier
 
 # L-BFGS stops at this gradient or after this many steps, whichever is first.
 TOLERANCE, MAX_STEPS = 1e-6, 500
-# Features that never vary would be divided by zero.
+# Features that do not vary at all would be divided by zero.
 SMALLEST_SD = 1e-6
 
 
@@ -77,12 +77,14 @@ def fit_head(
 ) -> LinearHead:
     """Fit one head for each L2 penalty on `train` and return the one with the lowest nll on `val`.
 
-    `train` and `val` are (features_NF float32, targets_N int64). Features are standardised with the training mean
-    and sd for the fit and the scaling is folded back. The penalty `l2 / 2 * ||weight||^2` is added to the mean
+    `train` and `val` are (features_NF float32, targets_N int64). Features are centred and divided by one number, their
+    common sd over the training photos; both are folded back. One sd a feature would blow up those that hardly vary, and
+    with them whatever augmentation and fine-tuning do to them. The penalty `l2 / 2 * ||weight||^2` is added to the mean
     (class-weighted) cross-entropy; the bias is free. Float64 inside, deterministic.
     """
     features, targets = train[0].double(), train[1]
-    mean, sd = features.mean(0), features.std(0).clamp_min(SMALLEST_SD)
+    mean = features.mean(0)
+    sd = (features - mean).square().mean().sqrt().clamp_min(SMALLEST_SD)
     standard, weights = (features - mean) / sd, None if class_weights is None else class_weights.double()
     theta = torch.zeros(n_classes, features.shape[1] + 1, dtype=torch.float64)
     best: LinearHead | None = None

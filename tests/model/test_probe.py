@@ -18,7 +18,8 @@ def data(seed: int, n: int = 120, n_features: int = 20, n_classes: int = 3) -> t
 def test_against_scikit_learn(l2: float) -> None:
     (features, targets), val = data(0), data(1)
     head = fit_head((features, targets), val, 3, [l2])
-    mean, sd = features.mean(0), features.std(0)
+    mean = features.mean(0)
+    sd = (features - mean).square().mean().sqrt()
     reference = LogisticRegression(C=1 / (l2 * len(targets)), max_iter=5000, tol=1e-10)
     reference.fit(((features - mean) / sd).numpy(), targets.numpy())
     expected = reference.predict_proba(((val[0] - mean) / sd).numpy())
@@ -30,7 +31,8 @@ def test_class_weights_against_scikit_learn() -> None:
     (features, targets), val = data(0), data(1)
     weights = torch.tensor([1.0, 5.0, 0.5])
     head = fit_head((features, targets), val, 3, [0.1], weights)
-    mean, sd = features.mean(0), features.std(0)
+    mean = features.mean(0)
+    sd = (features - mean).square().mean().sqrt()
     # The mean of the weighted loss divides by the sum of weights.
     total = float(weights[targets].sum())
     reference = LogisticRegression(C=1 / (0.1 * total), max_iter=5000, tol=1e-10)
