@@ -24,7 +24,7 @@ def config_dir(name: str = "conf") -> str:
 
 
 # What a configuration may name as a `_target_`: this project and the packages it declares.
-TARGETS = ("mpox", "torch", "torchvision", "lightning", "timm", "torchmetrics", "kornia")
+TARGETS = ("mpox", "torch", "torchvision", "lightning", "timm", "torchmetrics")
 
 
 def build(node: DictConfig, **arguments: Any) -> Any:

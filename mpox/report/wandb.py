@@ -3,10 +3,12 @@
 import functools
 import hashlib
 import logging
+import os
 import re
 from typing import Any
 
 import pandas as pd
+import requests
 import wandb
 from lightning.pytorch.loggers import WandbLogger
 
@@ -24,6 +26,8 @@ def make_logger(
     The id is a function of study, model and fold, the group is study/model. `mode=auto` is online where a key is found
     (WANDB_API_KEY or a netrc entry) and offline otherwise; nothing ever asks for one. UserError: another mode.
     """
+    # Lightning passes wandb a setting that wandb warns of at every start; nothing else is lost by this.
+    os.environ.setdefault("WANDB_SILENT", "true")
     return WandbLogger(
         project=project,
         entity=entity,
@@ -41,15 +45,28 @@ def make_logger(
 
 
 def resolve_mode(mode: str) -> str:
-    """Turn `auto` into `online` or `offline`, saying once a process when it is offline. Raises UserError otherwise."""
+    """Turn `auto` into WANDB_MODE where that is set, else `online` or `offline` by whether there is a key, said once.
+
+    Raises UserError for a mode that is none.
+    """
     if mode not in MODES:
         raise UserError(f"logger.mode={mode} is unknown: choose one of {', '.join(MODES)}")
-    if mode != "auto":
+    if mode == "auto":
+        mode = os.environ.get("WANDB_MODE", "auto")
+    if mode in MODES and mode != "auto":
         return mode
-    if wandb.api.api_key:
+    if _has_key():
         return "online"
     _say_offline()
     return "offline"
+
+
+def _has_key() -> bool:
+    """Look where wandb looks for credentials, without starting it: it would ask for them."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    server = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
+    return requests.utils.get_netrc_auth(server) is not None
 
 
 def run_id(study: str, model: str, fold: int) -> str:
