@@ -61,10 +61,8 @@ def run_job(cfg: DictConfig, train: Callable[[DictConfig], dict[str, Any]]) -> f
         trace = run.path / "traceback.txt"
         if not isinstance(error, UserError) and trace.exists():
             message += f" (traceback in {trace})"
-    finally:
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+    if state != "skipped":
+        _release()
     seconds = round(time.perf_counter() - start, 2)
     entry = journal.Entry(cfg.study, cfg.model.name, cfg.fold, state, seconds, message)
     if result is None:
@@ -91,6 +89,13 @@ def _say(entry: journal.Entry, run: RunDirectory, result: dict[str, Any], n_fold
     command = ["python", "-m", "mpox.train", "-m", *map(shlex.quote, overrides)]
     console.print(f"{run.path} holds the run. Every CNN on every fold, this one kept:")
     console.print(f"  {' '.join(command)} 'model=glob(*)' 'fold=range({n_folds})'", markup=False)
+
+
+def _release() -> None:
+    """Free what the job held, its traceback's frames included, before the next one of the sweep begins."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def quieten() -> None:
