@@ -36,7 +36,7 @@ class LinearHead:
     val_nll: float
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: parameters moved to a GPU under it could never be trained again
 def frozen_features(network: PhotoClassifier, pixels: np.ndarray, batch_size: int, device: torch.device) -> Tensor:
     """Run the backbone in eval mode over `pixels` (N, S, S, 3) uint8 once. Returns features_NF float32 on the CPU."""
     was_training = network.training
