@@ -48,7 +48,12 @@ def test_fold_zero_and_fold_one_are_different_runs(tmp_path: Path) -> None:
 
 
 def test_where_a_run_runs_is_not_compared() -> None:
-    moved = {**CONFIG, "data": {"root": "b", "classes": None}, "trainer": {"devices": 4}, "threads": 2}
+    moved = {
+        **CONFIG,
+        "data": {"root": "b", "manifest": "m.csv", "classes": None},
+        "trainer": {"devices": 4},
+        "threads": 2,
+    }
     assert differences(CONFIG, moved) == []
     assert differences(CONFIG, {**CONFIG, "optimizer": {"lr": 0.2}, "seed": 1}) == [
         "optimizer.lr: 0.1 -> 0.2",
