@@ -7,7 +7,7 @@ import torch
 import yaml
 from hydra import compose, initialize_config_dir
 
-from mpox.config import TARGETS, config_dir
+from mpox.config import TARGETS, config_dir, share_of_side
 from mpox.model.backbone import build, input_record, layer_depths
 
 CONF = Path(config_dir())
@@ -68,6 +68,14 @@ def test_every_model_builds_and_runs(name: str) -> None:
     head = [f"backbone.{key}" for key, value in network.backbone.named_parameters() if value is network.head.weight]
     assert depths[head[0]] == 1.0
     assert min(depths.values()) == 0.0
+
+
+def test_training_photos_have_a_side_of_whole_strides_that_no_picture_exceeds() -> None:
+    assert [share_of_side(side, 0.8) for side in (224, 240, 260, 299)] == [192, 192, 192, 224]
+    assert [share_of_side(side, 0.8) for side in (16, 32, 48)] == [16, 32, 32]
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        cfg = compose("train", ["image_size=224"])
+    assert cfg.augment.transforms.crop.size == 192
 
 
 def test_targets_stay_within_the_project_and_its_dependencies() -> None:

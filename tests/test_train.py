@@ -35,7 +35,7 @@ def test_run_directory_holds_all_that_later_stages_need(configured: Configured, 
     assert read_json(run / "metrics.json") == result
     assert read_json(run / "status.json")["state"] == "done"
     config = yaml.safe_load((run / "config.yaml").read_text())
-    assert (config["fold"], config["image_size"], config["optimizer"]["lr"]) == (0, 32, 1e-4)
+    assert (config["fold"], config["image_size"], config["optimizer"]["lr"]) == (0, 32, 5e-4)
 
     table, classes = read_predictions(run / "predictions.parquet")
     assert classes == ["acne", "chickenpox", "healthy", "mpox"]
