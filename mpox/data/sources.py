@@ -165,7 +165,7 @@ def _size(path: Path) -> int:
 
 
 def _walk(base: Path, suffixes: frozenset[str]) -> tuple[list[Path], list[str]]:
-    """Return the photos below `base`, relative and sorted, and all else as `path (why)`. Follows no link to a folder."""
+    """Return the photos below `base`, relative and sorted, and all else as `path (why)`; links are not followed."""
     photos, left = [], []
     for place, folders, names in os.walk(base):
         here = Path(place)
