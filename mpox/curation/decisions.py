@@ -61,7 +61,7 @@ def read_decisions(path: Path) -> pd.DataFrame:
     frame = frame.reindex(columns=list(DECISION_COLUMNS), fill_value="").apply(lambda column: column.str.strip())
     frame["decision"] = frame["decision"].str.lower()
     for number, row in enumerate(frame.itertuples(index=False), start=2):
-        if problem := _problem(row.photo_id, row.decision, row.label, row.box):
+        if problem := _problem(str(row.photo_id), str(row.decision), str(row.label), str(row.box)):
             raise UserError(f"{path}, line {number}: {problem}")
     repeated = frame.loc[frame["photo_id"].duplicated(), "photo_id"]
     if len(repeated):
@@ -96,19 +96,19 @@ def check_against(decisions: pd.DataFrame, manifest: pd.DataFrame, new_labels: S
             "to another audit, or the photos were moved"
         )
     labels = {*manifest["label"], *new_labels}
-    for row in decisions.itertuples(index=False):
-        photo = photos.loc[row.photo_id]
-        if row.decision == "relabel" and row.label not in labels:
+    for row in decisions.to_dict("records"):
+        name, label, photo = row["photo_id"], row["label"], photos.loc[row["photo_id"]]
+        if row["decision"] == "relabel" and label not in labels:
             raise UserError(
-                f"{row.photo_id} is relabelled '{row.label}', which no photo has ({', '.join(sorted(labels))}): mend "
-                f"the name, or add it with new_labels=[{row.label}]"
+                f"{name} is relabelled '{label}', which no photo has ({', '.join(sorted(labels))}): mend the name, or "
+                f"add it with new_labels=[{label}]"
             )
-        if row.decision != "drop" and photo["width"] == 0:
-            raise UserError(f"{row.photo_id} cannot be read ({photo['reason']}), so it cannot be kept: mend the file")
-        box = parse_box(row.box)
+        if row["decision"] != "drop" and photo["width"] == 0:
+            raise UserError(f"{name} cannot be read ({photo['reason']}), so it cannot be kept: mend the file")
+        box = parse_box(row["box"])
         if box and (box[0] + box[2] > photo["width"] or box[1] + box[2] > photo["height"]):
             size = f"{photo['width']}x{photo['height']}"
-            raise UserError(f"{row.photo_id}: the box '{row.box}' (left top side) reaches out of its {size} pixels")
+            raise UserError(f"{name}: the box '{row['box']}' (left top side) reaches out of its {size} pixels")
 
 
 def merge(first: pd.DataFrame, second: pd.DataFrame) -> Merged:

@@ -78,25 +78,15 @@ def write_page(audit: Audit, path: Path, *, title: str, thumbnail: int = 160, li
 def _content(audit: Audit, thumbnail: int, root: str) -> dict[str, Any]:
     """Return what the page shows as plain values: photos with their findings and thumbnails, pairs, kinds, labels."""
     manifest = audit.manifest
-    findings: dict[str, list[tuple[str, str, str]]] = {photo: [] for photo in manifest["photo_id"]}
-    for row in audit.findings[audit.findings["photo_id"].isin(findings)].itertuples(index=False):
-        findings[row.photo_id].append((row.kind, row.evidence, row.other))
+    findings: dict[str, list[list[str]]] = {photo: [] for photo in manifest["photo_id"]}
+    about_photos = audit.findings[audit.findings["photo_id"].isin(findings)]
+    for photo, *finding in about_photos[["photo_id", "kind", "evidence", "other"]].to_numpy(str).tolist():
+        findings[photo].append(finding)
     thumbnails = _thumbnails(manifest, audit.root, thumbnail)
+    facts = manifest[["path", "label", "source", "subject", "group", "width", "height", "reason"]].to_dict("records")
     photos = [
-        {
-            "id": row.photo_id,
-            "path": row.path,
-            "label": row.label,
-            "source": row.source,
-            "subject": row.subject,
-            "group": row.group,
-            "width": row.width,
-            "height": row.height,
-            "reason": row.reason,
-            "findings": findings[row.photo_id],
-            "thumb": picture,
-        }
-        for row, picture in zip(manifest.itertuples(index=False), thumbnails, strict=True)
+        {"id": photo, **fact, "findings": findings[photo], "thumb": picture}
+        for photo, fact, picture in zip(manifest["photo_id"], facts, thumbnails, strict=True)
     ]
     present = [kind for kind in ACTIONS if (audit.findings["kind"] == kind).any() and kind in WORDS]
     return {

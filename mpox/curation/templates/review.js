@@ -108,7 +108,7 @@ function countSheets() {
   for (const [k, sheet] of sheets.entries()) {
     const left = undecided(sheet.groups), all = sheet.groups.reduce((sum, group) => sum + group.length, 0);
     const count = $("sheets").children[k].lastChild;
-    count.textContent = left ? `${left} of ${all}` : `${all} done`;
+    count.textContent = left ? `${left} left` : "done";
     count.title = `${left} of ${all} photos undecided`;
     $("sheet").options[k].textContent = `${sheet.title} (${left} of ${all} undecided)`;
   }
@@ -187,14 +187,15 @@ function buttons(id) {
 function card(id) {
   const photo = photos.get(id);
   const wanted = photo.findings.filter(([kind]) => kind === current.kind);
-  const why = (wanted.length ? wanted : photo.findings).map(([, evidence]) => evidence).join("; ");
+  const why = (wanted.length ? wanted : photo.findings).map(([, evidence]) => evidence);
+  const text = [...new Set(why)].join("; ");
   const picture = make("button", { class: "picture", "aria-label": "Look at it large", onclick: () => view(id) },
     photo.thumb ? make("img", { src: photo.thumb, alt: "", decoding: "async" }) : make("span", { class: "none" }, photo.reason));
   const element = make("article", { class: "card", tabindex: "-1", "data-id": id, onfocusin: () => rove(id) },
     picture,
     make("div", { class: "text" },
       make("div", { class: "name" }, make("b", {}, photo.label), make("span", { title: id }, make("bdi", {}, photo.path))),
-      make("div", { class: "why", title: why }, why)),
+      make("div", { class: "why", title: text }, text)),
     make("div", { class: "choose" }, make("div", { class: "buttons" }, ...buttons(id)), make("div", { class: "extra" })));
   cards.set(id, element);
   refresh(id);
@@ -351,14 +352,12 @@ function view(id) {
     make("li", {}, `${titleOf(kind)}: ${evidence}${other ? ` (${other})` : ""}`)));
   $("viewer-buttons").replaceChildren(...buttons(id));
   $("overlay").setAttribute("viewBox", `0 0 ${Math.max(photo.width, 1)} ${Math.max(photo.height, 1)}`);
-  $("box-fields").hidden = $("overlay").style.display = photo.width ? "" : "none";
+  $("overlay").style.display = photo.width ? "" : "none";
   $("box-fields").hidden = !photo.width;
-  // The photo itself where it lies at its place, else the thumbnail, both at the shape and the size of the window.
+  // The photo itself where it lies at its place, else the thumbnail, both in the photo's shape.
   image.onerror = () => { image.onerror = null; image.src = photo.thumb || ""; };
   image.src = audit.root && photo.width ? audit.root + photo.path.split("/").map(encodeURIComponent).join("/") : photo.thumb || "";
-  const scale = photo.width ? Math.min(760 / photo.width, 760 / photo.height) : 0;
-  image.width = Math.round(photo.width * scale) || 320;
-  image.style.aspectRatio = photo.width ? `${photo.width} / ${photo.height}` : "1";
+  image.parentElement.style.setProperty("--shape", photo.width ? photo.width / photo.height : 1);
   image.alt = photo.thumb ? `${photo.label}: ${photo.path}` : photo.reason;
   if (!$("viewer").open) $("viewer").showModal();
   refresh(id);
