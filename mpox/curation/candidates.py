@@ -33,7 +33,7 @@ BLOCK = 512
 
 
 def embeddings(manifest: pd.DataFrame, root: Path, cache: Path, device: torch.device) -> np.ndarray:
-    """Return what the frozen bundled backbone says of each photo's centre square, (N, 1280) float32; kept in `cache`."""
+    """Return the frozen bundled backbone's features of each centre square, (N, 1280) float32; kept in `cache`."""
     record = input_record(BACKBONE)
     network = build(BACKBONE, 2, record, find(BACKBONE, "bundled"))
     pixels = open_store(manifest, root, record.image_size, record.interpolation, cache)
@@ -73,7 +73,9 @@ def compressed(index: np.ndarray, *queries: np.ndarray, seed: int = 0) -> list[n
     axes = PCA(dimensions, svd_solver="randomized", random_state=seed)
     sample = np.random.default_rng(seed).permutation(len(index))[:5000]
     axes.fit(index[np.sort(sample)].astype(np.float32))
-    return [_unit(np.concatenate([axes.transform(b.astype(np.float32)) for b in _blocks(q)])) for q in (index, *queries)]
+    return [
+        _unit(np.concatenate([axes.transform(b.astype(np.float32)) for b in _blocks(q)])) for q in (index, *queries)
+    ]
 
 
 def neighbours(index: np.ndarray, queries: np.ndarray, k: int) -> set[tuple[int, int]]:

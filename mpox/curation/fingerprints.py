@@ -6,6 +6,7 @@ the correlation of the pixels once the flip or turn that the hash names is undon
 
 from collections.abc import Iterator
 
+import cv2
 import imagehash
 import numpy as np
 from PIL import Image
@@ -17,6 +18,10 @@ VARIANTS = 8
 BLOCK = 256
 # sd, in pixels of the thumbnail, of the blur that is taken off: light that falls from one side is no likeness.
 LIGHT_SD = 8.0
+# Grey levels (0..255) of padding, JPEG noise allowed for.
+DARKEST, LIGHTEST = 8, 250
+# Share of the thumbnail that two photos must both show, and grey levels squared of structure there, to be compared.
+MIN_SHARE, MIN_VARIANCE = 0.3, 2.0
 
 
 def variant(picture: np.ndarray, k: int) -> np.ndarray:
@@ -49,18 +54,37 @@ def hash_pairs(hashes_N8: np.ndarray, distance: int) -> Iterator[tuple[int, int,
                 yield start + int(i), start + int(j), int(best[i, j]), int(least[i, j])
 
 
-def flatten_light(thumbs: np.ndarray) -> np.ndarray:
-    """Take slow changes of light off thumbnails (N, S, S) uint8 and scale each to mean 0, norm 1 (float32).
+def filled(grey: np.ndarray) -> np.ndarray:
+    """Return (H, W) bool: where a grey picture is black or white padding that reaches its edge, and 2 pixels around.
 
-    A thumbnail without any structure becomes 0, so it correlates with nothing.
+    Turned and shifted copies are padded so; two photos padded alike would otherwise look alike.
     """
+    extreme = ((grey <= DARKEST) | (grey >= LIGHTEST)).astype(np.uint8)
+    _, parts = cv2.connectedComponents(extreme, connectivity=4)
+    at_edge = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
+    padding = np.isin(parts, at_edge[at_edge > 0])
+    return cv2.dilate(padding.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+
+
+def flatten_light(thumbs: np.ndarray) -> np.ndarray:
+    """Take slow changes of light off thumbnails (N, S, S) uint8. Returns float32, NaN where they are padding."""
+    padding = np.stack([filled(thumb) for thumb in thumbs])
+    blur = (0, LIGHT_SD, LIGHT_SD)
+    weights = gaussian_filter((~padding).astype(np.float32), blur)
     values = thumbs.astype(np.float32)
-    values -= gaussian_filter(values, (0, LIGHT_SD, LIGHT_SD))
-    values -= values.mean((1, 2), keepdims=True)
-    norm = np.sqrt(np.square(values).sum((1, 2), keepdims=True))
-    return np.divide(values, norm, out=np.zeros_like(values), where=norm > values.shape[1])
+    light = gaussian_filter(np.where(padding, 0, values), blur) / np.maximum(weights, 1e-3)
+    return np.where(padding, np.nan, values - light)
 
 
 def correlation_in_place(a: np.ndarray, b: np.ndarray, k: int) -> float:
-    """Return the correlation (-1..1) of two flattened thumbnails (S, S), variant `k` of the second."""
-    return float((a * variant(b, k)).sum())
+    """Correlate flattened thumbnails (S, S), variant `k` of the second, where neither is padding. Returns -1..1.
+
+    0 where fewer than MIN_SHARE of the pixels are left, or where one has no structure.
+    """
+    b = variant(b, k)
+    both = np.isfinite(a) & np.isfinite(b)
+    if both.mean() < MIN_SHARE:
+        return 0.0
+    x, y = a[both] - a[both].mean(), b[both] - b[both].mean()
+    spread = float(np.sqrt(x.var() * y.var()))
+    return float(x @ y) / (len(x) * spread) if spread > MIN_VARIANCE else 0.0

@@ -23,9 +23,13 @@ MIN_OVERLAP_PX, MIN_OVERLAP = 1500, 0.08
 
 @dataclass(frozen=True)
 class Side:
-    """One photo of a pair: grey (H, W) uint8, points (n, 2) float32 in it, unit descriptors (n, 128) float32."""
+    """One photo of a pair: grey (H, W) uint8, shown (H, W) uint8 1 where it is not padding (`fingerprints.filled`).
+
+    points (n, 2) float32 are x, y in it, descriptors (n, 128) float32 their RootSIFT.
+    """
 
     grey: np.ndarray
+    shown: np.ndarray
     points: np.ndarray
     descriptors: np.ndarray
 
@@ -67,7 +71,8 @@ def mirrored(side: Side) -> Side:
     """Return the photo as its mirror image (left and right exchanged)."""
     points = side.points.copy()
     points[:, 0] = side.grey.shape[1] - 1 - points[:, 0]
-    return Side(np.ascontiguousarray(side.grey[:, ::-1]), points, mirror_descriptors(side.descriptors))
+    grey, shown = np.ascontiguousarray(side.grey[:, ::-1]), np.ascontiguousarray(side.shown[:, ::-1])
+    return Side(grey, shown, points, mirror_descriptors(side.descriptors))
 
 
 def compare(a: Side, b: Side, min_inliers: int) -> Match:
@@ -95,7 +100,7 @@ def _compare(a: Side, b: Side, min_inliers: int, is_mirrored: bool) -> Match:
         return NO_MATCH
     if scales[0] > MAX_SCALE or scales[1] < 1 / MAX_SCALE or scales[0] / scales[1] > MAX_SQUEEZE:
         return NO_MATCH
-    correlation, overlap = _correlation(a.grey, b.grey, affine, float(scales.mean()))
+    correlation, overlap = _correlation(a, b, affine, float(scales.mean()))
     return Match(inliers, correlation, overlap, is_mirrored)
 
 
@@ -113,19 +118,21 @@ def _matches(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return good, nearest[good]
 
 
-def _correlation(a: np.ndarray, b: np.ndarray, affine: np.ndarray, scale: float) -> tuple[float, float]:
-    """Correlate `a`, mapped onto `b`, with `b` where both are; returns it and the overlap's share of the smaller."""
-    height, width = b.shape
+def _correlation(a: Side, b: Side, affine: np.ndarray, scale: float) -> tuple[float, float]:
+    """Correlate `a`, mapped onto `b`, with `b` where both show something; also the overlap's share of the smaller."""
+    height, width = b.grey.shape
     # Shrinking needs the finer picture blurred first, else its detail aliases.
-    finer, coarser = (cv2.GaussianBlur(p, (0, 0), BLUR_SD * s) for p, s in ((a, max(1, 1 / scale)), (b, max(1, scale))))
+    finer = cv2.GaussianBlur(a.grey, (0, 0), BLUR_SD * max(1.0, 1 / scale))
+    coarser = cv2.GaussianBlur(b.grey, (0, 0), BLUR_SD * max(1.0, scale))
     warped = cv2.warpAffine(finer, affine, (width, height), flags=cv2.INTER_LINEAR)
-    inside = cv2.warpAffine(np.ones_like(a), affine, (width, height), flags=cv2.INTER_NEAREST) > 0
+    inside = (cv2.warpAffine(a.shown, affine, (width, height), flags=cv2.INTER_NEAREST) & b.shown) > 0
     area = int(inside.sum())
-    smaller = min(b.size, a.size * abs(np.linalg.det(affine[:, :2])))
-    if area < MIN_OVERLAP_PX or area < MIN_OVERLAP * smaller:
-        return 0.0, area / smaller
+    smaller = float(min(b.shown.sum(), a.shown.sum() * abs(np.linalg.det(affine[:, :2]))))
+    share = area / max(smaller, 1.0)
+    if area < MIN_OVERLAP_PX or share < MIN_OVERLAP:
+        return 0.0, share
     x, y = warped[inside].astype(np.float32), coarser[inside].astype(np.float32)
     x, y = x - x.mean(), y - y.mean()
     norm = float(np.sqrt((x @ x) * (y @ y)))
     # Two blank areas correlate with anything.
-    return (float(x @ y) / norm if norm > area else 0.0), area / smaller
+    return (float(x @ y) / norm if norm > area else 0.0), share

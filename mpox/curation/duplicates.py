@@ -1,0 +1,131 @@
+"""Pairs of photos that show the same picture: exact copies, copies in place, and other cuts of one source.
+
+Each pair rests on two signals: equal bytes, or a hash and the correlation of the pixels in place, or local features
+that agree on one map and the correlation of the pixels under it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import lru_cache
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mpox.curation import fingerprints
+from mpox.curation.candidates import candidate_pairs, embeddings
+from mpox.curation.findings import PAIR_COLUMNS
+from mpox.curation.local_features import Match, Side, compare, root_sift
+from mpox.curation.looks import Looks, open_looks
+from mpox.progress import watched
+
+# Photos kept unpacked for comparing: pairs come sorted, so each is unpacked few times.
+UNPACKED = 512
+# Partners a photo is compared with in the second round at most: keeps a source cut a hundred times from costing 5,000.
+FRIENDS = 32
+TURNS = (
+    *("in place", "turned by 90°", "turned by 180°", "turned by 270°"),
+    *("mirrored", "mirrored and turned by 90°", "mirrored and turned by 180°", "mirrored and turned by 270°"),
+)
+
+
+def exact_pairs(manifest: pd.DataFrame) -> list[tuple[int, int]]:
+    """Return (first row, other row) of photos with the same bytes."""
+    groups = manifest.groupby("sha256").indices.values()
+    return [(int(rows[0]), int(row)) for rows in groups for row in rows[1:]]
+
+
+def pairs_in_place(looks: Looks, *, hash_distance: int, correlation: float) -> dict[tuple[int, int], tuple[float, str]]:
+    """Return near-duplicates in place: (i, j) to their correlation and one line of evidence."""
+    flat = fingerprints.flatten_light(looks.thumbs)
+    found = {}
+    for i, j, turn, bits in fingerprints.hash_pairs(fingerprints.hashes(looks.thumbs), hash_distance):
+        if (value := fingerprints.correlation_in_place(flat[i], flat[j], turn)) >= correlation:
+            found[i, j] = value, f"{TURNS[turn]}: hashes differ in {bits} of 64 bits, pixels correlate {value:.2f}"
+    return found
+
+
+def pairs_by_local_features(
+    looks: Looks, candidates: Iterable[tuple[int, int]], *, inliers: int, correlation: float
+) -> dict[tuple[int, int], tuple[float, str]]:
+    """Return the candidates that are cut from one picture: (i, j) to the correlation and one line of evidence.
+
+    A second round compares the friends of friends that the candidates left out: of 14 copies of one photo, ten
+    nearest neighbours hold only some.
+    """
+    side = lru_cache(UNPACKED)(lambda row: _side(looks, row))
+    found: dict[tuple[int, int], tuple[float, str]] = {}
+    tried: set[tuple[int, int]] = set()
+    for what in ("comparing", "comparing again"):
+        todo = sorted(set(candidates) - tried)
+        for i, j in watched(todo, f"{what} {len(todo)} pairs of photos", len(todo)):
+            match = compare(side(i), side(j), inliers)
+            if match.inliers and match.correlation >= correlation:
+                found[i, j] = match.correlation, _evidence(match)
+        tried.update(todo)
+        candidates = _friends_of_friends(found)
+    return found
+
+
+def find_pairs(
+    manifest: pd.DataFrame,
+    root: Path,
+    cache: Path,
+    *,
+    hash_distance: int,
+    hash_correlation: float,
+    neighbours: int,
+    inliers: int,
+    patch_correlation: float,
+    local: bool = True,
+) -> pd.DataFrame:
+    """Return all pairs (PAIR_COLUMNS) among the photos of `manifest`, every one of which must be readable.
+
+    Exact duplicates are compared with nothing but their first: a photo with the same bytes has the same other pairs.
+    `local` false leaves out local features (and the backbone that finds candidates for them), which is fast. `cache`
+    keeps what is computed from the pixels.
+    """
+    rows = [(i, j, "exact_duplicate", 1.0, "the same bytes") for i, j in exact_pairs(manifest)]
+    first = np.flatnonzero(~manifest["sha256"].duplicated())
+    photos = manifest.iloc[first].reset_index(drop=True)
+    looks = open_looks(photos, root, cache, features=local)
+    in_place = pairs_in_place(looks, hash_distance=hash_distance, correlation=hash_correlation)
+    rows += [(first[i], first[j], "near_duplicate", *found) for (i, j), found in in_place.items()]
+    if local and len(photos) > 1:
+        embedded = embeddings(photos, root, cache, torch.device("cpu"))
+        candidates = candidate_pairs(looks, embedded, neighbours) - set(in_place)
+        cuts = pairs_by_local_features(looks, candidates, inliers=inliers, correlation=patch_correlation)
+        rows += [
+            (first[i], first[j], "same_source", *found) for (i, j), found in cuts.items() if (i, j) not in in_place
+        ]
+    names = manifest["photo_id"].to_numpy()
+    # The manifest is sorted by photo_id, so i < j gives photo_id < other.
+    named = [(names[i], names[j], *rest) for i, j, *rest in rows]
+    pairs = pd.DataFrame(named, columns=list(PAIR_COLUMNS)).astype({"score": "float64"})
+    return pairs.sort_values(["photo_id", "other"], ignore_index=True)
+
+
+def _side(looks: Looks, row: int) -> Side:
+    grey, count = looks.grey(row), looks.counts[row]
+    shown = (~fingerprints.filled(grey)).astype(np.uint8)
+    return Side(grey, shown, np.array(looks.points[row, :count]), root_sift(looks.descriptors[row, :count]))
+
+
+def _evidence(match: Match) -> str:
+    how = "mirrored, " if match.mirrored else ""
+    return (
+        f"{how}{match.inliers} local features agree, {match.overlap:.0%} overlaps, correlating {match.correlation:.2f}"
+    )
+
+
+def _friends_of_friends(pairs: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
+    friends = defaultdict(set)
+    for i, j in pairs:
+        friends[i].add(j)
+        friends[j].add(i)
+    out: set[tuple[int, int]] = set()
+    for mine in friends.values():
+        out.update(combinations(sorted(mine)[:FRIENDS], 2))
+    return out
