@@ -4,7 +4,7 @@ Columns added to those of the audited manifest: `decision` (keep, drop, relabel;
 suggestion was followed; empty where nobody decided), `original_label`, and `box` (as in `mpox.curation.decisions`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -57,7 +57,7 @@ def apply_decisions(
         frame.loc[photo, "label"] = row["label"] or frame.loc[photo, "label"]
     if undecided == "suggested":
         _follow_suggestions(frame, audit.findings)
-    remarks = _settle_conflicts(frame, audit.pairs, conflicts)
+    remarks = _settle_conflicts(frame, audit.pairs, conflicts, audit.summary.get("same_labels", {}))
     if not frame["keep"].any():
         raise UserError("no photo is left: every one is dropped; mend the decisions")
     columns = [*audit.manifest.columns, *(name for name in frame.columns if name not in audit.manifest)]
@@ -65,7 +65,7 @@ def apply_decisions(
 
 
 def _follow_suggestions(frame: pd.DataFrame, findings: pd.DataFrame) -> None:
-    in_conflict = set(findings.loc[findings["kind"] == "label_conflict", "photo_id"])
+    in_conflict = set(findings.loc[findings["kind"] == "label_conflict", ["photo_id", "other"]].to_numpy().flat)
     for row in findings[findings["action"] == "drop"].to_dict("records"):
         photo = row["photo_id"]
         if photo in in_conflict or photo not in frame.index or frame.loc[photo, "decision"]:
@@ -77,12 +77,15 @@ def _follow_suggestions(frame: pd.DataFrame, findings: pd.DataFrame) -> None:
         frame.loc[photo, "reason"] = f"{row['kind']}: {row['evidence']}"
 
 
-def _settle_conflicts(frame: pd.DataFrame, pairs: pd.DataFrame, conflicts: str) -> list[str]:
+def _settle_conflicts(
+    frame: pd.DataFrame, pairs: pd.DataFrame, conflicts: str, same_labels: Mapping[str, str]
+) -> list[str]:
     """Stop at, drop or keep the undecided label conflicts; returns what to say of all that are kept."""
+    meaning = frame["label"].replace(dict(same_labels))
     open_, seen = [], 0
     for a, b in pairs[["photo_id", "other"]].to_numpy(str).tolist():
         one, two = frame.loc[a], frame.loc[b]
-        if one["keep"] and two["keep"] and one["label"] != two["label"]:
+        if one["keep"] and two["keep"] and meaning[a] != meaning[b]:
             if one["decision"] and two["decision"]:
                 seen += 1
             else:

@@ -5,7 +5,7 @@
     <folder>/manifest.csv                      trains as it is: data=manifest data.manifest=<folder>/manifest.csv
     <folder>/flow.svg                          how many photos each step removed and why
     <folder>/datasheet.md, croissant.json      for people, and for programs
-    <folder>/SHA256SUMS                        of every other file: `sha256sum --check SHA256SUMS`
+    <folder>/SHA256SUMS                        for `sha256sum -c`; not of the datasheet, which people complete
 
 File names, subject and group ids are numbered anew, for the original ones may name people; which is which stays with
 the maker, in the key file.
@@ -55,8 +55,7 @@ def write_release(
 
     The folder appears whole or not at all: it is built beside its place and renamed. `reviewers` is how many people
     decided. Returns how many places of the datasheet only a person can fill. Raises UserError for a folder that exists
-    (unless it is a release and `overwrite`), photos that changed since the audit, and labels whose folder names would be
-    the same.
+    (unless it is a release and `overwrite`), photos that changed since the audit, and labels that would share a folder.
     """
     _check_place(folder, overwrite)
     kept = curated[curated["keep"]].sort_values(["sha256", "photo_id"], ignore_index=True)
@@ -188,7 +187,7 @@ def _numbered(values: pd.Series, letter: str) -> list[str]:
 
 
 def _write_checksums(made: Path) -> None:
-    files = sorted(path for path in made.rglob("*") if path.is_file())
+    files = sorted(path for path in made.rglob("*") if path.is_file() and path.name != "datasheet.md")
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(made).as_posix()}\n" for path in files
     ]
