@@ -5,7 +5,7 @@ that agree on one map and the correlation of the pixels under it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
@@ -48,16 +48,21 @@ def pairs_in_place(looks: Looks, *, hash_distance: int, correlation: float) -> d
 
 
 def pairs_by_local_features(
-    looks: Looks, candidates: Iterable[tuple[int, int]], *, inliers: int, correlation: float
+    looks: Looks,
+    candidates: Iterable[tuple[int, int]],
+    known: Collection[tuple[int, int]],
+    *,
+    inliers: int,
+    correlation: float,
 ) -> dict[tuple[int, int], tuple[float, str]]:
     """Return the candidates that are cut from one picture: (i, j) to the correlation and one line of evidence.
 
-    A second round compares the friends of friends that the candidates left out: of 14 copies of one photo, ten
-    nearest neighbours hold only some.
+    `known` pairs are not compared again. A second round compares the friends of friends that the candidates left out:
+    of 14 copies of one photo, ten nearest neighbours hold only some.
     """
     side = lru_cache(UNPACKED)(lambda row: _side(looks, row))
     found: dict[tuple[int, int], tuple[float, str]] = {}
-    tried: set[tuple[int, int]] = set()
+    tried = set(known)
     for what in ("comparing", "comparing again"):
         todo = sorted(set(candidates) - tried)
         for i, j in watched(todo, f"{what} {len(todo)} pairs of photos", len(todo)):
@@ -65,7 +70,7 @@ def pairs_by_local_features(
             if match.inliers and match.correlation >= correlation:
                 found[i, j] = match.correlation, _evidence(match)
         tried.update(todo)
-        candidates = _friends_of_friends(found)
+        candidates = _friends_of_friends([*known, *found])
     return found
 
 

@@ -16,8 +16,8 @@ from scipy.ndimage import gaussian_filter
 VARIANTS = 8
 # Rows compared at once: bounds memory to BLOCK x N x 8 bytes.
 BLOCK = 256
-# sd, in pixels of the thumbnail, of the blur that is taken off: light that falls from one side is no likeness.
-LIGHT_SD = 8.0
+# sd, in pixels of the thumbnail, of what is taken off: noise below, light that falls from one side above.
+NOISE_SD, LIGHT_SD = 1.0, 8.0
 # Grey levels (0..255) of padding, JPEG noise allowed for.
 DARKEST, LIGHTEST = 8, 250
 # Share of the thumbnail that two photos must both show, and grey levels squared of structure there, to be compared.
@@ -67,13 +67,17 @@ def filled(grey: np.ndarray) -> np.ndarray:
 
 
 def flatten_light(thumbs: np.ndarray) -> np.ndarray:
-    """Take slow changes of light off thumbnails (N, S, S) uint8. Returns float32, NaN where they are padding."""
-    padding = np.stack([filled(thumb) for thumb in thumbs])
-    blur = (0, LIGHT_SD, LIGHT_SD)
-    weights = gaussian_filter((~padding).astype(np.float32), blur)
-    values = thumbs.astype(np.float32)
-    light = gaussian_filter(np.where(padding, 0, values), blur) / np.maximum(weights, 1e-3)
-    return np.where(padding, np.nan, values - light)
+    """Take noise and slow changes of light off thumbnails (N, S, S) uint8. Returns float32, NaN where they are padding.
+
+    A difference of Gaussians that looks at no padding.
+    """
+    shown = np.stack([~filled(thumb) for thumb in thumbs]).astype(np.float32)
+    values = thumbs * shown
+    fine, light = (
+        gaussian_filter(values, (0, sd, sd)) / np.maximum(gaussian_filter(shown, (0, sd, sd)), 1e-3)
+        for sd in (NOISE_SD, LIGHT_SD)
+    )
+    return np.where(shown > 0, fine - light, np.nan).astype(np.float32)
 
 
 def correlation_in_place(a: np.ndarray, b: np.ndarray, k: int) -> float:

@@ -42,10 +42,10 @@ def exposure(grey: np.ndarray) -> tuple[float, float]:
 
 
 def border_share(grey: np.ndarray) -> float:
-    """Return the share (0..1) of a picture (H, W) uint8 that is bars of one tone at its edges or black or white padding.
+    """Return the share (0..1) of a picture (H, W) uint8 that is bars of one tone at its edges, or padding.
 
-    A photo taken before a white or black studio background has a border in this sense: it tells the classes apart
-    just as a frame does.
+    Padding is black or white and reaches an edge, so a photo taken before a white or black studio background has a
+    border in this sense: it tells the classes apart just as a frame does.
     """
     bars = np.zeros(grey.shape, bool)
     for turns in range(4):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class PairThresholds:
     """What makes two photos a pair. The defaults were chosen on measured precision and recall: docs/curation.md."""
 
-    hash_distance: int = 10  # differing bits of 64 between perceptual hashes
-    hash_correlation: float = 0.8  # of the pixels in place, which must agree as well
+    hash_distance: int = 14  # differing bits of 64 between perceptual hashes
+    hash_correlation: float = 0.85  # of the pixels in place, which must agree as well
     neighbours: int = 10  # photos compared closely with each, by either index
     inliers: int = 6  # local features that agree on one map
     patch_correlation: float = 0.7  # of the pixels under that map, which must agree as well
