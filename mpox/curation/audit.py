@@ -14,10 +14,11 @@ import torch
 
 from mpox.curation import measures
 from mpox.curation.candidates import embeddings
-from mpox.curation.duplicates import find_pairs
+from mpox.curation.duplicates import PAIRING_VERSION, find_pairs, unique_photos
 from mpox.curation.findings import ACTIONS, AUDIT_VERSION, AUDITED, MEASURES, Audit, findings_table
 from mpox.curation.groups import merge_groups
 from mpox.curation.inventory import combine, file_findings
+from mpox.curation.kept_table import kept_table
 from mpox.curation.looks import open_looks
 from mpox.curation.thresholds import PairThresholds, QualityThresholds
 from mpox.data.sources import PhotoSet
@@ -50,10 +51,19 @@ def audit(
     rows = file_findings(photos)
     manifest = photos.manifest.copy()
     kept = manifest[manifest["keep"]].reset_index(drop=True)
-    found = find_pairs(kept, photos.root, cache, **asdict(pair_limits))
-    looks = open_looks(kept, photos.root, cache)
-    embedded = embeddings(kept, photos.root, cache, torch.device("cpu"))
-    measured = measures.measure(kept, looks, embedded)
+    unique = unique_photos(kept)
+    looks = open_looks(unique, photos.root, cache)
+    embedded = embeddings(unique, photos.root, cache, torch.device("cpu"))
+    named = kept[["photo_id", "sha256"]].to_numpy().tolist()
+    found = kept_table(
+        *(cache, "pairs", [PAIRING_VERSION, asdict(pair_limits), named]),
+        lambda: find_pairs(kept, looks, embedded, pair_limits),
+    )
+    measured = kept_table(
+        *(cache, "measures", [measures.VERSION, unique["sha256"].tolist()]),
+        lambda: measures.measure(unique, looks, embedded),
+    )
+    measured = kept.merge(measured, on="sha256", validate="many_to_one")
     rows += measures.quality_findings(measured, limits)
     rows += pair_findings(found, kept, same_labels or {})
     rows += measures.balance_findings(measured, rows, limits)

@@ -8,19 +8,20 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from mpox.curation import fingerprints
-from mpox.curation.candidates import candidate_pairs, embeddings
+from mpox.curation.candidates import candidate_pairs
 from mpox.curation.findings import PAIR_COLUMNS
 from mpox.curation.local_features import Match, Side, compare, root_sift
-from mpox.curation.looks import Looks, open_looks
+from mpox.curation.looks import Looks
+from mpox.curation.thresholds import PairThresholds
 from mpox.progress import watched
 
+# Part of every key: raise it when other pairs come out.
+PAIRING_VERSION = 1
 # Photos kept unpacked for comparing: pairs come sorted, so each is unpacked few times.
 UNPACKED = 512
 # Partners a photo is compared with in the second round at most: keeps a source cut a hundred times from costing 5,000.
@@ -74,37 +75,30 @@ def pairs_by_local_features(
     return found
 
 
-def find_pairs(
-    manifest: pd.DataFrame,
-    root: Path,
-    cache: Path,
-    *,
-    hash_distance: int,
-    hash_correlation: float,
-    neighbours: int,
-    inliers: int,
-    patch_correlation: float,
-    local: bool = True,
-) -> pd.DataFrame:
-    """Return all pairs (PAIR_COLUMNS) among the photos of `manifest`, every one of which must be readable.
+def unique_photos(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Return the first photo of each content (sha256), in order: what looks and embeddings are made of."""
+    return manifest[~manifest["sha256"].duplicated()].reset_index(drop=True)
 
-    Exact duplicates are compared with nothing but their first: a photo with the same bytes has the same other pairs.
-    `local` false leaves out local features (and the backbone that finds candidates for them), which is fast. `cache`
-    keeps what is computed from the pixels.
+
+def find_pairs(
+    manifest: pd.DataFrame, looks: Looks, embedded: np.ndarray | None, limits: PairThresholds
+) -> pd.DataFrame:
+    """Return all pairs (PAIR_COLUMNS) among the photos of `manifest`, which is sorted by photo_id and readable.
+
+    `looks` and `embedded` are of `unique_photos(manifest)`. Exact duplicates are compared with nothing but their first:
+    a photo with the same bytes has the same other pairs. Without embeddings local features are left out (nothing says
+    which photos to compare), which is fast.
     """
     rows = [(i, j, "exact_duplicate", 1.0, "the same bytes") for i, j in exact_pairs(manifest)]
     first = np.flatnonzero(~manifest["sha256"].duplicated())
-    photos = manifest.iloc[first].reset_index(drop=True)
-    looks = open_looks(photos, root, cache, features=local)
-    in_place = pairs_in_place(looks, hash_distance=hash_distance, correlation=hash_correlation)
+    in_place = pairs_in_place(looks, hash_distance=limits.hash_distance, correlation=limits.hash_correlation)
     rows += [(first[i], first[j], "near_duplicate", *found) for (i, j), found in in_place.items()]
-    if local and len(photos) > 1:
-        embedded = embeddings(photos, root, cache, torch.device("cpu"))
-        candidates = candidate_pairs(looks, embedded, neighbours) - set(in_place)
-        cuts = pairs_by_local_features(looks, candidates, inliers=inliers, correlation=patch_correlation)
-        rows += [
-            (first[i], first[j], "same_source", *found) for (i, j), found in cuts.items() if (i, j) not in in_place
-        ]
+    if embedded is not None and len(first) > 1:
+        near = candidate_pairs(looks, embedded, limits.neighbours)
+        cuts = pairs_by_local_features(
+            looks, near, in_place, inliers=limits.inliers, correlation=limits.patch_correlation
+        )
+        rows += [(first[i], first[j], "same_source", *found) for (i, j), found in cuts.items()]
     names = manifest["photo_id"].to_numpy()
     # The manifest is sorted by photo_id, so i < j gives photo_id < other.
     named = [(names[i], names[j], *rest) for i, j, *rest in rows]
