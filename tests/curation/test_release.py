@@ -102,7 +102,10 @@ def test_release_is_whole_clean_and_trains(small_audit: Audit, curated: pd.DataF
             assert not image.getexif() and not {"exif", "icc_profile", "comment", "xmp"} & set(image.info)
     subprocess.run(["sha256sum", "--check", "--quiet", "--strict", "SHA256SUMS"], cwd=out, check=True)
     listed = {line.split("  ")[1] for line in (out / "SHA256SUMS").read_text().splitlines()}
-    assert listed == {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()} - {"SHA256SUMS", "datasheet.md"}
+    assert listed == {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()} - {
+        "SHA256SUMS",
+        "datasheet.md",
+    }
     sheet = (out / "datasheet.md").read_text()
     assert sheet.count("To be filled in by a person") == unfilled > 5
     for heading in ("Motivation", "Composition", "Collection process", "Preprocessing, cleaning, labelling", "Uses"):
