@@ -21,4 +21,5 @@ def merge_groups(manifest: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> pd
     _, component = connected_components(graph, directed=False)
     # Names are sorted, so the first of a component is its smallest.
     _, first = np.unique(component, return_index=True)
-    return pd.Series(np.asarray(names)[first][component[codes]], index=manifest.index, name="group", dtype=object)
+    merged = np.asarray(names)[first][component[codes]]
+    return pd.Series(merged, index=manifest.index, name="group").astype(manifest["group"].dtype)

@@ -24,7 +24,7 @@ ENDINGS = {
     "WEBP": {".webp"},
     "BMP": {".bmp"},
 }
-PLAIN_MODES = {"RGB", "L"}
+PLAIN_MODES = {"RGB", "RGBX", "L"}
 # Above this a photo is larger than nearly every phone's; it is read all the same.
 LARGE_PIXELS = 50_000_000
 

@@ -178,7 +178,7 @@ def _walk(base: Path, suffixes: frozenset[str]) -> tuple[list[Path], list[str]]:
             path = here / name
             if why := _not_a_photo(path, suffixes):
                 # A name that is not UTF-8 cannot be written as it is: show its bytes.
-                shown = path.relative_to(base).as_posix().encode("utf-8", "backslashreplace").decode()
+                shown = os.fsencode(path.relative_to(base)).decode("utf-8", "backslashreplace")
                 left.append(f"{shown} ({why})")
             else:
                 photos.append(path.relative_to(base))
