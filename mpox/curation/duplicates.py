@@ -52,9 +52,7 @@ def pairs_by_local_features(
     looks: Looks,
     candidates: Iterable[tuple[int, int]],
     known: Collection[tuple[int, int]],
-    *,
-    inliers: int,
-    correlation: float,
+    limits: PairThresholds,
 ) -> dict[tuple[int, int], tuple[float, str]]:
     """Return the candidates that are cut from one picture: (i, j) to the correlation and one line of evidence.
 
@@ -67,8 +65,9 @@ def pairs_by_local_features(
     for what in ("comparing", "comparing again"):
         todo = sorted(set(candidates) - tried)
         for i, j in watched(todo, f"{what} {len(todo)} pairs of photos", len(todo)):
-            match = compare(side(i), side(j), inliers)
-            if match.inliers and match.correlation >= correlation:
+            match = compare(side(i), side(j), limits.inliers)
+            many = match.inliers >= limits.many_inliers
+            if match.inliers and match.correlation >= (limits.many_correlation if many else limits.patch_correlation):
                 found[i, j] = match.correlation, _evidence(match)
         tried.update(todo)
         candidates = _friends_of_friends([*known, *found])
@@ -95,9 +94,7 @@ def find_pairs(
     rows += [(first[i], first[j], "near_duplicate", *found) for (i, j), found in in_place.items()]
     if embedded is not None and len(first) > 1:
         near = candidate_pairs(looks, embedded, limits.neighbours)
-        cuts = pairs_by_local_features(
-            looks, near, in_place, inliers=limits.inliers, correlation=limits.patch_correlation
-        )
+        cuts = pairs_by_local_features(looks, near, in_place, limits)
         rows += [(first[i], first[j], "same_source", *found) for (i, j), found in cuts.items()]
     names = manifest["photo_id"].to_numpy()
     # The manifest is sorted by photo_id, so i < j gives photo_id < other.

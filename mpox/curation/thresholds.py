@@ -11,7 +11,9 @@ class PairThresholds:
     hash_correlation: float = 0.85  # of the pixels in place, which must agree as well
     neighbours: int = 10  # photos compared closely with each, by either index
     inliers: int = 6  # local features that agree on one map
-    patch_correlation: float = 0.7  # of the pixels under that map, which must agree as well
+    patch_correlation: float = 0.85  # of the pixels under that map, which must agree as well
+    many_inliers: int = 15  # from so many on, the pixels may agree less: captions, edits and collages of one picture
+    many_correlation: float = 0.7
 
 
 @dataclass(frozen=True)
