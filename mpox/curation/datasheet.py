@@ -31,6 +31,7 @@ def write(
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     sides = kept[["width", "height"]].min(axis=1).where(kept["box"] == "", kept["box"].str.rpartition(" ")[2])
     text = environment.get_template("datasheet.md.jinja").render(

@@ -64,7 +64,7 @@ def write_release(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         made = Path(temporary) / folder.name
         made.mkdir()
-        released = _released(kept, places, _write_pictures(kept, root, made, places, pictures))
+        released = _released(kept, places, _write_pictures(kept, root, made, places, pictures), pictures.size)
         write_manifest(released, made / "manifest.csv")
         steps = flow(curated)
         (made / "flow.svg").write_text(draw(steps, f"{about.name} {about.version}: from photos to data set"), "utf-8")
@@ -168,7 +168,7 @@ def _write_mask(path: Path, box: str, size: int, made: Path, place: str) -> str:
     return target.relative_to(made).as_posix()
 
 
-def _released(kept: pd.DataFrame, places: list[str], written: list[tuple[str, int, str]]) -> pd.DataFrame:
+def _released(kept: pd.DataFrame, places: list[str], written: list[tuple[str, int, str]], side: int) -> pd.DataFrame:
     """Return the manifest of the release: complete, without anything that names people or places."""
     frame = pd.DataFrame({"path": places, "label": kept["label"], "source": kept["source"]})
     subjects = (kept["source"] + "/" + kept["subject"]).where(kept["subject"] != "")
@@ -178,7 +178,7 @@ def _released(kept: pd.DataFrame, places: list[str], written: list[tuple[str, in
         if column in kept:
             frame[column] = kept[column]
     frame["sha256"], frame["bytes"], frame["mask"] = zip(*written, strict=True)
-    return complete(frame, "")
+    return complete(frame.assign(width=side, height=side), "")
 
 
 def _numbered(values: pd.Series, letter: str) -> list[str]:

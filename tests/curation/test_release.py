@@ -86,6 +86,7 @@ def test_release_is_whole_clean_and_trains(small_audit: Audit, curated: pd.DataF
     photos = sources.manifest(str(out / "manifest.csv"))  # decodes every photo and checks its hash
     assert photos.manifest["keep"].sum() == len(photos.manifest) == 25
     assert photos.manifest["label"].value_counts().to_dict() == {"acne": 6, "chickenpox": 7, "healthy": 6, "mpox": 6}
+    assert pd.read_csv(out / "manifest.csv")[["width", "height"]].eq(48).all(axis=None)
     key = pd.read_csv(tmp_path / "key.csv").set_index("path")["photo_id"]
     before = curated.set_index("photo_id")
     for row in photos.manifest.itertuples():
@@ -102,10 +103,8 @@ def test_release_is_whole_clean_and_trains(small_audit: Audit, curated: pd.DataF
             assert not image.getexif() and not {"exif", "icc_profile", "comment", "xmp"} & set(image.info)
     subprocess.run(["sha256sum", "--check", "--quiet", "--strict", "SHA256SUMS"], cwd=out, check=True)
     listed = {line.split("  ")[1] for line in (out / "SHA256SUMS").read_text().splitlines()}
-    assert listed == {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()} - {
-        "SHA256SUMS",
-        "datasheet.md",
-    }
+    written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert listed == written - {"SHA256SUMS", "datasheet.md"}
     sheet = (out / "datasheet.md").read_text()
     assert sheet.count("To be filled in by a person") == unfilled > 5
     for heading in ("Motivation", "Composition", "Collection process", "Preprocessing, cleaning, labelling", "Uses"):
