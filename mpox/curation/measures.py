@@ -43,7 +43,8 @@ def measure(manifest: pd.DataFrame, looks: Looks, embedded: np.ndarray) -> pd.Da
 def quality_findings(measured: pd.DataFrame, limits: QualityThresholds) -> list[dict[str, Any]]:
     """Return one finding for each measure of a photo beyond its limit."""
     shorter = measured[["width", "height"]].min(axis=1)
-    not_skin = (measured["skin_share"] < limits.min_skin) & (measured["unlike"] > limits.min_unlike)
+    far = measured["unlike"]
+    not_skin = ((measured["skin_share"] < limits.min_skin) & (far > limits.min_unlike)) | (far > limits.max_unlike)
     checks = (
         ("too_small", shorter < limits.min_side, shorter, "shorter side {:.0f} pixels"),
         ("blurred", measured["sharpness"] < limits.min_sharpness, measured["sharpness"], "sharpness {:.2f} (0 to 1)"),
@@ -65,7 +66,7 @@ def quality_findings(measured: pd.DataFrame, limits: QualityThresholds) -> list[
             "not_skin",
             not_skin,
             measured["skin_share"],
-            "{:.0%} of the pixels are skin-coloured, and it is an outlier",
+            "unlike the other photos, {:.0%} skin-coloured",
         ),
     )
     rows = []

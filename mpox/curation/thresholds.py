@@ -21,13 +21,14 @@ class QualityThresholds:
     """What is worth a person's look: a measure of `mpox.curation.quality` beyond these."""
 
     min_side: int = 128  # pixels of the shorter side
-    min_sharpness: float = 0.3
-    max_bright: float = 0.25  # share of pixels burnt out
-    max_dark: float = 0.5  # share of pixels lost in the dark
+    min_sharpness: float = 0.4
+    max_bright: float = 0.1  # share of pixels burnt out
+    max_dark: float = 0.25  # share of pixels lost in the dark
     max_border: float = 0.1  # share of the picture that is bars or padding
     min_text: float = 0.5  # letters in one line, by ten
-    min_colourfulness: float = 6.0
-    min_skin: float = 0.2  # share of skin-coloured pixels; below it, and unlike the others: not skin
+    min_colourfulness: float = 14.0
+    min_skin: float = 0.4  # share of skin-coloured pixels; below it, and unlike the others: not skin
     min_unlike: float = 2.0  # robust standard deviations of the distance to the nearest others
+    max_unlike: float = 2.4  # the same; above it not skin, whatever the colours: graphics are often skin-coloured
     max_imbalance: float = 3.0  # largest class (source) over the smallest
     max_tell: float = 0.25  # by how much a finding's share in one class may exceed that in the rest

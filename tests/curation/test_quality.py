@@ -125,7 +125,8 @@ def test_no_skin_has_no_tone() -> None:
         ("border", {"border_share": 0.3}),
         ("text", {"text_share": 0.9}),
         ("grey", {"colourfulness": 1.0}),
-        ("not_skin", {"skin_share": 0.05, "unlike": 4.0}),
+        ("not_skin", {"skin_share": 0.05, "unlike": 2.2}),
+        ("not_skin", {"unlike": 3.0}),
     ],
 )
 def test_a_measure_beyond_its_limit_is_a_finding(kind: str, odd: dict[str, float]) -> None:
@@ -136,6 +137,7 @@ def test_a_measure_beyond_its_limit_is_a_finding(kind: str, odd: dict[str, float
 
 def test_little_skin_alone_is_no_finding() -> None:
     assert not quality_findings(pd.DataFrame([{**FINE, "skin_share": 0.05}]), QualityThresholds())
+    assert not quality_findings(pd.DataFrame([{**FINE, "unlike": 2.2}]), QualityThresholds())
 
 
 def test_what_tells_a_class_is_said() -> None:
