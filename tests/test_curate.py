@@ -137,3 +137,8 @@ def test_defaults_of_the_configuration_are_those_of_the_code(tmp_path: Path) -> 
     cfg = configured(tmp_path)
     assert asdict(build(cfg.pairs)) == asdict(PairThresholds())
     assert asdict(build(cfg.quality)) == asdict(QualityThresholds())
+
+
+def test_further_photo_sets_are_any_of_the_configured_ones(tmp_path: Path) -> None:
+    cfg = configured(tmp_path, "data=msid", "+data@more.second=msld", "more.second.root=elsewhere")
+    assert (cfg.data.source, cfg.more.second.source, cfg.more.second.root) == ("msid", "msld", "elsewhere")
