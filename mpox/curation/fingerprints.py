@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 # The eight flips and turns of a square: a number k stands for k % 4 quarter turns, mirrored first where k >= 4.
 VARIANTS = 8
-# Rows compared at once: bounds memory to BLOCK x N x 8 bytes.
+# Rows compared at once: bounds memory to BLOCK x N x 8 bytes and a few times BLOCK x N.
 BLOCK = 256
 # sd, in pixels of the thumbnail, of what is taken off: noise below, light that falls from one side above.
 NOISE_SD, LIGHT_SD = 1.0, 8.0
@@ -44,11 +44,15 @@ def hash_pairs(hashes_N8: np.ndarray, distance: int) -> Iterator[tuple[int, int,
 
     Every two photos are compared, but a comparison is a few machine instructions (20,000 photos: see docs/curation.md).
     """
+    variants = np.ascontiguousarray(hashes_N8.T)
     for start in range(0, len(hashes_N8), BLOCK):
-        plain = hashes_N8[start : start + BLOCK, 0]
-        bits = np.bitwise_count(plain[:, None, None] ^ hashes_N8[None, start:]).astype(np.uint8)
-        best = bits.argmin(2)
-        least = np.take_along_axis(bits, best[..., None], 2)[..., 0]
+        plain = variants[0, start : start + BLOCK, None]
+        least = np.bitwise_count(plain ^ variants[0, None, start:])
+        best = np.zeros_like(least)
+        for k in range(1, VARIANTS):
+            bits = np.bitwise_count(plain ^ variants[k, None, start:])
+            best[bits < least] = k
+            np.minimum(least, bits, out=least)
         for i, j in np.argwhere(least <= distance):
             if i < j:
                 yield start + int(i), start + int(j), int(best[i, j]), int(least[i, j])
