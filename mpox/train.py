@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from torchvision.transforms import v2
 
 from mpox.config import build, config_dir, plain
+from mpox.curation.guard import guard
 from mpox.data.folds import Folds, check_fold
 from mpox.data.module import FoldData
 from mpox.data.sources import PhotoSet
@@ -135,7 +136,13 @@ def _inputs(cfg: DictConfig, record: InputRecord) -> FoldInputs:
     """Photos, splits, targets and pixels of the job; everything that can be wrong with them is said here."""
     study = Path(cfg.runs_dir) / cfg.study
     photos, folds = prepare(
-        study, plain(cfg.data), lambda: build(cfg.data), n_folds=cfg.n_folds, seed=cfg.seed, splits=cfg.splits
+        study,
+        {**plain(cfg.data), "guard": plain(cfg.data_guard)},
+        lambda: build(cfg.data),
+        lambda found: guard(found, Path(cfg.cache_dir), **cfg.data_guard),
+        n_folds=cfg.n_folds,
+        seed=cfg.seed,
+        splits=cfg.splits,
     )
     kept = photos.manifest[photos.manifest["keep"]].reset_index(drop=True)
     photos = PhotoSet(kept, photos.root)

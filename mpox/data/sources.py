@@ -1,6 +1,7 @@
 """Where photos come from: each source gives a manifest and the folder its paths are relative to."""
 
 import hashlib
+import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -21,14 +22,23 @@ from mpox.progress import watched
 
 # How many bad files one message names; the count is always whole.
 NAMED = 5
+# Pictures of types that training does not read: an audit lists them, so that nobody misses them silently.
+OTHER_PICTURES = frozenset({".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".dng", ".cr2", ".nef", ".arw"})
+# Beginnings of the reasons that a manifest read with `strict` false gives.
+UNDECODABLE = "undecodable: "
+UNSUPPORTED = "unsupported format {}: training reads it after it is saved again as JPEG or PNG"
 
 
 @dataclass(frozen=True)
 class PhotoSet:
-    """A complete manifest (see `mpox.data.manifest`) and the folder its paths are relative to."""
+    """A complete manifest (see `mpox.data.manifest`) and the folder its paths are relative to.
+
+    `left` says, as `path (why)`, what lies below root and is no photo of the set; filled where `strict` is false.
+    """
 
     manifest: pd.DataFrame
     root: Path
+    left: tuple[str, ...] = ()
 
 
 def folder(
@@ -38,6 +48,7 @@ def folder(
     classes: Mapping[str, str] | None = None,
     class_level: int = 0,
     subject_pattern: str | None = None,
+    strict: bool = True,
     hint: str = "give data.root=<folder with one folder a class>",
 ) -> PhotoSet:
     """Read `root/<class>/<photos>` and check every photo by decoding it.
@@ -47,13 +58,17 @@ def folder(
     holds the photo. `subject_pattern` is a regular expression searched in the file name whose group `subject` (or
     first group) is the patient; a photo it does not match is its own subject.
     Raises UserError for a missing or empty folder, an unknown class folder or a bad pattern; PhotoError naming the
-    files that cannot be decoded.
+    files that cannot be decoded. With `strict` false (an audit), those files and pictures of other types stay in the
+    manifest with keep=false, a reason and width 0, and what is no photo is named in `left`.
     """
     if root is None or not Path(root).expanduser().is_dir():
         raise UserError(f"data.root={root or '(not given)'} is not a folder: {hint}")
     base = Path(root).expanduser()
-    paths = [path.relative_to(base) for path in sorted(base.rglob("*")) if path.suffix.lower() in SUFFIXES]
-    paths = [path for path in paths if not any(part.startswith(".") for part in path.parts)]
+    paths, left = _walk(base, SUFFIXES if strict else SUFFIXES | OTHER_PICTURES)
+    if not strict:  # else the first of them raises below
+        stray = [path for path in paths if not _has_level(path, class_level)]
+        left += [f"{path.as_posix()} (lies in no class folder)" for path in stray]
+        paths = [path for path in paths if _has_level(path, class_level)]
     if not paths:
         raise UserError(f"data.root={root} holds no photos ({', '.join(sorted(SUFFIXES))}): {hint}")
     folders = [_class_folder(path, class_level, base) for path in paths]
@@ -68,13 +83,18 @@ def folder(
     frame = pd.DataFrame({"path": [path.as_posix() for path in paths]})
     frame["label"] = [classes[name] if classes is not None else name for name in folders]
     frame["subject"] = [_subject(path.name, subject_pattern) for path in paths]
-    return PhotoSet(_inspect(complete(frame, source or base.resolve().name), base), base)
+    frame["reason"] = ["" if path.suffix.lower() in SUFFIXES else UNSUPPORTED.format(path.suffix) for path in paths]
+    frame["keep"] = frame["reason"] == ""
+    found = _inspect(complete(frame, source or base.resolve().name), base, strict)
+    return PhotoSet(found, base, tuple(left) if not strict else ())
 
 
-def manifest(manifest: str | None, *, root: str | None = None, source: str | None = None) -> PhotoSet:
+def manifest(
+    manifest: str | None, *, root: str | None = None, source: str | None = None, strict: bool = True
+) -> PhotoSet:
     """Read a manifest file (CSV or parquet); `root` defaults to the folder it lies in.
 
-    Photos with keep=false stay in the manifest and are neither opened nor used. Raises as `folder` does.
+    Photos with keep=false stay in the manifest and are neither opened nor used. `strict` and errors: as in `folder`.
     """
     if manifest is None:
         raise UserError("data=manifest needs data.manifest=<file.csv|file.parquet>")
@@ -82,7 +102,7 @@ def manifest(manifest: str | None, *, root: str | None = None, source: str | Non
     base = Path(root).expanduser() if root else path.parent
     if not base.is_dir():
         raise UserError(f"data.root={root} is not a folder: give the folder the manifest's paths are relative to")
-    return PhotoSet(_inspect(read_manifest(path, source), base), base)
+    return PhotoSet(_inspect(read_manifest(path, source), base, strict), base)
 
 
 def zenodo(doi: str, cache: str, *, root: str | None = None, source: str, **layout: Any) -> PhotoSet:
@@ -107,7 +127,9 @@ def zenodo(doi: str, cache: str, *, root: str | None = None, source: str, **layo
     return folder(root, source=source, hint=by_hand, **layout)
 
 
-def generated(cache: str, *, subjects_per_class: int, photos_per_subject: int, size: int, seed: int) -> PhotoSet:
+def generated(
+    cache: str, *, subjects_per_class: int, photos_per_subject: int, size: int, seed: int, strict: bool = True
+) -> PhotoSet:
     """Make (once; kept in `cache`) and read the synthetic photo set. Not medical images: see `mpox.data.synthetic`."""
     recipe = f"{subjects_per_class}x{photos_per_subject}-{size}px-seed{seed}-v{synthetic.VERSION}"
     base = Path(cache) / f"synthetic-{recipe}"
@@ -126,7 +148,7 @@ def generated(cache: str, *, subjects_per_class: int, photos_per_subject: int, s
                 )
                 write_manifest(complete(frame, "synthetic"), made / "manifest.csv")
                 made.rename(base)
-    return manifest(str(base / "manifest.csv"), source="synthetic")
+    return manifest(str(base / "manifest.csv"), source="synthetic", strict=strict)
 
 
 def changed_photos(frame: pd.DataFrame, root: Path) -> list[str]:
@@ -142,11 +164,49 @@ def _size(path: Path) -> int:
         return -1
 
 
+def _walk(base: Path, suffixes: frozenset[str]) -> tuple[list[Path], list[str]]:
+    """Return the photos below `base`, relative and sorted, and all else as `path (why)`; links are not followed."""
+    photos, left = [], []
+    for place, folders, names in os.walk(base):
+        here = Path(place)
+        links = [name for name in folders if (here / name).is_symlink()]
+        hidden = [name for name in folders if name.startswith(".")]
+        folders[:] = [name for name in folders if name not in {*links, *hidden}]
+        left += [f"{(here / name).relative_to(base).as_posix()} (link to a folder)" for name in links]
+        left += [f"{(here / name).relative_to(base).as_posix()} (hidden folder)" for name in hidden]
+        for name in names:
+            path = here / name
+            if why := _not_a_photo(path, suffixes):
+                # A name that is not UTF-8 cannot be written as it is: show its bytes.
+                shown = os.fsencode(path.relative_to(base)).decode("utf-8", "backslashreplace")
+                left.append(f"{shown} ({why})")
+            else:
+                photos.append(path.relative_to(base))
+    return sorted(photos), sorted(left)
+
+
+def _not_a_photo(path: Path, suffixes: frozenset[str]) -> str:
+    """Say why a file is not taken for a photo by its name and kind; empty where it is."""
+    if path.name.startswith("."):
+        return "hidden file"
+    if path.suffix.lower() not in suffixes:
+        return f"ending {path.suffix}" if path.suffix else "no ending"
+    if not path.name.isprintable():
+        return "its name is not UTF-8 or holds control characters: rename it"
+    if not path.is_symlink() and not path.is_file():
+        return "not a regular file"
+    return ""
+
+
 def _class_folder(path: Path, level: int, base: Path) -> str:
-    folders = path.parent.parts
-    if not -len(folders) <= level < len(folders):
+    if not _has_level(path, level):
         raise UserError(f"{base / path} lies in no class folder: move it into <root>/<class>/ or out of data.root")
-    return folders[level]
+    return path.parent.parts[level]
+
+
+def _has_level(path: Path, level: int) -> bool:
+    depth = len(path.parent.parts)
+    return -depth <= level < depth
 
 
 def _subject(name: str, pattern: str | None) -> str:
@@ -161,7 +221,7 @@ def _subject(name: str, pattern: str | None) -> str:
     return match["subject"] if "subject" in match.groupdict() else match[1]
 
 
-def _inspect(frame: pd.DataFrame, root: Path) -> pd.DataFrame:
+def _inspect(frame: pd.DataFrame, root: Path, strict: bool) -> pd.DataFrame:
     """Fill sha256, bytes, width and height of the kept photos by reading and decoding each once, in threads."""
     kept = frame.index[frame["keep"]]
     if not len(kept):
@@ -169,10 +229,19 @@ def _inspect(frame: pd.DataFrame, root: Path) -> pd.DataFrame:
     with ThreadPoolExecutor() as pool:
         facts = pool.map(_facts, [root / path for path in frame.loc[kept, "path"]])
         read = list(watched(facts, f"checking {len(kept)} photos", len(kept)))
-    bad = [str(fact) for fact in read if isinstance(fact, PhotoError)]
-    if bad:
+    bad = {row: str(fact) for row, fact in zip(kept, read, strict=True) if isinstance(fact, PhotoError)}
+    if bad and strict:
         more = f" (and {len(bad) - NAMED} more)" if len(bad) > NAMED else ""
-        raise PhotoError(f"{len(bad)} of {len(kept)} photos cannot be used{more}: " + "; ".join(bad[:NAMED]))
+        raise PhotoError(
+            f"{len(bad)} of {len(kept)} photos cannot be used{more}: " + "; ".join(list(bad.values())[:NAMED])
+        )
+    for row, why in bad.items():
+        frame.loc[row, "keep"] = False
+        frame.loc[row, "reason"] = UNDECODABLE + why.removeprefix(f"{root / frame['path'][row]}: ")
+    kept = kept.drop(list(bad))
+    read = [fact for fact in read if not isinstance(fact, PhotoError)]
+    if not read:
+        raise UserError(f"no photo of {root} can be read: the first is {next(iter(bad.values()))}")
     for column, values in zip(("sha256", "bytes", "width", "height"), zip(*read, strict=True), strict=True):
         if column == "sha256":
             _check_unchanged(frame.loc[kept], values)

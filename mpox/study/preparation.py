@@ -23,6 +23,7 @@ def prepare(
     study: Path,
     described: Mapping[str, Any],
     source: Callable[[], PhotoSet],
+    guard: Callable[[PhotoSet], PhotoSet],
     *,
     n_folds: int,
     seed: int,
@@ -31,13 +32,14 @@ def prepare(
     """Return the study's photos and splits, reading them where they exist and making them where not.
 
     `<study>/manifest.parquet`, `data.json` and `splits.json` are made once, under a lock. `described` is the data
-    configuration `source` was built from (its `root` may move), `splits` a file to start from. Raises UserError where
-    the study was made of other data or the photos are no longer those of the manifest, and whatever `source`,
-    `make_folds` and `read_folds` raise.
+    configuration `source` and `guard` were built from (its `root` may move), `guard` what keeps copies of one picture
+    together (`mpox.curation.guard`), `splits` a file to start from. Raises UserError where the study was made of other
+    data or the photos are no longer those of the manifest, and whatever `source`, `guard`, `make_folds` and
+    `read_folds` raise.
     """
     study.mkdir(parents=True, exist_ok=True)
     with FileLock(study / ".lock"):
-        photos = _photos(study, described, source)
+        photos = _photos(study, described, lambda: guard(source()))
         folds = _folds(study / "splits.json", photos.manifest, n_folds, seed, splits)
     return photos, folds
 

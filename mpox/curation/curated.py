@@ -1,0 +1,117 @@
+"""An audit and its decisions become the curated manifest: what is kept, under which label, and why the rest is not.
+
+Columns added to those of the audited manifest: `decision` (keep, drop, relabel; `suggested` where the audit's own
+suggestion was followed; empty where nobody decided), `original_label`, and `box` (as in `mpox.curation.decisions`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from mpox.curation.decisions import check_against
+from mpox.curation.findings import Audit
+from mpox.errors import UserError
+
+SUGGESTED = "suggested"
+CONFLICTS, UNDECIDED = ("stop", "drop", "keep"), ("keep", "suggested")
+# How many pairs one message names; the count is always whole.
+NAMED = 3
+
+
+@dataclass(frozen=True)
+class Curated:
+    """The curated manifest, and what its maker should be told in one line each."""
+
+    manifest: pd.DataFrame
+    remarks: list[str]
+
+
+def apply_decisions(
+    audit: Audit,
+    decisions: pd.DataFrame,
+    *,
+    undecided: str = "keep",
+    conflicts: str = "stop",
+    new_labels: Sequence[str] = (),
+) -> Curated:
+    """Apply checked decisions to an audit.
+
+    A photo nobody decided stays as the audit left it; with `undecided` "suggested" it is dropped where the audit
+    suggests so, except that one of several exact copies stays, and that label conflicts are left to people. `conflicts`
+    says what becomes of two kept photos of one picture under two labels, at least one of them undecided: "stop",
+    "drop" both, or "keep". Raises UserError for another value, for conflicts to stop at, where no photo is left, and
+    as `check_against` does.
+    """
+    for name, value, allowed in (("undecided", undecided, UNDECIDED), ("conflicts", conflicts, CONFLICTS)):
+        if value not in allowed:
+            raise UserError(f"{name}={value} is unknown: choose {', '.join(allowed)}")
+    check_against(decisions, audit.manifest, new_labels)
+    frame = audit.manifest.set_index("photo_id").assign(decision="", box="")
+    frame["original_label"] = frame["label"]
+    for row in decisions.to_dict("records"):
+        photo, dropped = row["photo_id"], row["decision"] == "drop"
+        frame.loc[photo, "decision"], frame.loc[photo, "box"] = row["decision"], row["box"]
+        frame.loc[photo, "keep"] = not dropped
+        frame.loc[photo, "reason"] = row["reason"] or ("no reason given" if dropped else "")
+        frame.loc[photo, "label"] = row["label"] or frame.loc[photo, "label"]
+    if undecided == "suggested":
+        _follow_suggestions(frame, audit.findings)
+    remarks = _settle_conflicts(frame, audit.pairs, conflicts, audit.summary.get("same_labels", {}))
+    if not frame["keep"].any():
+        raise UserError("no photo is left: every one is dropped; mend the decisions")
+    columns = [*audit.manifest.columns, *(name for name in frame.columns if name not in audit.manifest)]
+    return Curated(frame.reset_index()[columns], [*remarks, *_what_is_open(frame, audit.findings)])
+
+
+def _follow_suggestions(frame: pd.DataFrame, findings: pd.DataFrame) -> None:
+    in_conflict = set(findings.loc[findings["kind"] == "label_conflict", ["photo_id", "other"]].to_numpy().flat)
+    for row in findings[findings["action"] == "drop"].to_dict("records"):
+        photo = row["photo_id"]
+        if photo in in_conflict or photo not in frame.index or frame.loc[photo, "decision"]:
+            continue
+        copies = frame["keep"] & (frame["sha256"] == frame.loc[photo, "sha256"])
+        if row["other"] and copies.sum() < 2:
+            continue
+        frame.loc[photo, "keep"], frame.loc[photo, "decision"] = False, SUGGESTED
+        frame.loc[photo, "reason"] = f"{row['kind']}: {row['evidence']}"
+
+
+def _settle_conflicts(
+    frame: pd.DataFrame, pairs: pd.DataFrame, conflicts: str, same_labels: Mapping[str, str]
+) -> list[str]:
+    """Stop at, drop or keep the undecided label conflicts; returns what to say of all that are kept."""
+    meaning = frame["label"].replace(dict(same_labels))
+    open_, seen = [], 0
+    for a, b in pairs[["photo_id", "other"]].to_numpy(str).tolist():
+        one, two = frame.loc[a], frame.loc[b]
+        if one["keep"] and two["keep"] and meaning[a] != meaning[b]:
+            if one["decision"] and two["decision"]:
+                seen += 1
+            else:
+                open_.append((a, b))
+    remarks = [f"{seen} pairs of one picture keep two labels, as decided"] if seen else []
+    if not open_:
+        return remarks
+    named = "; ".join(f"{a} ({frame.loc[a, 'label']}) and {b} ({frame.loc[b, 'label']})" for a, b in open_[:NAMED])
+    what = f"{len(open_)} pairs show one picture under two labels and are not both decided ({named})"
+    if conflicts == "stop":
+        raise UserError(f"{what}: decide them on the review page, or give conflicts=drop or conflicts=keep")
+    if conflicts == "drop":
+        both = sorted({photo for pair in open_ for photo in pair})
+        frame.loc[both, "keep"] = False
+        frame.loc[both, "decision"] = SUGGESTED
+        frame.loc[both, "reason"] = "label_conflict: one picture under two labels"
+        return [*remarks, f"{what}: these {len(both)} photos are dropped"]
+    return [*remarks, f"{what}: kept, so one of each pair is labelled wrongly"]
+
+
+def _what_is_open(frame: pd.DataFrame, findings: pd.DataFrame) -> list[str]:
+    remarks = []
+    asked = set(findings.loc[findings["action"].isin(["drop", "review"]), "photo_id"])
+    open_ = sum(photo in asked for photo in frame.index[frame["keep"] & (frame["decision"] == "")])
+    if open_:
+        remarks.append(f"{open_} kept photos have findings to review or drop that nobody decided")
+    if boxes := int((frame["keep"] & (frame["box"] != "")).sum()):
+        remarks.append(f"{boxes} crop boxes take effect in `release`; training on the originals uses the centre square")
+    return remarks

@@ -1,0 +1,130 @@
+"""What an audit found, as four plain files: the audited manifest, a table of findings, a table of pairs, a summary.
+
+`findings.parquet`, one row a finding:
+
+| column | type | meaning |
+|---|---|---|
+| photo_id | str | of the manifest |
+| kind | str | one of ACTIONS' keys |
+| evidence | str | what was seen and measured, one readable line |
+| score | float64 | the measure behind it; NaN where there is none |
+| other | str | photo_id of the other photo where the finding is about two; else empty |
+| action | str | suggested: drop, review, group or keep |
+
+`pairs.parquet`, one row a pair of photos that show the same picture: photo_id < other, kind (exact_duplicate,
+near_duplicate or same_source), score (correlation of the aligned pixels, -1..1), evidence. A photo has one finding of
+each kind about pairs (with its strongest partner), but is in as many pairs as there are.
+
+The manifest has the columns of `mpox.data.manifest`, then those of MEASURES. Photos that cannot be read are rows too:
+keep=false, a reason, width 0. Its paths are relative to `audit.root`, the folder that holds all photo sets.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mpox.data.manifest import read_manifest, write_manifest
+from mpox.errors import UserError
+from mpox.files import read_json, replacing, write_json
+
+FINDING_COLUMNS = ("photo_id", "kind", "evidence", "score", "other", "action")
+PAIR_COLUMNS = ("photo_id", "other", "kind", "score", "evidence")
+# Kinds of findings, in the order of a review, with the action each suggests.
+ACTIONS = {
+    "undecodable": "drop",  # not an image, truncated, empty, or too many pixels to be a photo
+    "unsupported_format": "drop",  # an image, but of a type that training does not read
+    "label_conflict": "review",  # the same picture under two labels
+    "exact_duplicate": "drop",  # the same bytes as an earlier photo
+    "near_duplicate": "group",  # the same picture in place, flipped or turned by right angles
+    "same_source": "group",  # another crop, scale, rotation or edit of the same picture
+    "cross_dataset_duplicate": "review",  # the same picture in another data set
+    "wrong_extension": "keep",  # the content is of another image type than the ending says
+    "animated": "review",  # several frames: the first is used
+    "unusual_mode": "keep",  # CMYK, 16-bit, palette with transparency: converted to 8-bit RGB
+    "very_large": "keep",  # far more pixels than a phone photo
+    "too_small": "review",
+    "blurred": "review",
+    "overexposed": "review",
+    "underexposed": "review",
+    "border": "review",  # letterbox or frame
+    "text": "review",  # banner, caption or watermark
+    "grey": "review",  # no colour
+    "not_skin": "review",  # hardly any skin colours and unlike the rest of the set
+    "imbalance": "review",  # about a class or a source; photo_id is empty
+}
+PAIR_KINDS = ("exact_duplicate", "near_duplicate", "same_source")
+# Measures added to the manifest: skin tone, then the quality scores of `mpox.curation.quality`. NaN where unknown.
+MEASURES = (
+    *("ita", "ita_bin", "sharpness", "bright_share", "dark_share", "border_share", "text_share", "colourfulness"),
+    *("skin_share", "unlike"),
+)
+# Extra manifest column that says which version of the audit a photo went through; empty: none. Training skips its own
+# search for duplicates where every row has it. Whoever derives a manifest from an audited one keeps the column.
+AUDITED = "audited"
+AUDIT_VERSION = "1"
+FILES = ("manifest.parquet", "findings.parquet", "pairs.parquet", "audit.json")
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The four tables; see the module. `summary` is JSON-able: root, counts, thresholds, versions, seconds."""
+
+    manifest: pd.DataFrame
+    findings: pd.DataFrame
+    pairs: pd.DataFrame
+    summary: dict[str, Any]
+
+    @property
+    def root(self) -> Path:
+        """The folder the manifest's paths are relative to."""
+        return Path(self.summary["root"])
+
+    @property
+    def key(self) -> str:
+        """16 hex digits that name the photos audited (ids and contents): the same photos have the same key."""
+        named = "\n".join(sorted(self.manifest["photo_id"] + " " + self.manifest["sha256"]))
+        return hashlib.sha256(named.encode()).hexdigest()[:16]
+
+
+def findings_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return rows (photo_id, kind, evidence and optionally score, other, action) as a findings table.
+
+    Sorted by kind in the order of ACTIONS, then by photo. ValueError for a kind ACTIONS does not have.
+    """
+    frame = pd.DataFrame(rows, columns=list(FINDING_COLUMNS))
+    if unknown := sorted(set(frame["kind"]) - set(ACTIONS)):
+        raise ValueError(f"no such kinds of findings: {unknown}")
+    frame["action"] = frame["action"].where(frame["action"].notna(), frame["kind"].map(ACTIONS))
+    frame = frame.fillna({"other": "", "evidence": ""}).astype({"score": "float64"})
+    text = [column for column in FINDING_COLUMNS if column != "score"]
+    frame[text] = frame[text].astype(str)
+    rank = frame["kind"].map({kind: k for k, kind in enumerate(ACTIONS)})
+    return frame.assign(rank=rank).sort_values(["rank", "photo_id", "other"], ignore_index=True).drop(columns="rank")
+
+
+def write_audit(audit: Audit, folder: Path) -> None:
+    """Write the four files into `folder` (made where missing), each atomically, audit.json last."""
+    write_manifest(audit.manifest, folder / FILES[0])
+    for table, name in ((audit.findings, FILES[1]), (audit.pairs, FILES[2])):
+        with replacing(folder / name) as temporary:
+            table.to_parquet(temporary, index=False)
+    write_json(folder / FILES[3], audit.summary)
+
+
+def read_audit(folder: Path) -> Audit:
+    """Read what `write_audit` wrote. Raises UserError where a file is missing or is not an audit's."""
+    if missing := [name for name in FILES if not (folder / name).is_file()]:
+        raise UserError(f"{folder} holds no audit ({missing[0]} is missing): run mpox.curate with output={folder}")
+    tables = []
+    for name, columns in ((FILES[1], FINDING_COLUMNS), (FILES[2], PAIR_COLUMNS)):
+        try:
+            table = pd.read_parquet(folder / name)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{folder / name}: cannot be read ({error}): run the audit again") from error
+        if list(table.columns) != list(columns):
+            raise UserError(f"{folder / name} is not of this version's audit: run the audit again")
+        tables.append(table)
+    return Audit(read_manifest(folder / FILES[0]), tables[0], tables[1], read_json(folder / FILES[3]))

@@ -1,0 +1,98 @@
+"""Near-duplicates in place: the same picture, perhaps flipped, turned by right angles, recoloured, noisy or rescaled.
+
+Two signals must agree: a perceptual hash (phash of imagehash: signs of the low frequencies of a cosine transform), and
+the correlation of the pixels once the flip or turn that the hash names is undone.
+"""
+
+from collections.abc import Iterator
+
+import cv2
+import imagehash
+import numpy as np
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+# The eight flips and turns of a square: a number k stands for k % 4 quarter turns, mirrored first where k >= 4.
+VARIANTS = 8
+# Rows compared at once: bounds memory to BLOCK x N x 8 bytes and a few times BLOCK x N.
+BLOCK = 256
+# sd, in pixels of the thumbnail, of what is taken off: noise below, light that falls from one side above.
+NOISE_SD, LIGHT_SD = 1.0, 8.0
+# Grey levels (0..255) of padding, JPEG noise allowed for.
+DARKEST, LIGHTEST = 8, 250
+# Share of the thumbnail that two photos must both show, and grey levels squared of structure there, to be compared.
+MIN_SHARE, MIN_VARIANCE = 0.3, 2.0
+
+
+def variant(picture: np.ndarray, k: int) -> np.ndarray:
+    """Return flip or turn `k` (0..7) of a picture (H, W)."""
+    return np.rot90(picture[:, ::-1] if k >= 4 else picture, k % 4)
+
+
+def hashes(thumbs: np.ndarray) -> np.ndarray:
+    """Return the 64-bit phash of each variant of each thumbnail (N, S, S) uint8 as (N, 8) uint64."""
+    out = np.empty((len(thumbs), VARIANTS), np.uint64)
+    for row, thumb in enumerate(thumbs):
+        for k in range(VARIANTS):
+            bits = imagehash.phash(Image.fromarray(np.ascontiguousarray(variant(thumb, k)))).hash
+            out[row, k] = np.packbits(bits.ravel()).view(">u8")[0]
+    return out
+
+
+def hash_pairs(hashes_N8: np.ndarray, distance: int) -> Iterator[tuple[int, int, int, int]]:  # noqa: N803
+    """Yield (i, j, k, bits): photo i < j, and variant k of j differs from i in the fewest bits, `distance` at most.
+
+    Every two photos are compared, but a comparison is a few machine instructions (20,000 photos: see docs/curation.md).
+    """
+    variants = np.ascontiguousarray(hashes_N8.T)
+    for start in range(0, len(hashes_N8), BLOCK):
+        plain = variants[0, start : start + BLOCK, None]
+        least = np.bitwise_count(plain ^ variants[0, None, start:])
+        best = np.zeros_like(least)
+        for k in range(1, VARIANTS):
+            bits = np.bitwise_count(plain ^ variants[k, None, start:])
+            best[bits < least] = k
+            np.minimum(least, bits, out=least)
+        for i, j in np.argwhere(least <= distance):
+            if i < j:
+                yield start + int(i), start + int(j), int(best[i, j]), int(least[i, j])
+
+
+def filled(grey: np.ndarray) -> np.ndarray:
+    """Return (H, W) bool: where a grey picture is black or white padding that reaches its edge, and 2 pixels around.
+
+    Turned and shifted copies are padded so; two photos padded alike would otherwise look alike.
+    """
+    extreme = ((grey <= DARKEST) | (grey >= LIGHTEST)).astype(np.uint8)
+    _, parts = cv2.connectedComponents(extreme, connectivity=4)
+    at_edge = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
+    padding = np.isin(parts, at_edge[at_edge > 0])
+    return cv2.dilate(padding.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+
+
+def flatten_light(thumbs: np.ndarray) -> np.ndarray:
+    """Take noise and slow changes of light off thumbnails (N, S, S) uint8. Returns float32, NaN where they are padding.
+
+    A difference of Gaussians that looks at no padding.
+    """
+    shown = np.stack([~filled(thumb) for thumb in thumbs]).astype(np.float32)
+    values = thumbs * shown
+    fine, light = (
+        gaussian_filter(values, (0, sd, sd)) / np.maximum(gaussian_filter(shown, (0, sd, sd)), 1e-3)
+        for sd in (NOISE_SD, LIGHT_SD)
+    )
+    return np.where(shown > 0, fine - light, np.nan).astype(np.float32)
+
+
+def correlation_in_place(a: np.ndarray, b: np.ndarray, k: int) -> float:
+    """Correlate flattened thumbnails (S, S), variant `k` of the second, where neither is padding. Returns -1..1.
+
+    0 where fewer than MIN_SHARE of the pixels are left, or where one has no structure.
+    """
+    b = variant(b, k)
+    both = np.isfinite(a) & np.isfinite(b)
+    if both.mean() < MIN_SHARE:
+        return 0.0
+    x, y = a[both] - a[both].mean(), b[both] - b[both].mean()
+    spread = float(np.sqrt(x.var() * y.var()))
+    return float(x @ y) / (len(x) * spread) if spread > MIN_VARIANCE else 0.0

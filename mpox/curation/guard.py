@@ -1,0 +1,86 @@
+"""The guard before training: no copy of a photo in another fold, no picture under two labels, unless asked aloud."""
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from mpox.curation.candidates import embeddings
+from mpox.curation.duplicates import find_pairs, unique_photos
+from mpox.curation.findings import AUDITED
+from mpox.curation.groups import merge_groups
+from mpox.curation.looks import open_looks
+from mpox.curation.thresholds import PairThresholds
+from mpox.data.sources import PhotoSet
+from mpox.errors import UserError
+
+log = logging.getLogger(__name__)
+SEARCHES = ("none", "fast", "full")
+CONFLICTS = ("stop", "drop", "keep")
+# How many pairs one message names; the count is always whole.
+NAMED = 5
+
+
+def guard(photos: PhotoSet, cache: Path, *, search: str = "fast", conflicts: str = "stop") -> PhotoSet:
+    """Return the photo set with copies of one picture in one group, so that no split can part them.
+
+    `search`: `fast` finds exact and in-place copies (seconds), `full` other crops of one picture as well, as the audit
+    does (minutes), `none` no copies at all, which is said aloud. An audited manifest is taken as it is. `conflicts` is
+    what happens to copies under different labels: `stop` raises UserError naming them, `drop` leaves all of them out,
+    `keep` trains on them; the last two are said aloud. What is computed is kept in `cache`.
+    """
+    if search not in SEARCHES:
+        raise UserError(f"data_guard.search={search} is unknown: choose one of {', '.join(SEARCHES)}")
+    if conflicts not in CONFLICTS:
+        raise UserError(f"data_guard.conflicts={conflicts} is unknown: choose one of {', '.join(CONFLICTS)}")
+    if is_audited(photos.manifest):
+        log.info("the manifest was audited by mpox.curate: its groups are used as they are")
+        return photos
+    if search == "none":
+        log.warning("data_guard.search=none: copies of one photo may lie in training and test, which flatters figures")
+        return photos
+    manifest = photos.manifest.copy()
+    kept = manifest[manifest["keep"]].reset_index(drop=True)
+    unique, full = unique_photos(kept), search == "full"
+    looks = open_looks(unique, photos.root, cache, features=full)
+    embedded = embeddings(unique, photos.root, cache, torch.device("cpu")) if full else None
+    pairs = find_pairs(kept, looks, embedded, PairThresholds())
+    manifest["group"] = merge_groups(manifest, pairs[["photo_id", "other"]].itertuples(index=False))
+    merged = kept["group"].nunique() - manifest.loc[manifest["keep"], "group"].nunique()
+    if merged:
+        log.info("%d pairs of copies found: %d groups merged into others", len(pairs), merged)
+    return PhotoSet(_settle(manifest, pairs, conflicts), photos.root, photos.left)
+
+
+def is_audited(manifest: pd.DataFrame) -> bool:
+    """Return whether every photo went through `mpox.curation.audit`."""
+    return AUDITED in manifest and bool((manifest[AUDITED].fillna("").astype(str) != "").all())
+
+
+def _settle(manifest: pd.DataFrame, pairs: pd.DataFrame, conflicts: str) -> pd.DataFrame:
+    """Return the manifest after what `conflicts` says about pairs of different labels."""
+    label = manifest.set_index("photo_id")["label"]
+    at_odds = pairs[pairs["photo_id"].map(label) != pairs["other"].map(label)]
+    if at_odds.empty:
+        return manifest
+    shown = "; ".join(
+        f"{one} ({label[one]}) and {other} ({label[other]})"
+        for one, other in at_odds[["photo_id", "other"]].head(NAMED).itertuples(index=False)
+    )
+    more = f" (and {len(at_odds) - NAMED} more)" if len(at_odds) > NAMED else ""
+    if conflicts == "stop":
+        raise UserError(
+            f"{len(at_odds)} pairs of photos show one picture under two labels: {shown}{more}. Decide them with "
+            "python -m mpox.curate, or give data_guard.conflicts=drop (leave them out) or keep"
+        )
+    if conflicts == "keep":
+        log.warning("%d pairs of one picture under two labels are kept: %s%s", len(at_odds), shown, more)
+        return manifest
+    other_of = pd.concat([at_odds.set_index("photo_id")["other"], at_odds.set_index("other")["photo_id"]])
+    other_of = other_of[~other_of.index.duplicated()]
+    log.warning("%d photos are left out, the same picture has another label: %s%s", len(other_of), shown, more)
+    dropped = manifest["photo_id"].isin(other_of.index)
+    manifest.loc[dropped, "keep"] = False
+    manifest.loc[dropped, "reason"] = "label conflict with " + manifest.loc[dropped, "photo_id"].map(other_of)
+    return manifest

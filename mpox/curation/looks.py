@@ -1,0 +1,126 @@
+"""One look at every photo: a small grey picture and local features, computed once and kept, to find pairs from."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+from PIL import Image
+
+from mpox.data.photos import open_photo
+from mpox.files import replacing
+from mpox.progress import watched
+
+# Part of every key: raise it when what comes out of a look changes.
+LOOK_VERSION = 1
+# Longest side, in pixels, of the working picture (the photos of the public sets have 224).
+SIDE = 256
+# Side of the thumbnail that hashes and the correlation in place are computed from.
+THUMB = 64
+# Features a photo at most, the strongest first.
+FEATURES = 400
+PARTS = ("colours", "greys", "sizes", "counts", "points", "descriptors")
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Row i is photo i; all memory-mapped, read-only.
+
+    colours (N, 64, 64, 3) uint8: the whole photo squashed to a square. greys (N, 256, 256) uint8: the whole photo in
+    grey, its longest side 256 at most, in the upper left corner; sizes (N, 2) int32: its height and width there.
+    points (N, 400, 2) float32: x, y of the SIFT features in `greys`; descriptors (N, 400, 128) uint8; counts (N) int32
+    says how many of the 400 are there.
+    """
+
+    colours: np.ndarray
+    greys: np.ndarray
+    sizes: np.ndarray
+    counts: np.ndarray
+    points: np.ndarray
+    descriptors: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.colours)
+
+    @property
+    def thumbs(self) -> np.ndarray:
+        """The squashed photos in grey (ITU-R 601 luma), (N, 64, 64) uint8."""
+        return (np.asarray(self.colours) @ np.array([0.299, 0.587, 0.114], np.float32) + 0.5).astype(np.uint8)
+
+    def grey(self, row: int) -> np.ndarray:
+        """Return one photo's working picture (H, W) uint8."""
+        height, width = self.sizes[row]
+        return np.ascontiguousarray(self.greys[row, :height, :width])
+
+
+def look(photo: Image.Image, features: bool = True) -> tuple[np.ndarray, ...]:
+    """Return one photo's entries of `Looks`, in the order of PARTS. `features` false: no SIFT, counts 0.
+
+    SIFT: Lowe, "Distinctive Image Features from Scale-Invariant Keypoints", IJCV 2004, doi
+    10.1023/B:VISI.0000029664.99615.94; its low-contrast threshold is halved, since skin has little contrast.
+    """
+    grey = photo.convert("L")
+    colours = np.asarray(photo.resize((THUMB, THUMB), Image.Resampling.BOX, reducing_gap=2.0))
+    if max(grey.size) > SIDE:
+        scale = SIDE / max(grey.size)
+        grey = grey.resize((max(1, round(grey.width * scale)), max(1, round(grey.height * scale))), reducing_gap=3.0)
+    pixels = np.asarray(grey)
+    canvas = np.zeros((SIDE, SIDE), np.uint8)
+    canvas[: pixels.shape[0], : pixels.shape[1]] = pixels
+    points, descriptors = np.zeros((FEATURES, 2), np.float32), np.zeros((FEATURES, 128), np.uint8)
+    count = 0
+    if features:
+        sift = cv2.SIFT_create(FEATURES, contrastThreshold=0.02)  # type: ignore[attr-defined]
+        found, values = sift.detectAndCompute(np.ascontiguousarray(pixels), None)
+        count = min(len(found), FEATURES)  # ties in strength may exceed what was asked for
+        if count:
+            points[:count] = cv2.KeyPoint.convert(found)[:count]
+            descriptors[:count] = values[:count]
+    return colours, canvas, np.array(pixels.shape, np.int32), np.array(count, np.int32), points, descriptors
+
+
+def open_looks(manifest: pd.DataFrame, root: Path, cache: Path, *, features: bool = True) -> Looks:
+    """Return the looks of the manifest's photos, all of them readable, row for row.
+
+    Built on first use, in threads, and kept in `cache` under a key of the photos' contents. Raises PhotoError.
+    """
+    text = json.dumps([LOOK_VERSION, SIDE, THUMB, FEATURES * features, *manifest["sha256"]])
+    folder = cache / f"looks-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    if not (folder / "complete").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):
+            if not (folder / "complete").exists():
+                _build([root / path for path in manifest["path"]], folder, features)
+    return Looks(*(np.load(folder / f"{part}.npy", mmap_mode="r") for part in PARTS))
+
+
+def _build(photos: Sequence[Path], folder: Path, features: bool) -> None:
+    kept = FEATURES if features else 0
+    shapes = {
+        "colours": ((THUMB, THUMB, 3), np.uint8),
+        "greys": ((SIDE, SIDE) if features else (0, 0), np.uint8),
+        "sizes": ((2,), np.int32),
+        "counts": ((), np.int32),
+        "points": ((kept, 2), np.float32),
+        "descriptors": ((kept, 128), np.uint8),
+    }
+    arrays = {
+        part: np.lib.format.open_memmap(folder / f"{part}.npy", mode="w+", dtype=dtype, shape=(len(photos), *shape))
+        for part, (shape, dtype) in shapes.items()
+    }
+    with ThreadPoolExecutor() as pool:
+        looks = pool.map(lambda path: look(open_photo(path), features), photos)
+        for row, entries in enumerate(watched(looks, f"looking at {len(photos)} photos", len(photos))):
+            for part, entry in zip(PARTS, entries, strict=True):
+                if features or part in ("colours", "sizes"):
+                    arrays[part][row] = entry
+    for array in arrays.values():
+        array.flush()
+    with replacing(folder / "complete") as temporary:
+        temporary.write_text(f"{len(photos)} photos\n")

@@ -1,0 +1,107 @@
+"""The measures of every photo as a table, and which of them are worth a person's look."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mpox.curation import quality, skin
+from mpox.curation.looks import Looks
+from mpox.curation.thresholds import QualityThresholds
+from mpox.progress import watched
+
+# Part of every key: raise it when other numbers come out.
+VERSION = 1
+# Findings whose share is held against the classes: what only one class has tells the class without the skin.
+TELLING = ("border", "text", "grey", "blurred", "overexposed", "underexposed", "too_small")
+
+
+def measure(manifest: pd.DataFrame, looks: Looks, embedded: np.ndarray) -> pd.DataFrame:
+    """Return sha256 and the columns MEASURES of `mpox.curation.findings`, row for row of the three arguments."""
+    rows = []
+    for row in watched(range(len(looks)), f"measuring {len(looks)} photos", len(looks)):
+        grey, colours = looks.grey(row), np.asarray(looks.colours[row])
+        bright, dark = quality.exposure(grey)
+        angle = skin.ita(colours)
+        rows.append(
+            {
+                "ita": angle,
+                "ita_bin": skin.ita_bin(angle),
+                "sharpness": quality.sharpness(grey),
+                "bright_share": bright,
+                "dark_share": dark,
+                "border_share": quality.border_share(grey),
+                "text_share": quality.text_share(grey),
+                "colourfulness": quality.colourfulness(colours),
+                "skin_share": float(skin.skin_pixels(colours).mean()),
+            }
+        )
+    return pd.DataFrame(rows).assign(sha256=manifest["sha256"], unlike=quality.unlikeness(embedded).astype(float))
+
+
+def quality_findings(measured: pd.DataFrame, limits: QualityThresholds) -> list[dict[str, Any]]:
+    """Return one finding for each measure of a photo beyond its limit."""
+    shorter = measured[["width", "height"]].min(axis=1)
+    far = measured["unlike"]
+    not_skin = ((measured["skin_share"] < limits.min_skin) & (far > limits.min_unlike)) | (far > limits.max_unlike)
+    checks = (
+        ("too_small", shorter < limits.min_side, shorter, "shorter side {:.0f} pixels"),
+        ("blurred", measured["sharpness"] < limits.min_sharpness, measured["sharpness"], "sharpness {:.2f} (0 to 1)"),
+        ("overexposed", measured["bright_share"] > limits.max_bright, measured["bright_share"], "{:.0%} burnt out"),
+        ("underexposed", measured["dark_share"] > limits.max_dark, measured["dark_share"], "{:.0%} lost in the dark"),
+        (
+            *("border", measured["border_share"] > limits.max_border, measured["border_share"]),
+            "{:.0%} is a frame, bars, or a black or white background that reaches the edge",
+        ),
+        (
+            *("text", measured["text_share"] >= limits.min_text, 10 * measured["text_share"]),
+            "{:.0f} or more strokes in a line, like letters: banner, caption or watermark?",
+        ),
+        (
+            *("grey", measured["colourfulness"] < limits.min_colourfulness, measured["colourfulness"]),
+            "colourfulness {:.1f} (0 is grey, 15 slight)",
+        ),
+        (
+            "not_skin",
+            not_skin,
+            measured["skin_share"],
+            "unlike the other photos, {:.0%} skin-coloured",
+        ),
+    )
+    rows = []
+    for kind, flagged, values, text in checks:
+        for photo, value in zip(measured.loc[flagged, "photo_id"], values[flagged], strict=True):
+            rows.append({"photo_id": photo, "kind": kind, "evidence": text.format(value), "score": float(value)})
+    return rows
+
+
+def balance_findings(
+    measured: pd.DataFrame, findings: Sequence[dict[str, Any]], limits: QualityThresholds
+) -> list[dict[str, Any]]:
+    """Return findings about the set as a whole, without a photo: uneven classes and sources, and what tells a class."""
+    rows = []
+    for column, name in (("label", "class"), ("source", "source")):
+        counts = measured[column].value_counts()
+        if len(counts) > 1 and (ratio := counts.iloc[0] / counts.iloc[-1]) > limits.max_imbalance:
+            most, least = f"{counts.index[0]} ({counts.iloc[0]})", f"{counts.index[-1]} ({counts.iloc[-1]})"
+            rows.append(_whole(f"{name} {most} has {ratio:.1f} times the photos of {least}", float(ratio)))
+    classes = measured.set_index("photo_id")["label"]
+    for kind in TELLING:
+        flagged = classes.index.isin([row["photo_id"] for row in findings if row["kind"] == kind])
+        for label in sorted(classes.unique()):
+            mine = (classes == label).to_numpy()
+            inside, outside = flagged[mine].mean(), flagged[~mine].mean() if not mine.all() else 0.0
+            if not mine.all() and inside - outside > limits.max_tell:
+                text = f"{kind}: {inside:.0%} of {label}, {outside:.0%} of the rest: it may give the class away"
+                rows.append(_whole(text, float(inside - outside)))
+    if measured["source"].nunique() > 1:
+        table = pd.crosstab(measured["source"], measured["label"])
+        for label in table.columns[(table > 0).sum() == 1]:
+            source = table.index[table[label] > 0][0]
+            rows.append(_whole(f"all {table[label].sum()} of {label} come from {source}: that may tell the class"))
+    return rows
+
+
+def _whole(evidence: str, score: float = float("nan")) -> dict[str, Any]:
+    return {"photo_id": "", "kind": "imbalance", "evidence": evidence, "score": score}

@@ -1,0 +1,208 @@
+"""A curated manifest becomes a data set to hand on: square photos without metadata, and the papers that go with it.
+
+    <folder>/images/<label>/<label>_0001.jpg   square, sRGB, no metadata
+    <folder>/masks/<label>/<label>_0001.png    where the photos have lesion masks: the same crop, 0 or 255
+    <folder>/manifest.csv                      trains as it is: data=manifest data.manifest=<folder>/manifest.csv
+    <folder>/flow.svg                          how many photos each step removed and why
+    <folder>/datasheet.md, croissant.json      for people, and for programs
+    <folder>/SHA256SUMS                        for `sha256sum -c`; not of the datasheet, which people complete
+
+File names, subject and group ids are numbered anew, for the original ones may name people; which is which stays with
+the maker, in the key file.
+"""
+
+import hashlib
+import io
+import re
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageCms
+
+from mpox.curation import croissant, datasheet
+from mpox.curation.about import FORMATS, About, Pictures
+from mpox.curation.decisions import parse_box
+from mpox.curation.findings import AUDITED
+from mpox.curation.flow import draw, flow
+from mpox.data.manifest import complete, write_manifest
+from mpox.data.photos import open_photo
+from mpox.data.store import square
+from mpox.errors import UserError
+from mpox.files import replacing
+from mpox.progress import watched
+
+CHECKSUMS = "SHA256SUMS"
+# Columns of an audited manifest that are handed on; scores that only served the audit are not.
+HANDED_ON = ("ita", "ita_bin", AUDITED)
+
+
+def write_release(
+    curated: pd.DataFrame,
+    root: Path,
+    folder: Path,
+    key: Path,
+    about: About,
+    pictures: Pictures,
+    *,
+    reviewers: int,
+    overwrite: bool = False,
+) -> int:
+    """Write the kept photos of a curated manifest as a data set into `folder`, and `key` (released path to photo_id).
+
+    The folder appears whole or not at all: it is built beside its place and renamed. `reviewers` is how many people
+    decided. Returns how many places of the datasheet only a person can fill. Raises UserError for a folder that exists
+    (unless it is a release and `overwrite`), photos that changed since the audit, and labels that would share a folder.
+    """
+    _check_place(folder, overwrite)
+    kept = curated[curated["keep"]].sort_values(["sha256", "photo_id"], ignore_index=True)
+    places = _places(kept["label"], pictures)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        made = Path(temporary) / folder.name
+        made.mkdir()
+        released = _released(kept, places, _write_pictures(kept, root, made, places, pictures), pictures.size)
+        write_manifest(released, made / "manifest.csv")
+        steps = flow(curated)
+        (made / "flow.svg").write_text(draw(steps, f"{about.name} {about.version}: from photos to data set"), "utf-8")
+        sheet, unfilled = datasheet.write(
+            released, about=about, pictures=pictures, steps=steps, kept=kept, reviewers=reviewers
+        )
+        (made / "datasheet.md").write_text(sheet, encoding="utf-8")
+        croissant.write(made, released, about, FORMATS[pictures.format][1])
+        _write_checksums(made)
+        _move_into_place(made, folder, Path(temporary))
+    with replacing(key) as file:
+        pd.DataFrame({"path": places, "photo_id": kept["photo_id"]}).sort_values("path").to_csv(file, index=False)
+    return unfilled
+
+
+def prepared(path: Path, box: str, size: int, interpolation: str) -> np.ndarray:
+    """Return one photo as released: upright, sRGB, cropped to `box` or its centre square, (size, size, 3) uint8."""
+    photo = _to_srgb(open_photo(path))
+    if place := parse_box(box):
+        left, top, side = place
+        photo = photo.crop((left, top, left + side, top + side))
+    return square(photo, size, interpolation)
+
+
+def _to_srgb(photo: Image.Image) -> Image.Image:
+    """Convert from the photo's own RGB colour space (phones often use Display P3), for its profile is left behind."""
+    profile = photo.info.get("icc_profile")
+    if not profile:
+        return photo
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if own.profile.xcolor_space.strip() != "RGB":  # CMYK and grey were converted when the photo was opened
+            return photo
+        converted = ImageCms.profileToProfile(photo, own, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (OSError, ImageCms.PyCMSError):  # a profile that cannot be read says nothing
+        return photo
+    assert converted is not None
+    return converted
+
+
+def _check_place(folder: Path, overwrite: bool) -> None:
+    if not folder.exists():
+        return
+    if not overwrite:
+        raise UserError(f"{folder} exists: give another to=, or overwrite=true to replace it")
+    if not ((folder / CHECKSUMS).is_file() and (folder / "croissant.json").is_file()):
+        raise UserError(f"{folder} exists and is no release, so it is not replaced: give another to=")
+
+
+def _places(labels: pd.Series, pictures: Pictures) -> list[str]:
+    """Return each photo's path in the release, numbered within its label."""
+    names = {label: re.sub(r"[^\w-]+", "_", label) for label in labels.unique()}
+    if len(set(names.values())) < len(names):
+        raise UserError(f"the labels {', '.join(sorted(names))} differ only in signs a folder cannot have: rename one")
+    ending = FORMATS[pictures.format][0]
+    numbers = labels.groupby(labels).cumcount() + 1
+    return [
+        f"images/{names[label]}/{names[label]}_{number:04d}{ending}"
+        for label, number in zip(labels, numbers, strict=True)
+    ]
+
+
+def _write_pictures(
+    kept: pd.DataFrame, root: Path, made: Path, places: list[str], pictures: Pictures
+) -> list[tuple[str, int, str]]:
+    """Write every photo and mask. Returns sha256, bytes and mask path of each; UserError for photos that changed."""
+
+    def write(row: tuple[str, str, str, str], place: str) -> tuple[str, int, str] | None:
+        path, sha256, mask, box = row
+        if hashlib.sha256((root / path).read_bytes()).hexdigest() != sha256:
+            return None
+        pixels = prepared(root / path, box, pictures.size, pictures.interpolation)
+        target = made / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        options = {"quality": pictures.quality, "subsampling": 0} if pictures.format == "jpeg" else {"optimize": True}
+        # From bare pixels: nothing of the original file's metadata can be in them.
+        Image.fromarray(pixels).save(target, **options)
+        mask_place = _write_mask(root / mask, box, pictures.size, made, place) if mask else ""
+        content = target.read_bytes()
+        return hashlib.sha256(content).hexdigest(), len(content), mask_place
+
+    rows = kept[["path", "sha256", "mask", "box"]].to_numpy(str).tolist()
+    try:
+        with ThreadPoolExecutor() as pool:
+            written = list(watched(pool.map(write, rows, places), f"writing {len(rows)} photos", len(rows)))
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is missing: restore it, or audit the photos again") from error
+    if changed := [row[0] for row, facts in zip(rows, written, strict=True) if facts is None]:
+        raise UserError(
+            f"{len(changed)} photos changed since the audit (first: {changed[0]}): restore them or audit again"
+        )
+    return [facts for facts in written if facts is not None]
+
+
+def _write_mask(path: Path, box: str, size: int, made: Path, place: str) -> str:
+    """Crop a mask as its photo and write it, 0 or 255; returns its path in the release."""
+    pixels = prepared(path, box, size, "bilinear")[..., 0]
+    target = made / Path(place.replace("images/", "masks/", 1)).with_suffix(".png")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.where(pixels >= 128, 255, 0).astype(np.uint8)).save(target, optimize=True)
+    return target.relative_to(made).as_posix()
+
+
+def _released(kept: pd.DataFrame, places: list[str], written: list[tuple[str, int, str]], side: int) -> pd.DataFrame:
+    """Return the manifest of the release: complete, without anything that names people or places."""
+    frame = pd.DataFrame({"path": places, "label": kept["label"], "source": kept["source"]})
+    subjects = (kept["source"] + "/" + kept["subject"]).where(kept["subject"] != "")
+    frame["subject"] = _numbered(subjects, "S")
+    frame["group"] = _numbered(kept["group"], "G")
+    for column in HANDED_ON:
+        if column in kept:
+            frame[column] = kept[column]
+    frame["sha256"], frame["bytes"], frame["mask"] = zip(*written, strict=True)
+    return complete(frame.assign(width=side, height=side), "")
+
+
+def _numbered(values: pd.Series, letter: str) -> list[str]:
+    codes, _ = pd.factorize(values)  # in order of appearance, which is that of the contents' hashes
+    return [f"{letter}{code + 1:04d}" if code >= 0 else "" for code in codes]
+
+
+def _write_checksums(made: Path) -> None:
+    files = sorted(path for path in made.rglob("*") if path.is_file() and path.name != "datasheet.md")
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(made).as_posix()}\n" for path in files
+    ]
+    (made / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def _move_into_place(made: Path, folder: Path, temporary: Path) -> None:
+    """Rename the finished release to its place; the one before, if any, is deleted only after that."""
+    old = temporary / "old"
+    if folder.exists():
+        folder.rename(old)
+    try:
+        made.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,137 @@
+"""The review page: one HTML file that needs nothing else, to choose photos by hand and export `decisions.csv`."""
+
+import base64
+import io
+import json
+import os
+import urllib.parse
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+from PIL import Image
+
+from mpox.curation.findings import ACTIONS, Audit
+from mpox.data.photos import PhotoError, open_photo
+from mpox.files import replacing
+from mpox.progress import watched
+
+# Kinds of findings in words: the title of their sheet, and what to think of when deciding.
+WORDS = {
+    "undecodable": ("Unreadable files", "Not an image, broken, or too large. They can only be dropped, or mended."),
+    "unsupported_format": ("Unsupported formats", "Images of a type that training does not read: convert or drop."),
+    "label_conflict": ("Label conflicts", "The same picture under two labels: relabel one, or drop both."),
+    "exact_duplicate": ("Exact duplicates", "The same bytes: keep one (key O), drop the rest."),
+    "near_duplicate": (
+        "Near-duplicates",
+        "The same picture, edited, flipped or turned: keep one or all.",
+    ),
+    "same_source": ("Same source", "Cut from the same picture. Kept together they stay in one fold."),
+    "cross_dataset_duplicate": ("Across data sets", "The same picture in two data sets: keep one."),
+    "wrong_extension": (
+        "Wrong file endings",
+        "The content is of another type than the name says, and is read.",
+    ),
+    "animated": ("Animated", "Several frames; only the first is used."),
+    "unusual_mode": ("Unusual colours", "CMYK, 16-bit or transparent; converted to 8-bit RGB."),
+    "very_large": ("Very large", "Far more pixels than a phone photo."),
+    "too_small": ("Too small", "Fewer pixels than the network looks at."),
+    "blurred": ("Blurred", "Little fine detail: is the lesion still to be judged?"),
+    "overexposed": ("Overexposed", "Large white areas: is the lesion still to be judged?"),
+    "underexposed": ("Underexposed", "Large black areas: is the lesion still to be judged?"),
+    "border": ("Borders", "Frames and letterbox bars give a collection away: draw a crop box, or drop."),
+    "text": ("Text suspected", "Captions, banners and watermarks give a collection away: crop or drop."),
+    "grey": ("Grey", "Without colour, redness cannot be seen."),
+    "not_skin": ("Not skin?", "Drawings, microscopy, graphics: drop what is no photo of skin."),
+}
+REASONS = ("duplicate", "not skin", "not a photo", "text or watermark", "blurred", "exposure", "wrong label", "unsure")
+QUALITY = 72  # of the WebP thumbnails: a few kilobytes each
+
+
+def write_page(audit: Audit, path: Path, *, title: str, thumbnail: int = 160, link_photos: bool = True) -> int:
+    """Write the review page of an audit, atomically. Returns its size in bytes.
+
+    Thumbnails (longer side `thumbnail` pixels) are embedded. With `link_photos` the large view also tries the photos
+    themselves by their path relative to the page, and falls back to the thumbnail where they are not there. Decisions
+    are kept by the browser under the audit's key.
+    """
+    content = _content(audit, thumbnail, _relative(audit.root, path.parent) if link_photos else "")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("mpox.curation"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    page = environment.get_template("review.html.jinja").render(
+        title=title,
+        reasons=REASONS,
+        css=_verbatim(environment, "review.css"),
+        js=_verbatim(environment, "review.js"),
+        content=_script_json(content),
+    )
+    with replacing(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return path.stat().st_size
+
+
+def _content(audit: Audit, thumbnail: int, root: str) -> dict[str, Any]:
+    """Return what the page shows as plain values: photos with their findings and thumbnails, pairs, kinds, labels."""
+    manifest = audit.manifest
+    findings: dict[str, list[list[str]]] = {photo: [] for photo in manifest["photo_id"]}
+    about_photos = audit.findings[audit.findings["photo_id"].isin(findings)]
+    for photo, *finding in about_photos[["photo_id", "kind", "evidence", "other"]].to_numpy(str).tolist():
+        findings[photo].append(finding)
+    thumbnails = _thumbnails(manifest, audit.root, thumbnail)
+    facts = manifest[["path", "label", "source", "subject", "group", "width", "height", "reason"]].to_dict("records")
+    photos = [
+        {"id": photo, **fact, "findings": findings[photo], "thumb": picture}
+        for photo, fact, picture in zip(manifest["photo_id"], facts, thumbnails, strict=True)
+    ]
+    present = [kind for kind in ACTIONS if (audit.findings["kind"] == kind).any() and kind in WORDS]
+    return {
+        "key": audit.key,
+        "root": root,
+        "labels": sorted(manifest["label"].unique()),
+        "kinds": [{"kind": kind, "title": WORDS[kind][0], "hint": WORDS[kind][1]} for kind in present],
+        "photos": photos,
+        "pairs": audit.pairs[["photo_id", "other", "kind", "evidence"]].to_numpy(str).tolist(),
+    }
+
+
+def _thumbnails(manifest: pd.DataFrame, root: Path, side: int) -> Iterator[str]:
+    """Yield each photo's thumbnail as a data URI; empty for one that cannot be read."""
+    paths = [root / path if width else None for path, width in zip(manifest["path"], manifest["width"], strict=True)]
+    with ThreadPoolExecutor() as pool:
+        made = pool.map(lambda path: _thumbnail(path, side) if path else "", paths)
+        yield from watched(made, f"drawing {len(paths)} thumbnails", len(paths))
+
+
+def _thumbnail(path: Path, side: int) -> str:
+    try:
+        photo = open_photo(path)
+    except PhotoError:  # the audit could read it: it changed since; the manifest's own checks stop what follows
+        return ""
+    photo.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    photo.save(buffer, "WEBP", quality=QUALITY, exif=b"", icc_profile=b"")
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _relative(root: Path, folder: Path) -> str:
+    """Return the URL of the photo root relative to the page's folder, with a closing slash."""
+    relative = os.path.relpath(root.resolve(), folder.resolve())
+    return urllib.parse.quote(Path(relative).as_posix()) + "/"
+
+
+def _verbatim(environment: jinja2.Environment, name: str) -> Markup:
+    assert environment.loader is not None
+    return Markup(environment.loader.get_source(environment, name)[0])
+
+
+def _script_json(content: Any) -> Markup:
+    """Return JSON that cannot end the script element it stands in, whatever a file is called."""
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=int)
+    for letter in "<>&\u2028\u2029":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return Markup(text)

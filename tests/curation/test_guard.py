@@ -1,0 +1,98 @@
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from omegaconf import DictConfig
+from PIL import Image, ImageOps
+
+from mpox.curation.findings import AUDIT_VERSION, AUDITED
+from mpox.curation.guard import guard
+from mpox.data import sources, synthetic
+from mpox.data.manifest import write_manifest
+from mpox.errors import UserError
+from mpox.train import train
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Nine unrelated photos a class, of a subject each, and a mirrored, recoloured copy of the first of each class."""
+    root = tmp_path / "photos"
+    frame = synthetic.generate(root, subjects_per_class=9, photos_per_subject=1, size=96, seed=1)
+    for _, paths in frame.groupby("label")["path"]:
+        first = root / sorted(paths)[0]
+        copy = Image.fromarray(np.asarray(ImageOps.mirror(Image.open(first)))[..., ::-1])
+        copy.save(first.with_name("copy.jpg"), quality=80)
+    for mask in root.glob("masks/*/*"):
+        mask.unlink()
+    return root
+
+
+def test_copies_share_a_group(folder: Path, tmp_path: Path) -> None:
+    found = guard(sources.folder(str(folder)), tmp_path / "cache").manifest
+    copies = found[found["path"].str.endswith("copy.jpg")]
+    for label, group in zip(copies["label"], copies["group"], strict=True):
+        together = found[found["group"] == group]
+        assert len(together) == 2
+        assert together["label"].tolist() == [label] * 2
+    assert found["group"].nunique() == 4 * 9
+    assert found["keep"].all()
+
+
+def test_one_picture_under_two_labels(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = sorted((folder / "acne").glob("*.jpg"))[1]
+    Image.open(first).save(folder / "mpox" / "again.png")
+    photos = sources.folder(str(folder), source="mine")
+    words = rf"1 pairs .* mine/acne/{first.name} \(acne\) and mine/mpox/again\.png \(mpox\).*conflicts=drop"
+    with pytest.raises(UserError, match=words) as raised:
+        guard(photos, tmp_path / "cache")
+    assert "\n" not in str(raised.value)
+    caplog.set_level(logging.INFO)
+    dropped = guard(photos, tmp_path / "cache", conflicts="drop").manifest
+    assert dropped.loc[~dropped["keep"], "photo_id"].tolist() == [f"mine/acne/{first.name}", "mine/mpox/again.png"]
+    assert dropped.loc[~dropped["keep"], "reason"].str.startswith("label conflict with mine/").all()
+    assert "left out" in caplog.text
+    kept = guard(photos, tmp_path / "cache", conflicts="keep").manifest
+    assert kept["keep"].all()
+    assert "are kept" in caplog.text
+
+
+def test_switched_off_or_audited_nothing_is_searched(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    photos = sources.folder(str(folder))
+    assert guard(photos, tmp_path / "cache", search="none").manifest["group"].is_unique
+    assert "search=none" in caplog.text
+    audited = sources.PhotoSet(photos.manifest.assign(**{AUDITED: AUDIT_VERSION}), photos.root)
+    assert guard(audited, tmp_path / "cache").manifest["group"].is_unique
+    assert not (tmp_path / "cache").exists()
+    half = photos.manifest.assign(**{AUDITED: ["", *[AUDIT_VERSION] * (len(photos.manifest) - 1)]})
+    assert not guard(sources.PhotoSet(half, photos.root), tmp_path / "cache").manifest["group"].is_unique
+
+
+@pytest.mark.parametrize(("option", "words"), [("search", "none, fast, full"), ("conflicts", "stop, drop, keep")])
+def test_unknown_options(folder: Path, tmp_path: Path, option: str, words: str) -> None:
+    with pytest.raises(UserError, match=f"data_guard.{option}=off is unknown: choose one of {words}"):
+        guard(sources.folder(str(folder)), tmp_path, **{option: "off"})
+
+
+def test_training_never_parts_copies(folder: Path, tmp_path: Path, configured: Callable[..., DictConfig]) -> None:
+    train(configured(f"data.root={folder}"))
+    manifest = pd.read_parquet(tmp_path / "runs/default/manifest.parquet")
+    assert manifest["group"].nunique() == 4 * 9
+    predicted = pd.read_parquet(tmp_path / "runs/default/mobilenetv3_small_100/fold-0/predictions.parquet")
+    split = predicted.set_index("photo_id")["split"].reindex(manifest["photo_id"]).fillna("train").to_numpy()
+    assert (manifest.assign(split=split).groupby("group")["split"].nunique() == 1).all()
+    with pytest.raises(UserError, match=r"data\.guard.*another study"):
+        train(configured(f"data.root={folder}", "data_guard.search=none", "fold=1"))
+
+
+def test_training_takes_an_audited_manifest_as_it_is(
+    folder: Path, tmp_path: Path, configured: Callable[..., DictConfig]
+) -> None:
+    audited = sources.folder(str(folder)).manifest.assign(**{AUDITED: AUDIT_VERSION})
+    write_manifest(audited, tmp_path / "audited.csv")
+    train(configured("data=manifest", f"data.manifest={tmp_path}/audited.csv", f"data.root={folder}"))
+    assert pd.read_parquet(tmp_path / "runs/default/manifest.parquet")["group"].is_unique

@@ -1,0 +1,201 @@
+"""The review page in a real browser: decide by keyboard and mouse, reload, export, import, apply."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from audited import BROKEN, COPY, ODD
+from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.select import Select
+from selenium.webdriver.support.wait import WebDriverWait
+
+from mpox.curation.curated import apply_decisions
+from mpox.curation.decisions import read_decisions
+from mpox.curation.findings import Audit
+from mpox.curation.review import write_page
+
+pytestmark = pytest.mark.slow
+LAPTOP, TABLET = (1366, 768), (820, 1180)
+ORIGINAL, HEALTHY = "set/mpox/mpox-s001_01.jpg", "set/healthy/healthy-s001_01.jpg"
+
+
+class Page:
+    """The page as a person meets it."""
+
+    def __init__(self, browser: webdriver.Chrome, url: str) -> None:
+        self.browser = browser
+        browser.get(url)
+
+    def card(self, photo: str) -> WebElement:
+        return self.browser.execute_script("return cards.get(arguments[0])", photo)  # type: ignore[no-any-return]
+
+    def sheet(self, title: str) -> None:
+        for button in self.browser.find_elements(By.CSS_SELECTOR, "#sheets button"):
+            if button.text.startswith(title):
+                return button.click()
+        raise AssertionError(f"no sheet {title}")
+
+    def press(self, *keys: str) -> None:
+        ActionChains(self.browser).send_keys(*keys).perform()
+
+    def click(self, photo: str, action: str) -> None:
+        self.card(photo).find_element(By.CSS_SELECTOR, f"button.{action}").click()
+
+    def focused(self) -> str | None:
+        return self.browser.switch_to.active_element.get_attribute("data-id")
+
+    def decision(self, photo: str) -> str | None:
+        return self.card(photo).get_attribute("data-decision")
+
+    def text(self, name: str) -> str:
+        return self.browser.find_element(By.ID, name).text
+
+    def export(self, folder: Path) -> Path:
+        self.browser.find_element(By.ID, "export").click()
+        WebDriverWait(self.browser, 10).until(lambda _: (folder / "decisions.csv").exists())
+        return folder / "decisions.csv"
+
+
+def start(downloads: Path, size: tuple[int, int]) -> webdriver.Chrome:
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if program is None or driver is None:
+        pytest.skip("no Chromium and chromedriver here (Debian: apt-get install chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    # In a container, Chromium's sandbox and shared memory are not to be had; the page is the project's own.
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
+        options.add_argument(argument)
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    browser.set_window_size(*size)
+    return browser
+
+
+@pytest.fixture(params=[LAPTOP, TABLET], ids=["laptop", "tablet"])
+def browser(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[webdriver.Chrome]:
+    driver = start(tmp_path, request.param)
+    yield driver
+    complaints = [entry["message"] for entry in driver.get_log("browser")]
+    driver.quit()
+    assert not complaints
+
+
+@pytest.fixture
+def url(small_audit: Audit, tmp_path: Path) -> str:
+    write_page(small_audit, tmp_path / "review" / "review.html", title="27 photos")
+    return (tmp_path / "review" / "review.html").as_uri()
+
+
+def test_decide_reload_export_apply(browser: webdriver.Chrome, url: str, small_audit: Audit, tmp_path: Path) -> None:
+    page = Page(browser, url)
+    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    choose = Select(browser.find_element(By.ID, "sheet"))
+    wide = browser.find_element(By.ID, "sheets").is_displayed()
+    assert wide != browser.find_element(By.ID, "sheet").is_displayed()
+
+    def sheet(title: str) -> None:
+        if wide:
+            return page.sheet(title)
+        return choose.select_by_visible_text(next(o.text for o in choose.options if o.text.startswith(title)))
+
+    # By keyboard: the copy is dropped for its group's sake, the original kept, with one key.
+    sheet("Label conflicts")
+    browser.execute_script("arguments[0].focus()", page.card(ORIGINAL))
+    page.press("o")
+    assert (page.decision(ORIGINAL), page.decision(COPY)) == ("keep", "drop")
+    # By keyboard: what cannot be read cannot be kept.
+    sheet("Unreadable files")
+    browser.execute_script("arguments[0].focus()", page.card(BROKEN))
+    page.press("k")
+    assert page.decision(BROKEN) == ""
+    assert "cannot be kept" in page.text("status")
+    page.press("d")
+    assert page.decision(BROKEN) == "drop"
+
+    # By mouse, with a reason typed; a second thought; a new label.
+    sheet("Blurred")
+    page.click(HEALTHY, "keep")
+    page.click(HEALTHY, "drop")
+    reason = page.card(HEALTHY).find_element(By.CSS_SELECTOR, ".reason")
+    assert reason.get_attribute("value") == "blurred"
+    reason.clear()
+    reason.send_keys('too "soft", twice', Keys.ENTER)
+    assert page.focused() == HEALTHY
+    browser.refresh()
+    page = Page(browser, url)
+    choose = Select(browser.find_element(By.ID, "sheet"))
+    sheet("Blurred")
+    assert page.decision(HEALTHY) == "drop"
+    assert page.decision(ODD) == ""
+    assert "4 of 27 in all" in page.text("progress-text")
+    # Only what is undecided; relabelled by its number, a crop box drawn with the mouse in the large view.
+    Select(browser.find_element(By.ID, "state")).select_by_value("undecided")
+    assert page.card(HEALTHY) is None
+    browser.execute_script("arguments[0].focus()", page.card(ODD))
+    page.press("4")
+    assert page.decision(ODD) == "relabel"
+    page.press(Keys.ENTER)
+    overlay = browser.find_element(By.ID, "overlay")
+    WebDriverWait(browser, 5).until(lambda _: browser.execute_script("return $('viewer-photo').naturalWidth") == 100)
+    shape = overlay.size["width"] / overlay.size["height"]
+    assert abs(shape - 100 / 160) < 0.02, "the photo is shown upright and undistorted"
+    width = overlay.size["width"]
+    ActionChains(browser).move_to_element(overlay).click_and_hold().move_by_offset(width // 4, 3).release().perform()
+    page.press(Keys.ESCAPE)
+    WebDriverWait(browser, 5).until(lambda _: page.focused() == ODD)
+
+    # Export wants a name; what it gives is what was decided.
+    browser.find_element(By.ID, "export").click()
+    assert "name" in page.text("status")
+    browser.find_element(By.ID, "reviewer").send_keys("Ann", Keys.TAB)
+    decided = read_decisions(page.export(tmp_path)).set_index("photo_id")
+    assert decided["decision"].to_dict() == {
+        COPY: "drop", BROKEN: "drop", HEALTHY: "drop", ORIGINAL: "keep", ODD: "relabel"
+    }  # fmt: skip
+    assert decided.loc[HEALTHY, "reason"] == 'too "soft", twice'
+    assert decided.loc[ODD, "label"] == "mpox"
+    assert set(decided["reviewer"]) == {"Ann"}
+    left, top, side = map(int, decided.loc[ODD, "box"].split())
+    assert abs(left - 50) <= 1 and abs(top - 80) <= 1 and abs(side - 25) <= 1
+    curated = apply_decisions(small_audit, decided.reset_index()).manifest
+    assert curated["keep"].sum() == 24
+
+    # A colleague's file: into an empty page it comes whole, over other decisions only when confirmed.
+    browser.execute_script("localStorage.clear()")
+    page = Page(browser, url)
+    assert "0 of 27 in all" in page.text("progress-text")
+    browser.find_element(By.ID, "file").send_keys(str(tmp_path / "decisions.csv"))
+    WebDriverWait(browser, 5).until(lambda _: "5 decisions imported" in page.text("status"))
+    choose = Select(browser.find_element(By.ID, "sheet"))
+    sheet("Blurred")
+    page.click(HEALTHY, "keep")
+    browser.find_element(By.ID, "file").send_keys(str(tmp_path / "decisions.csv"))
+    alert = WebDriverWait(browser, 5).until(lambda _: browser.switch_to.alert)
+    assert alert.text.startswith("1 photos are decided otherwise")
+    alert.dismiss()
+    assert page.decision(HEALTHY) == "keep"
+
+
+def test_without_the_photos_the_thumbnail_is_shown(small_audit: Audit, tmp_path: Path) -> None:
+    """A page sent elsewhere still shows every photo; it asks no network for anything."""
+    write_page(small_audit, tmp_path / "review.html", title="moved", link_photos=False)
+    browser = start(tmp_path, LAPTOP)
+    try:
+        page = Page(browser, (tmp_path / "review.html").as_uri())
+        page.sheet("All photos")
+        assert len(browser.find_elements(By.CSS_SELECTOR, ".card img")) == 26
+        shown = "return [...document.querySelectorAll('.card img')].every((img) => img.complete && img.naturalWidth)"
+        WebDriverWait(browser, 5).until(lambda _: browser.execute_script(shown))
+        browser.execute_script("view(arguments[0])", ODD)
+        assert browser.execute_script("return $('viewer-photo').src").startswith("data:image/webp")
+        asked = browser.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+        assert not [name for name in asked if not name.startswith("data:")]
+    finally:
+        browser.quit()
