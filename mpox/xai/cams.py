@@ -5,6 +5,7 @@ in, raw maps (N, h, w) float32 out, un-normalised and signed; what is above zero
 """
 
 import contextlib
+import copy
 import io
 from typing import Any, Protocol
 
@@ -39,7 +40,7 @@ class Explainer(Protocol):
 
 
 class ClassActivation:
-    """One of METHODS at one layer of a network, which is changed for it: no in-place activations, nothing trainable.
+    """One of METHODS at one layer of a copy of a network.
 
     `examples` are photos (images_NCHW, 0..255) to find the layer with. The backward pass ends at that layer, so a map
     costs little more than a forward pass. Raises UserError for an unknown method or where no layer will do.
@@ -56,8 +57,9 @@ class ClassActivation:
     ) -> None:
         if method not in METHODS:
             raise UserError(f"explain.method={method} is unknown: choose one of {', '.join(METHODS)}")
+        # A copy, since it is given hooks and loses its in-place activations and its trainable parameters.
+        network = copy.deepcopy(network).eval().requires_grad_(False)
         make_functional(network)
-        network.eval().requires_grad_(False)
         self.network, self.method = network, method
         self.layer, module = find_layer(network, examples[:2], layer)
         # Registered before grad-cam's own hooks, which then see the output as the start of the graph.
@@ -94,7 +96,7 @@ def shown(raw_NHW: np.ndarray, size: int) -> np.ndarray:  # noqa: N803
 
 def is_blank(raw_NHW: np.ndarray) -> np.ndarray:  # noqa: N803
     """Photos (N) bool in which nothing speaks for the class at this layer."""
-    return (raw_NHW <= 0).all((1, 2))
+    return np.asarray((raw_NHW <= 0).all((1, 2)))
 
 
 def _start_of_graph(_: nn.Module, __: Any, output: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
+import pandas as pd
 from torch import Tensor
 
 from mpox.model.backbone import PhotoClassifier
@@ -27,7 +27,7 @@ FEWEST = 10
 Report = dict[str, Any]
 
 
-def sample_rows(run: OpenedRun, rows: np.ndarray, count: int, seed: int) -> np.ndarray:
+def sample_rows(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Draw at most `count` of `rows` without looking at the answers, in order (int64)."""
     if len(rows) <= count:
         return rows
@@ -43,11 +43,12 @@ def examine(
     road_photos: int,
     batch_size: int,
     seed: int = 0,
-) -> Report:
+) -> tuple[Report, pd.DataFrame]:
     """Measure the maps of the predicted class on the photos `rows`; `siblings` are the models of other folds.
 
     Each figure is a mean over photos with the 95 % interval over groups; `differences` are paired, map minus baseline,
-    on the same photos. ROAD, which is slow, is measured on the first `road_photos` of them.
+    on the same photos. ROAD, which is slow, is measured on the first `road_photos` of them. Returned with the map's own
+    scores, one row a photo: photo_id and one column a measure, NaN where it was not measured.
     """
     images = run.images(rows)
     groups = run.photos["group"].to_numpy()[rows]
@@ -81,9 +82,7 @@ def examine(
         "measures": {measure: _compared(found, groups) for measure, found in scores.items()},
         "randomisation": [
             {"depth": depth, "rank_correlation": mean_interval(values, groups).as_json()}
-            for depth, values in randomisation(
-                run.network, factory, images, targets, layer=explainer.layer, seed=seed
-            ).items()
+            for depth, values in randomisation(run.network, factory, images, targets, seed=seed).items()
         ],
         "stability": {
             "shift": mean_interval(shifted(explainer, images, targets), groups).as_json(),
@@ -95,7 +94,9 @@ def examine(
         agreement = mean_interval(between_models([raw, *others]), groups)
         report["agreement"] = {"models": len(others) + 1, "rank_correlation": agreement.as_json()}
     report["verdicts"] = verdicts(report)
-    return report
+    columns = {measure: pd.Series(found["map"]) for measure, found in scores.items()}
+    table = pd.DataFrame({"photo_id": run.photos["photo_id"].to_numpy()[rows], **columns})
+    return report, table
 
 
 def verdicts(report: Report) -> list[str]:
@@ -119,7 +120,9 @@ def verdicts(report: Report) -> list[str]:
     if last["high"] < SANE:
         said.append("randomisation: the map changes when the model forgets what it learned, as it must.")
     else:
-        said.append("randomisation: the map HARDLY DEPENDS on what the model learned: it shows the photo, not the model.")
+        said.append(
+            "randomisation: the map HARDLY DEPENDS on what the model learned: it shows the photo, not the model."
+        )
     return said
 
 

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,7 @@ def explain_photos(
 ) -> pd.DataFrame:
     """Explain the photos `rows` of a run and write `folder` anew; it appears whole or not at all.
 
-    `target` is the class to explain: `predicted`, `true` or a class by name. Writes
+    `target` is the class to explain: `predicted`, `recorded` (the label) or a class by name. Writes
         overlays/<n>.png      the photo with its map, n the row of the manifest
         maps/<n>.npz          map: raw, signed, un-normalised, (h, w) float32; scale: its largest value; layer, method,
                               target, photo_id
@@ -67,7 +68,7 @@ def _explain_batch(
     shares = logits_of(run.network, images, len(images)).double().softmax(1)
     guesses, truths = shares.argmax(1), torch.from_numpy(run.photos["target"].to_numpy()[rows])
     classes = run.card.classes
-    asked = {"predicted": guesses, "true": truths}.get(target)
+    asked = {"predicted": guesses, "recorded": truths}.get(target)
     targets = asked if asked is not None else torch.full_like(guesses, classes.index(target))
     raw = explainer(images, targets)
     maps = shown(raw, images.shape[-1])
@@ -77,7 +78,11 @@ def _explain_batch(
         overlay_name, map_name = f"overlays/{row}.png", f"maps/{row}.npz"
         Image.fromarray(overlay(run.pixels[row], maps[k])).save(place / overlay_name)
         scale = float(raw[k].max())
-        about = {"layer": explainer.layer, "method": explainer.method, "target": classes[int(targets[k])]}
+        about: dict[str, Any] = {
+            "layer": explainer.layer,
+            "method": explainer.method,
+            "target": classes[int(targets[k])],
+        }
         np.savez_compressed(place / map_name, map=raw[k], scale=scale, photo_id=photo["photo_id"], **about)
         entries.append(
             {
@@ -110,21 +115,21 @@ def _write_sheets(run: OpenedRun, explainer: Explainer, index: pd.DataFrame, pla
         contact_sheet(tiles, title, subtitle).save(place / f"sheet-{name}.png")
 
 
-def _tile(run: OpenedRun, entry: dict[str, object], place: Path) -> Tile:
+def _tile(run: OpenedRun, entry: dict[Any, Any], place: Path) -> Tile:
     with Image.open(place / str(entry["overlay"])) as picture:
         laid = np.asarray(picture)
     # A rounded 100 % would claim a certainty no model has.
-    share = float(str(entry["confidence"]))
+    share = entry["confidence"]
     sure = f"{share:.0%}" if share < 0.995 else "over 99%"
     said = f"says {entry['predicted']}, {sure} sure"
     if entry["blank"]:
         said += f" · nothing speaks for {entry['target']} here"
     elif entry["target"] != entry["predicted"]:
         said += f" · map of {entry['target']}"
-    row = int(str(entry["row"]))
+    row = entry["row"]
     return Tile(run.pixels[row], laid, (f"is {entry['label']}", said, str(entry["photo_id"])), bool(entry["correct"]))
 
 
 def _check_target(target: str, classes: tuple[str, ...]) -> None:
-    if target not in ("predicted", "true", *classes):
-        raise UserError(f"target={target} is unknown: choose predicted, true or a class ({', '.join(classes)})")
+    if target not in ("predicted", "recorded", *classes):
+        raise UserError(f"target={target} is unknown: choose predicted, recorded or a class ({', '.join(classes)})")

@@ -8,7 +8,6 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as T
 
 from mpox.model.backbone import PhotoClassifier
-from mpox.xai.layers import make_functional
 
 # Sd of the blur that makes the starting picture, as a share of the photo's side: no lesion survives it.
 BASELINE_BLUR = 0.1
@@ -33,10 +32,8 @@ class IntegratedGradients:
         smooth: float = 0.02,
         batch_size: int = 32,
     ) -> None:
-        make_functional(network)
-        network.eval().requires_grad_(False)
         self.steps, self.smooth, self.batch_size = steps, smooth, batch_size
-        self.attribution = CaptumIntegratedGradients(network)
+        self.attribution = CaptumIntegratedGradients(network.eval())
 
     def __call__(self, images_NCHW: Tensor, targets_N: Tensor) -> np.ndarray:  # noqa: N803
         """Return raw maps (N, S, S) float32."""

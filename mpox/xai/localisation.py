@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from mpox.data.photos import open_photo
 from mpox.data.store import square
@@ -45,9 +44,9 @@ def energy_in_mask(maps_NHW: np.ndarray, masks_NHW: np.ndarray) -> np.ndarray:  
 
 
 def pointing_game(maps_NHW: np.ndarray, masks_NHW: np.ndarray) -> np.ndarray:  # noqa: N803
-    """1 where the map's highest value lies on a lesion, else 0, as for a blank map (Zhang et al., IJCV 2018; no margin).
+    """1 where the map's highest value lies on a lesion, else 0, as for a blank map (Zhang et al., IJCV 2018).
 
-    N values, NaN without a lesion. Several highest pixels count by their share on the lesion.
+    N values, NaN without a lesion; no margin. Several highest pixels count by their share on the lesion.
     """
     peaks = (maps_NHW == maps_NHW.max((1, 2), keepdims=True)) & (maps_NHW > 0)
     hits = (peaks & masks_NHW).sum((1, 2)) / np.maximum(peaks.sum((1, 2)), 1)

@@ -82,9 +82,7 @@ def choose_device(name: str) -> torch.device:
         raise UserError(f"device={name} cannot be used here: choose cpu, cuda or auto") from error
 
 
-def open_run(
-    path: str | Path, *, device: str = "auto", root: str | None = None, cache: str | None = None
-) -> OpenedRun:
+def open_run(path: str | Path, *, device: str = "auto", root: str | None = None, cache: str | None = None) -> OpenedRun:
     """Open the run directory `path`. `root` is where its photos lie now, `cache` where decoded ones are kept.
 
     They default to what the study recorded and to `<runs_dir>/.cache`. Raises UserError for a directory that is no

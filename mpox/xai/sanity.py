@@ -1,4 +1,4 @@
-"""Does the map depend on what the model has learned? (Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018)"""
+"""Does the map depend on what was learned? (Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018)"""
 
 import copy
 from collections.abc import Callable
@@ -18,27 +18,26 @@ Factory = Callable[[PhotoClassifier, Tensor], Explainer]
 
 
 def randomisation(
-    network: PhotoClassifier, factory: Factory, images_NCHW: Tensor, targets_N: Tensor, *, layer: str, seed: int = 0  # noqa: N803
+    network: PhotoClassifier, factory: Factory, images: Tensor, targets: Tensor, *, seed: int = 0
 ) -> dict[float, np.ndarray]:
     """Rank correlation (N) of each photo's map with its map after layers lost their weights, from the head downwards.
 
     Keys are DEPTHS. A layer loses what it learned when the values of each of its tensors are shuffled, which keeps
     their distribution, so that no activation explodes or dies. A map that hardly changes shows the photo, not the
-    model. `factory(network, images)` makes the explainer; `layer` is where the maps of the trained one were taken.
+    model. `factory(network, images)` makes the explainer; images_NCHW float32, targets_N int64.
     """
-    trained = copy.deepcopy(network)
-    first = factory(copy.deepcopy(network), images_NCHW)(images_NCHW, targets_N)
+    first = factory(network, images)(images, targets)
     found = {}
     for depth in DEPTHS:
-        shuffled = shuffle_from(copy.deepcopy(trained), depth, seed)
-        maps = factory(shuffled, images_NCHW)(images_NCHW, targets_N)
-        found[depth] = rank_correlation(*(upsampled(raw, images_NCHW.shape[-1] // 4) for raw in (first, maps)))
+        shuffled = shuffle_from(copy.deepcopy(network), depth, seed)
+        maps = factory(shuffled, images)(images, targets)
+        found[depth] = rank_correlation(*(upsampled(raw, images.shape[-1] // 4) for raw in (first, maps)))
     return found
 
 
 @torch.no_grad()
 def shuffle_from(network: PhotoClassifier, depth: float, seed: int) -> PhotoClassifier:
-    """Shuffle the values of every parameter at relative depth `depth` or deeper, and its norm's statistics, in place."""
+    """Shuffle the values of every parameter at relative depth `depth` or deeper, and of its norm, in place."""
     depths = layer_depths(network)
     owners = {name.rpartition(".")[0] for name, at in depths.items() if at >= depth}
     generator = torch.Generator().manual_seed(seed)
