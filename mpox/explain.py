@@ -205,6 +205,8 @@ def _hydra_main(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Run `python -m mpox.explain [maps|faithfulness|audit|review] …`; exit code 0 only where it was done."""
+    global exit_code
+    exit_code = 0
     quieten()
     if len(sys.argv) > 1 and "=" not in sys.argv[1] and not sys.argv[1].startswith("-"):
         sys.argv[1] = f"command={sys.argv[1]}"

@@ -129,7 +129,7 @@ def _run(
     if isinstance(logger, wandb_report.WandbLogger):
         wandb_report.log_result(logger, result, predictions)
     run.finish(seconds=round(sum(clock.laps.values()), 2))
-    for callback in trainer.callbacks:
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, ExplainAtEnd):
             callback.on_run_finished(run.path, Path(cfg.cache_dir), logger)
     return result
