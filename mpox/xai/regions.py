@@ -1,21 +1,21 @@
 """Photos with a part hidden, or nothing but a part shown. Pixels (S, S, 3) uint8, regions (S, S) bool."""
 
 import numpy as np
-from scipy.ndimage import binary_dilation, gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 # Lesions are hidden with this much around them (share of the side), since redness reaches beyond their edge.
 MARGIN = 0.04
 # Widths, as shares of the side, over which what is hidden is filled from what is seen: the finest that reaches.
-FILL = (0.03, 0.1, 0.5)
+FILL = (0.03, 0.1)
 BORDER = 0.12  # width of the frame, as a share of the side
 CELLS = 5  # the side is cut into so many cells, of which the outermost are background
 
 
 def with_margin(region: np.ndarray) -> np.ndarray:
     """Return the region and all within MARGIN of it."""
-    reach = max(1, round(MARGIN * len(region)))
-    y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
-    return np.asarray(binary_dilation(region, x**2 + y**2 <= reach**2))
+    if not region.any():
+        return region
+    return np.asarray(distance_transform_edt(~region) <= MARGIN * len(region))
 
 
 def hidden(pixels: np.ndarray, region: np.ndarray) -> np.ndarray:
@@ -34,6 +34,8 @@ def hidden(pixels: np.ndarray, region: np.ndarray) -> np.ndarray:
         reached = todo & (weight > 0.05)
         filled[reached] = colour[reached]
         todo &= ~reached
+        if not todo.any():
+            break
     filled[todo] = pixels[~region].mean(0)
     return np.rint(filled).astype(np.uint8)
 

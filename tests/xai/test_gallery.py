@@ -1,11 +1,13 @@
 """What `python -m mpox.explain run=…` leaves, and how it says what is wrong."""
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 from omegaconf import DictConfig
@@ -15,6 +17,7 @@ from mpox.errors import UserError
 from mpox.explain import explain, main
 from mpox.files import read_json, write_json
 from mpox.xai.cams import ClassActivation
+from mpox.xai.gallery import explain_photos
 from mpox.xai.run import OpenedRun
 
 
@@ -64,6 +67,19 @@ def test_maps_are_written_and_agree_with_the_predictions(
     explain(configured("split=val"))
     assert len(list((folder / "maps").iterdir())) == len(pd.read_parquet(folder / "index.parquet")) < len(index)
     assert not list((trained / "explain").glob(".*"))
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_photos(run: OpenedRun, tmp_path: Path) -> None:
+    """Five thousand photos (the run's own, over and over) after the first few hundred."""
+    explainer = ClassActivation(run.network, run.images(np.arange(2)))
+    rows = np.tile(run.rows("all"), 5000 // len(run.rows("all")))
+    explain_photos(run, explainer, rows[:500], tmp_path / "some", target="predicted", batch_size=16)
+    before = psutil.Process().memory_info().rss
+    start = time.perf_counter()
+    explain_photos(run, explainer, rows, tmp_path / "many", target="predicted", batch_size=16)
+    print(f"{len(rows) / (time.perf_counter() - start):.0f} photos a second")
+    assert psutil.Process().memory_info().rss - before < 60e6
 
 
 @pytest.mark.parametrize(

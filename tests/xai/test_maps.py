@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 from torch import Tensor
+from torchvision.transforms.v2.functional import gaussian_blur
 
 from mpox.config import config_dir
 from mpox.errors import UserError
@@ -71,6 +72,11 @@ def test_integrated_gradients_add_up_to_the_difference_of_logits(images: Tensor)
     with torch.no_grad():
         ends = network(images) - network(blurred(images, BASELINE_BLUR))
     np.testing.assert_allclose(maps.sum((1, 2)), ends[range(3), targets].numpy(), rtol=0.02, atol=1e-5)
+
+
+def test_blur_is_torchvisions(images: Tensor) -> None:
+    expected = gaussian_blur(images, [29, 29], [4.8, 4.8])
+    torch.testing.assert_close(blurred(images, 0.05), expected, rtol=1e-4, atol=1e-2)
 
 
 @pytest.mark.parametrize("method", METHODS)
