@@ -82,12 +82,14 @@ def audit(
         train = np.sort(np.random.default_rng(seed).choice(train, train_photos, replace=False))
     learner = _sample(run, explainer, train, masked, batch_size, only_masks=True)
     report["tests"] += _photo_tests(run, judge, learner, masked, batch_size)
-    report["flagged"] = any(test["level"] == "shortcut" for test in report["tests"])
-    report["verdict"] = (
-        "Do not trust this model before the shortcuts below are explained."
-        if report["flagged"]
-        else "No shortcut was found by these tests; that is no proof that there is none."
-    )
+    levels = [test["level"] for test in report["tests"]]
+    report["flagged"] = "shortcut" in levels
+    if report["flagged"]:
+        report["verdict"] = "Do not trust this model before the shortcuts below are explained."
+    elif hints := levels.count("hint"):
+        report["verdict"] = f"No test shows a shortcut, but {hints} of {len(levels)} hint at one: read them."
+    else:
+        report["verdict"] = "No shortcut was found by these tests; that is no proof that there is none."
     return report
 
 
@@ -272,12 +274,12 @@ def _words(name: str, level: str, retained: Interval, masked: bool) -> tuple[str
     subject = {
         "lesion hidden": "without the lesion",
         "only the border": "seeing only the border",
-        "blurred": "on photos blurred beyond recognition of any lesion",
+        "blurred": "on photos too blurred to show any lesion",
     }.get(name)
     if subject is not None:
         return level, {
             "shortcut": f"This model does nearly as well {subject}, keeping {kept}: do not trust it{doubt}.",
-            "hint": f"The model is better than guessing {subject}, keeping {kept}: something else helps it{doubt}.",
+            "hint": f"The model, {subject}, is still better than guessing, keeping {kept}: something else helps it{doubt}.",
             "clear": f"The model is not shown to be better than guessing {subject}, as it should be.",
         }[level]
     subject = "The background alone" if name == "background embedding" else f"A histogram of the {name}"
