@@ -279,7 +279,7 @@ def _words(name: str, level: str, retained: Interval, masked: bool) -> tuple[str
     if subject is not None:
         return level, {
             "shortcut": f"This model does nearly as well {subject}, keeping {kept}: do not trust it{doubt}.",
-            "hint": f"The model, {subject}, is still better than guessing, keeping {kept}: something else helps it{doubt}.",
+            "hint": f"The model, {subject}, still beats guessing, keeping {kept}: something else helps it{doubt}.",
             "clear": f"The model is not shown to be better than guessing {subject}, as it should be.",
         }[level]
     subject = "The background alone" if name == "background embedding" else f"A histogram of the {name}"
