@@ -106,7 +106,8 @@ def verdicts(report: Report) -> list[str]:
     for measure, found in report["measures"].items():
         for baseline in ("random", "edges", "centre"):
             if found["groups"] < FEWEST:
-                said.append(f"{measure}: {found['groups']} independent photos are too few to compare by.")
+                few = f"{found['groups']} independent photos are too few to compare by"
+                said.append(f"{measure}: {few if found['groups'] else 'not measured'}.")
                 break
             low, high = sorted(better[measure] * found["differences"][baseline][end] for end in ("low", "high"))
             if low > 0:
