@@ -1,6 +1,6 @@
 """The audit's own proof: photos that were given a shortcut are caught, those that were not are let pass.
 
-python -m pytest -m slow tests/xai/test_planted_shortcut.py    (five seeds each, ImageNet weights; about a minute a seed)
+python -m pytest -m slow tests/xai/test_planted_shortcut.py    (five seeds each, with ImageNet weights: slow)
 """
 
 from pathlib import Path
