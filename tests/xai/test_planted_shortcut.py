@@ -54,6 +54,8 @@ def test_a_planted_shortcut_is_caught_and_its_absence_is_not(tmp_path: Path, mar
     levels = {test["name"]: test["level"] for test in report["tests"]}
     assert report["flagged"] is marked, levels
     if marked:
-        assert levels["background embedding"] == "shortcut"
+        assert levels["colours outside the lesion"] == "shortcut"
+        assert levels["background embedding"] != "clear"
+        assert levels["lesion hidden"] != "clear"
     else:
         assert "shortcut" not in levels.values()
