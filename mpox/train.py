@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig
 from torchvision.transforms import v2
 
+from mpox.callbacks.explain import ExplainAtEnd
 from mpox.config import build, config_dir, plain
 from mpox.curation.guard import guard
 from mpox.data.folds import Folds, check_fold
@@ -129,6 +130,9 @@ def _run(
     if isinstance(logger, wandb_report.WandbLogger):
         wandb_report.log_result(logger, result, predictions)
     run.finish(seconds=round(sum(clock.laps.values()), 2))
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, ExplainAtEnd):
+            callback.on_run_finished(run.path, Path(cfg.cache_dir), logger)
     return result
 
 

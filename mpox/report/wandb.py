@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -94,6 +95,19 @@ def log_result(logger: WandbLogger, result: dict[str, Any], predictions: pd.Data
         title="test fold",
     )
     run.log({"predictions": wandb.Table(dataframe=predictions), "confusion_matrix": matrix})
+
+
+def log_explanations(logger: WandbLogger, index: pd.DataFrame, folder: Path) -> None:
+    """Add a table of explained photos (overlay and what was said of each) and the contact sheets.
+
+    `index` and `folder` are what `mpox.xai.gallery.explain_photos` returned and wrote.
+    """
+    facts = ["photo_id", "split", "label", "predicted", "confidence", "correct", "target", "blank", "scale"]
+    table = wandb.Table(columns=["map", *facts])
+    for entry in index.to_dict("records"):
+        table.add_data(wandb.Image(str(folder / entry["overlay"])), *(entry[name] for name in facts))
+    sheets = [wandb.Image(str(path), caption=path.stem) for path in sorted(folder.glob("sheet-*.png"))]
+    logger.experiment.log({f"explain/{folder.name}": table, f"explain/{folder.name}_sheets": sheets})
 
 
 def finish(failed: bool = False) -> None:

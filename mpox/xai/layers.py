@@ -1,0 +1,64 @@
+"""Which layer a class activation map is taken from."""
+
+from contextlib import ExitStack
+
+import torch
+from torch import Tensor, nn
+
+from mpox.errors import UserError
+from mpox.model.backbone import PhotoClassifier
+
+
+def find_layer(network: PhotoClassifier, images_NCHW: Tensor, name: str | None = None) -> tuple[str, nn.Module]:  # noqa: N803
+    """Return the deepest of the layers timm's feature info lists that a map can be taken from, with its name.
+
+    Such a layer gives maps (N, C, h, w) with h and w above 1, finite, and the logits of `images_NCHW` (float32, 0..255,
+    one photo or more) have a gradient there that is not zero. `name` (a module of the timm model) asks for one layer.
+    Raises UserError where none, or not that one, will do.
+    """
+    modules = dict(network.backbone.named_modules())
+    if name is not None and name not in modules:
+        raise UserError(f"the model has no layer '{name}' (the last of it: {', '.join(list(modules)[-4:])})")
+    listed = [str(info["module"]) for info in network.backbone.feature_info]
+    wanted = [name] if name is not None else [layer for layer in reversed(listed) if layer in modules]
+    reasons = []
+    for layer, reason in _examine(network, images_NCHW, {layer: modules[layer] for layer in wanted}).items():
+        if reason is None:
+            return layer, modules[layer]
+        reasons.append(f"{layer} {reason}")
+    raise UserError(f"no layer to explain: {'; '.join(reasons) or 'timm lists none'}: use larger photos or give layer=")
+
+
+def make_functional(network: nn.Module) -> None:
+    """Switch off in-place activations, which would overwrite a layer's output before a map is read from it."""
+    for module in network.modules():
+        if getattr(module, "inplace", False) is True:
+            module.inplace = False  # type: ignore[assignment]
+
+
+def _examine(network: PhotoClassifier, images: Tensor, layers: dict[str, nn.Module]) -> dict[str, str | None]:
+    """Say of each layer why it will not do; None where it will."""
+    outputs: dict[str, Tensor] = {}
+    with ExitStack() as hooks:
+        for name, layer in layers.items():
+
+            def keep(_: nn.Module, __: object, output: Tensor, name: str = name) -> None:
+                outputs[name] = output
+
+            hooks.callback(layer.register_forward_hook(keep).remove)
+        with torch.enable_grad():
+            logits = network(images.float().requires_grad_(True))
+    verdicts: dict[str, str | None] = {}
+    for name in layers:
+        output = outputs.get(name)
+        if not isinstance(output, Tensor) or output.ndim != 4:
+            verdicts[name] = "gives no 4-D maps"
+        elif min(output.shape[2:]) < 2:
+            verdicts[name] = f"gives maps of {output.shape[2]}x{output.shape[3]}"
+        elif not torch.isfinite(output).all():
+            verdicts[name] = "gives values that are not finite"
+        else:
+            top = logits.max(1).values.sum()
+            (gradient,) = torch.autograd.grad(top, output, retain_graph=True, allow_unused=True)
+            verdicts[name] = None if gradient is not None and gradient.any() else "has a zero gradient"
+    return verdicts

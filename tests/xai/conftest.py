@@ -1,0 +1,44 @@
+"""A finished run to explain: a small CNN trained for a moment on small synthetic photos that have lesion masks."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from mpox.config import config_dir
+from mpox.train import train
+from mpox.xai.run import OpenedRun, open_run
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of the run: 24 photos, 3 folds, random weights, one epoch, explained at its end."""
+    options = [
+        *("weights=none", "model=mobilenetv3_small_100", "n_folds=3", "image_size=96", "batch_size=8", "trainer=cpu"),
+        *("schedule=finetune", "schedule.finetune.epochs=1", "logger=none", "callbacks=gradcam", "study=tried"),
+        *("data.subjects_per_class=3", "data.photos_per_subject=2", "data.size=96"),
+        f"runs_dir={tmp_path_factory.mktemp('explained')}",
+    ]
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        cfg = compose("train", options)
+    train(cfg)
+    return Path(cfg.runs_dir) / "tried" / "mobilenetv3_small_100" / "fold-0"
+
+
+@pytest.fixture(scope="session")
+def run(trained: Path) -> OpenedRun:
+    """The run, opened."""
+    return open_run(trained)
+
+
+@pytest.fixture
+def configured(trained: Path) -> Callable[..., DictConfig]:
+    """Compose the real explain.yaml for the run."""
+
+    def composed(*overrides: str) -> DictConfig:
+        with initialize_config_dir(config_dir(), version_base="1.3"):
+            return compose("explain", [f"run={trained}", "batch_size=3", *overrides])
+
+    return composed
