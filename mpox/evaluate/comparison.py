@@ -68,7 +68,8 @@ class DataSummary:
 class Score:
     """One metric of one model: over folds (mean, sd with ddof 1, each fold's value) and pooled with an interval.
 
-    `method`: how the interval was made, `bootstrap` (over groups) or `wilson` (effective sample size).
+    `method`: how the interval was made: `bootstrap` (over groups), `wilson` (effective sample size) or `none` (ece,
+    which resampling biases).
     """
 
     mean: float | None
@@ -264,7 +265,7 @@ class ModelResult:
 
     rank 1 is the highest mean of `Comparison.metric` over folds. `verdict` is BEST, SAME, WORSE or UNTESTED, `words`
     a sentence with the numbers. confusion[i][j]: photos of class i answered as class j, pooled. `mistakes`: the most
-    confident first. `mistakes_total`: how many photos it got wrong. `config`: how it was trained (resolved).
+    confident first (after temperature scaling). `mistakes_total`: how many photos it got wrong. `config`: how it was trained (resolved).
     """
 
     name: str
@@ -332,7 +333,8 @@ class External:
     """One model on a collection that its study never saw, as `mpox.evaluate` left it.
 
     n photos scored; `left_out`: those not scored, counts by reason (duplicates of training photos, classes mapped to
-    nothing); `classes`: what was told apart there; `positive`: mpox among them.
+    nothing); `classes`: what was told apart there; `positive`: mpox among them; `confusion`: true by answered class of
+    the folds' networks together (mean probability).
     """
 
     name: str
