@@ -54,12 +54,14 @@ def curve(
     precision, recall, _ = precision_recall_curve(is_class_N, probability_N)
     keep_roc, keep_pr = _thinned(len(fpr)), _thinned(len(recall))
     return Curve(
-        label,
-        *(tuple(map(float, values[keep_roc])) for values in (fpr, tpr)),
-        *(tuple(map(float, values[::-1][keep_pr])) for values in (recall, precision)),
-        auroc,
-        average_precision,
-        float(is_class_N.mean()),
+        label=label,
+        fpr=tuple(map(float, fpr[keep_roc])),
+        tpr=tuple(map(float, tpr[keep_roc])),
+        recall=tuple(map(float, recall[::-1][keep_pr])),
+        precision=tuple(map(float, precision[::-1][keep_pr])),
+        auroc=auroc,
+        average_precision=average_precision,
+        prevalence=float(is_class_N.mean()),
     )
 
 

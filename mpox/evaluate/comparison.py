@@ -265,7 +265,7 @@ class ModelResult:
 
     rank 1 is the highest mean of `Comparison.metric` over folds. `verdict` is BEST, SAME, WORSE or UNTESTED, `words`
     a sentence with the numbers. confusion[i][j]: photos of class i answered as class j, pooled. `mistakes`: the most
-    confident first (after temperature scaling). `mistakes_total`: how many photos it got wrong. `config`: how it was trained (resolved).
+    confident first (after temperature scaling), of `mistakes_total`. `config`: how it was trained (resolved).
     """
 
     name: str

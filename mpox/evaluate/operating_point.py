@@ -87,7 +87,12 @@ def decision_curve(probability_N: np.ndarray, is_positive_N: np.ndarray) -> Deci
     called = probability_N >= THRESHOLDS[:, None]
     model = (called & is_positive_N).sum(1) / n - (called & ~is_positive_N).sum(1) / n * odds
     refer_all = prevalence - (1 - prevalence) * odds
-    return DecisionCurve(*(tuple(map(float, curve)) for curve in (THRESHOLDS, model, refer_all)), prevalence)
+    return DecisionCurve(
+        thresholds=tuple(map(float, THRESHOLDS)),
+        model=tuple(map(float, model)),
+        refer_all=tuple(map(float, refer_all)),
+        prevalence=prevalence,
+    )
 
 
 def _posterior(hits: np.ndarray, codes: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -105,13 +110,15 @@ def _predictive_value(
     n: int,
     confidence: float,
 ) -> PredictiveValue:
-    figures = []
     point = [np.array(np.nan if side.value is None else side.value) for side in (sensitivity, specificity)]
+    values = predictive_values(point[0], point[1], prevalence)
+    drawn = predictive_values(draws[0], draws[1], prevalence)
+    ppv, npv = (_interval(float(value), several, n, confidence) for value, several in zip(values, drawn, strict=True))
+    return PredictiveValue(prevalence, ppv, npv)
+
+
+def _interval(value: float, draws: np.ndarray, n: int, confidence: float) -> Interval:
     tail = (1 - confidence) / 2
-    for value, drawn in zip(
-        predictive_values(*point, prevalence), predictive_values(draws[0], draws[1], prevalence), strict=True
-    ):
-        low, high = np.quantile(drawn, [tail, 1 - tail])
-        defined = [float(x) if np.isfinite(x) else None for x in (value, low, high)]
-        figures.append(Interval(*defined, n))
-    return PredictiveValue(prevalence, *figures)
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    middle, below, above = (float(x) if np.isfinite(x) else None for x in (value, low, high))
+    return Interval(middle, below, above, n)

@@ -57,7 +57,7 @@ def read_cells(path: Path, names: Sequence[str], folds: Folds) -> tuple[list[Cel
         given = {int(m[1]) for f in (path / name).iterdir() if (m := re.fullmatch(r"fold-(\d+)", f.name))}
         wanted += [(name, fold) for fold in sorted(given | set(range(len(folds.ids))))]
     with ThreadPoolExecutor() as pool:
-        read = list(pool.map(lambda cell: _read_cell(path, *cell, folds), wanted))
+        read = list(pool.map(lambda cell: _read_cell(path, cell[0], cell[1], folds), wanted))
     runs = {(run.model, run.fold): run for _, run in read if run is not None}
     cells = [cell for cell, _ in read]
     if runs:

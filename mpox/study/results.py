@@ -206,7 +206,7 @@ def _shared(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _told(run: Run) -> dict[str, Any]:
-    """Return what a run was told that is not its place, its model, or what follows from the model (photo side, paths)."""
+    """Return what a run was told that is not its place, its model, or follows from it (photo side, paths)."""
     found = {}
     for key, value in leaves(run.config).items():
         parents = {key.rsplit(".", n)[0] for n in range(key.count(".") + 1)}
@@ -227,4 +227,4 @@ def _versions(runs: Sequence[Run]) -> tuple[dict[str, str | None], list[str]]:
     joined = {name: " and ".join(str(v) for v in values) if len(values) > 1 else next(iter(values))
               for name, values in found.items()}  # fmt: skip
     mixed = sorted(name for name, values in found.items() if len(values) > 1)
-    return joined, [f"the runs were made with different {', '.join(mixed)}"] if mixed else []
+    return joined, [f"the runs were not all made with the same {', '.join(mixed)}"] if mixed else []

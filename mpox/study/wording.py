@@ -96,11 +96,13 @@ def conclusion(comparison: Comparison) -> tuple[str, ...]:
         )
     point = comparison.best.operating_point
     if point and point.sensitivity.value is not None and point.specificity.value is not None:
-        sensitivity, specificity = point.sensitivity, point.specificity
+        figures = [
+            f"{percent(side.value or 0)} {name} ({percent(side.low or 0)} to {percent(side.high or 0)})"
+            for name, side in (("sensitivity", point.sensitivity), ("specificity", point.specificity))
+        ]
         said.append(
-            f"At a threshold chosen on validation photos for {percent(point.target_sensitivity, 0)} sensitivity, it reaches "
-            f"{percent(sensitivity.value)} sensitivity ({_range(sensitivity.low, sensitivity.high)}) and "
-            f"{percent(specificity.value)} specificity ({_range(specificity.low, specificity.high)}) on the test photos."
+            f"At a threshold chosen on validation photos for {percent(point.target_sensitivity, 0)} sensitivity, it "
+            f"reaches {' and '.join(figures)} on the test photos."
         )
     for name in dict.fromkeys(external.name for external in comparison.external):
         mine = [one for one in comparison.external if one.name == name and one.model == comparison.best.name]
@@ -156,7 +158,8 @@ def _equivalence(comparison: Comparison, model: ModelResult) -> float:
 def _apart(pair: Pair, confidence: float) -> str:
     difference = pair.difference
     assert difference.value is not None
-    return f"{difference.value:+.3f} ({percent(confidence, 0)} interval {_range(difference.low, difference.high, signed=True)})"
+    bounds = _range(difference.low, difference.high, signed=True)
+    return f"{difference.value:+.3f} ({percent(confidence, 0)} interval {bounds})"
 
 
 def _range(low: float | None, high: float | None, *, signed: bool = False) -> str:
