@@ -71,10 +71,19 @@ def folder(
     return PhotoSet(_inspect(complete(frame, source or base.resolve().name), base), base)
 
 
-def manifest(manifest: str | None, *, root: str | None = None, source: str | None = None) -> PhotoSet:
+def manifest(
+    manifest: str | None,
+    *,
+    root: str | None = None,
+    source: str | None = None,
+    only: str | None = None,
+    without: str | None = None,
+) -> PhotoSet:
     """Read a manifest file (CSV or parquet); `root` defaults to the folder it lies in.
 
-    Photos with keep=false stay in the manifest and are neither opened nor used. Raises as `folder` does.
+    `only` keeps the photos of one source (the column), `without` those of all others: leave-one-source-out. Photos with
+    keep=false stay in the manifest and are neither opened nor used. Raises as `folder` does, and UserError for a source
+    the manifest does not have.
     """
     if manifest is None:
         raise UserError("data=manifest needs data.manifest=<file.csv|file.parquet>")
@@ -82,7 +91,15 @@ def manifest(manifest: str | None, *, root: str | None = None, source: str | Non
     base = Path(root).expanduser() if root else path.parent
     if not base.is_dir():
         raise UserError(f"data.root={root} is not a folder: give the folder the manifest's paths are relative to")
-    return PhotoSet(_inspect(read_manifest(path, source), base), base)
+    frame = read_manifest(path, source)
+    for option, name in (("only", only), ("without", without)):
+        if name is None:
+            continue
+        if not (frame["source"] == name).any():
+            has = ", ".join(sorted(frame["source"].unique()))
+            raise UserError(f"data.{option}={name}: {path} has no such source (it has: {has})")
+        frame = frame[(frame["source"] == name) == (option == "only")].reset_index(drop=True)
+    return PhotoSet(_inspect(frame, base), base)
 
 
 def zenodo(doi: str, cache: str, *, root: str | None = None, source: str, **layout: Any) -> PhotoSet:

@@ -29,7 +29,7 @@ from mpox.study.run_directory import RunDirectory
 
 log = logging.getLogger("mpox")
 # The figures of the closing table, in reading order.
-SHOWN = ("balanced_accuracy", "accuracy", "auroc", "sensitivity", "specificity")
+SHOWN = ("balanced_accuracy", "auroc", "sensitivity", "specificity")
 # Configuration that says where things lie or how fast it goes, not what is scored.
 _PLACES = ("runs_dir", "cache_dir", "study_root", "overwrite", "threads", "device", "models")
 
@@ -110,7 +110,7 @@ def _score(cfg: DictConfig, config: dict[str, Any], run: Path, photos: ExternalS
             place.write_status("failed", error=one_line(error, cfg.runs_dir))
             raise
         place.finish()
-    log.info("%s fold %d on %s: balanced accuracy %s", model, fold, photos.name, _figure([metrics], SHOWN[0]))
+    log.info("%s fold %d on %s: %s %s", model, fold, photos.name, SHOWN[0], _figure([metrics], SHOWN[0]))
     return table
 
 
@@ -207,7 +207,7 @@ def _figure(metrics: Sequence[dict[str, Any]], name: str) -> str:
     if not values:
         return "-"
     mean = sum(values) / len(values)
-    return f"{mean:.3f}" if len(values) == 1 else f"{mean:.3f} ± {pd.Series(values).std():.3f}"
+    return f"{mean:.3f}" if len(values) == 1 else f"{mean:.3f}\n± {pd.Series(values).std():.3f}"
 
 
 def _rows(results: dict[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -228,8 +228,10 @@ def _hydra_main(cfg: DictConfig) -> None:
         title=f"{cfg.study}: own test folds (mean ± sd) and photos never seen",
         caption="research use only; not a diagnosis",
     )
-    for name in ("model", "photos", "n", *SHOWN):
-        view.add_column(name, justify="left" if name in ("model", "photos") else "right")
+    view.add_column("model", no_wrap=True)
+    view.add_column("photos", no_wrap=True)
+    for name in ("n", *SHOWN):
+        view.add_column(name.replace("_", "\n"), justify="right")
     for row in _rows(results):
         view.add_row(*row)
     console = Console(highlight=False, soft_wrap=True)
