@@ -57,11 +57,10 @@ def test_augmented_copies_of_real_photos(shared_photos: Path) -> None:
     """The authors' own augmented copies of MSLD, against its originals, by the number in the file name."""
     found, augmented = augmented_against_originals(shared_photos)
     right = found["photo_id"].map(number) == found["other"].map(number)
-    assert right.mean() > 0.99  # measured: see the assertion below
-    assert right.sum() / len(augmented) > RECALL
-
-
-RECALL = 0.3
+    assert right.mean() > 0.99  # measured: 449 of 450
+    assert (
+        right.sum() / len(augmented) > 0.75
+    )  # measured: 449 of 574; the others are turned by other angles, or sheared
 
 
 def number(photo_id: str) -> str:
