@@ -62,7 +62,7 @@ def score_view(comparison: Comparison) -> Table:
         caption="mean, sd over folds, interval of the pooled figure; research use only, not a diagnosis",
         box=box.SIMPLE,
     )
-    view.add_column("model", overflow="fold", min_width=22)
+    view.add_column("model", overflow="fold", width=22)
     for metric in metrics:
         view.add_column(_title(metric).lower().replace("auroc", "AUROC"), justify="right")
     for model in comparison.models:

@@ -81,8 +81,9 @@ def write_run(
     positive: str | None,
     *,
     metrics: bool = True,
+    **changes: Any,
 ) -> None:
-    """Write one run directory as training does, from logits of all photos."""
+    """Write one run directory as training does, from logits of all photos; `changes` are to its configuration."""
     run = RunDirectory(runs, study, model, fold)
     config: dict[str, Any] = {
         "study": study,
@@ -92,6 +93,7 @@ def write_run(
         "seed": 0,
         "optimizer": {"lr": 1e-4},
         "augment": {"size": 224},
+        **changes,
     }
     targets = manifest["label"].map({name: k for k, name in enumerate(classes)}).to_numpy("int64")
     roles = folds.roles(fold).reindex(manifest["photo_id"]).to_numpy(str)
