@@ -14,8 +14,10 @@ from mpox.errors import UserError
 from mpox.evaluate.comparison import Comparison
 from mpox.files import read_json, write_json
 from mpox.jobs import one_line, quieten
+from mpox.report.model_card import write_model_card
 from mpox.report.page import write_page
 from mpox.report.score_table import completeness_view, score_view, write_csv, write_latex
+from mpox.report.wandb_study import log_study
 from mpox.study.choice import choose, write_choice
 from mpox.study.comparing import Options
 from mpox.study.comparing import compare as compare_study
@@ -30,7 +32,8 @@ OPTIONS = (
 
 
 def compare(cfg: DictConfig) -> Comparison:
-    """Compare a study and write runs/<study>/comparison/: comparison.csv, .tex, .json, index.html, chosen.yaml.
+    """Compare a study and write runs/<study>/comparison/: comparison.csv, .tex, .json, index.html, figures,
+    model_card.md, chosen.yaml.
 
     Raises UserError for whatever its owner can mend; nothing is written then.
     """
@@ -58,6 +61,7 @@ def compare(cfg: DictConfig) -> Comparison:
     if comparison.choice is not None:
         write_choice(comparison, folder / "chosen.yaml")
     write_page(comparison, folder, _photo_root(cfg.photos, results.path))
+    write_model_card(comparison, folder)
     return comparison
 
 
@@ -90,15 +94,16 @@ def say(comparison: Comparison, folder: Path, console: Console) -> None:
 
 @hydra.main(version_base="1.3", config_path=config_dir(), config_name="compare")
 def _hydra_main(cfg: DictConfig) -> None:
+    folder = Path(cfg.runs_dir) / cfg.study / "comparison"
     try:
         comparison = compare(cfg)
+        say(comparison, folder, Console(highlight=False, soft_wrap=True))
+        log_study(comparison, folder, **cfg.logger)
     except (UserError, OSError) as error:
         Console(stderr=True).print(
             f"error: {one_line(error, cfg.runs_dir)}", markup=False, highlight=False, soft_wrap=True
         )
         sys.exit(1)
-    folder = Path(cfg.runs_dir) / cfg.study / "comparison"
-    say(comparison, folder, Console(highlight=False, soft_wrap=True))
 
 
 def main() -> None:

@@ -43,8 +43,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     config = plain(cfg)
     study = Path(cfg.runs_dir) / cfg.study
     runs = _finished(study, config["models"])
-    classes, positive = _classes(runs)
-    classes, positive = task_classes(classes, positive, binary=cfg.binary)
+    classes, positive = task_classes(*_classes(runs), binary=cfg.binary)
     found: PhotoSet = build(cfg.data)
     name = cfg.name or "+".join(sorted(found.manifest["source"].unique()))
     _check_name(name)

@@ -22,16 +22,14 @@ def flow(comparison: Comparison) -> Figure:
     folds = [f"{len(comparison.folds)} of {comparison.n_folds} folds, each photo tested once"]
     folds.append(f"a network trains on {data.train_size:.0f} photos")
     steps = [
-        ([f"{data.n_manifest} photos in the manifest", f"from {', '.join(data.per_source)}"], []),
-        ([f"{data.n_photos} photos scored ({groups})", *_wrapped(scored)], []),
-        (folds, []),
+        [f"{data.n_manifest} photos in the manifest", *_wrapped([f"from {', '.join(data.per_source)}"])],
+        [f"{data.n_photos} photos scored ({groups})", *_wrapped(scored)],
+        folds,
     ]
     out = [[f"{data.n_left_out} left out", *_wrapped(reasons, 30)]] if data.n_left_out else []
     if missing > 0:
         out.append([f"{missing} in folds not compared"])
-    columns: list[tuple[str, list[list[str]], list[list[str]]]] = [
-        ("development", [step for step, _ in steps], out or [["0 left out"]])
-    ]
+    columns: list[tuple[str, list[list[str]], list[list[str]]]] = [("development", steps, out or [["0 left out"]])]
     for external in _first_of_each(comparison.external):
         left = [f"{count} {reason(name)}" for name, count in external.left_out.items()]
         total = sum(external.left_out.values())

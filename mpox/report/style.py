@@ -1,11 +1,13 @@
 """The one style of all figures: colours of Okabe & Ito (2008), sizes, and matplotlib's settings."""
 
+from typing import Any
+
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 CYCLE = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY)
 INK, GREY, PALE = "#1f2933", "#7b8794", "#d9dee4"
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 WIDTH = 7.2  # inches: the width of a page's text
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"],
     "font.size": 9,
@@ -26,6 +28,7 @@ STYLE = {
     "legend.frameon": False,
     "legend.fontsize": 8,
     "lines.linewidth": 1.6,
+    "text.parse_math": False,  # a dollar in the name of a class is a dollar
     "svg.fonttype": "none",
     "svg.hashsalt": "mpox",
     "savefig.dpi": 200,

@@ -22,40 +22,41 @@ def log_study(comparison: Comparison, folder: Path, *, project: str, entity: str
     """Send a comparison, and the files of it in `folder` (<study>/comparison), as one run; return its id.
 
     Job type `compare`, group the study, an id that depends on the study alone: typed again, it updates the same run.
-    `mode` as for training; offline, all is written below the folder for `wandb sync`. Artefacts: `comparison-<study>`
-    (the page, tables, figures, card) and `predictions-<study>` (predictions and metrics of every model and fold).
-    None where disabled. Raises UserError for another mode.
+    `mode` as for training; offline, all is written to `folder`/summary for `wandb sync`. Artefacts:
+    `comparison-<study>` (the page, tables, figures, card) and `predictions-<study>` (predictions and metrics of every
+    model and fold). None where disabled, and where W&B fails, which is said: the comparison is on disk already. Raises
+    UserError for another mode.
     """
     mode = resolve_mode(mode)
     if mode == "disabled":
         return None
     os.environ.setdefault("WANDB_SILENT", "true")
-    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / "summary"
+    place.mkdir(parents=True, exist_ok=True)
     name = stable_id(f"{comparison.study}/compare")
-    run = wandb.init(
-        project=project,
-        entity=entity,
-        id=name,
-        name=f"{comparison.study}: comparison",
-        group=comparison.study,
-        job_type="compare",
-        tags=[comparison.study, "comparison"],
-        dir=str(folder),
-        resume="allow",
-        mode="online" if mode == "online" else "offline",
-        settings=wandb.Settings(console="off", silent=True, quiet=True),
-        config={"study": comparison.study, "metric": comparison.metric, "splits_sha256": comparison.splits_sha256}
-        | {"classes": list(comparison.classes), "folds": list(comparison.folds)},
-    )
-    failed = True
     try:
-        run.summary.update(_summary(comparison))
-        run.log({"models": _models(comparison), "pairs": _pairs(comparison), **_curves(comparison), **_figures(folder)})
-        run.log_artifact(_files(comparison, folder))
-        run.log_artifact(_predictions(comparison, folder.parent))
-        failed = False
-    finally:
-        run.finish(exit_code=int(failed))
+        with wandb.init(
+            project=project,
+            entity=entity,
+            id=name,
+            name=f"{comparison.study}: comparison",
+            group=comparison.study,
+            job_type="compare",
+            tags=[comparison.study, "comparison"],
+            dir=str(place),
+            resume="allow",
+            mode="online" if mode == "online" else "offline",
+            settings=wandb.Settings(console="off", silent=True, quiet=True),
+            config={"metric": comparison.metric, "splits_sha256": comparison.splits_sha256, **comparison.config},
+        ) as run:
+            run.summary.update(_summary(comparison))
+            tables = {"models": _models(comparison), "pairs": _pairs(comparison)}
+            run.log({**tables, **_curves(comparison), **_figures(folder)})
+            run.log_artifact(_files(comparison, folder))
+            run.log_artifact(_predictions(comparison, folder.parent))
+    except wandb.errors.Error as error:
+        log.warning("W&B: the comparison was not sent (%s); %s has it all", " ".join(str(error).split())[:160], folder)
+        return None
     if mode == "online":
         _write_report(comparison, folder, project, run.entity)
     return name

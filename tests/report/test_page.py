@@ -121,7 +121,8 @@ def test_cams_and_the_audit_are_shown_where_they_are(
 
 
 def test_names_of_classes_cannot_become_markup(comparison: Comparison, tmp_path: Path) -> None:
-    evil = dataclasses.replace(comparison, study="<script>alert(1)</script>", headline="<b>x</b> & $y_1$")
+    names = ("a$b$_^{", "<i>b", "\\c", "$\\frac$")
+    evil = dataclasses.replace(comparison, study="<script>alert(1)</script>", classes=names, headline="<b>x</b> & $y$")
     page = Page(write_page(evil, tmp_path / "comparison", None))
     assert "script" not in page.tags
     assert "<script>alert(1)</script>" in page.text

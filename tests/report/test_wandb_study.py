@@ -29,7 +29,7 @@ def test_offline_run_holds_the_comparison(comparison: Comparison, trained: Path,
     (folder / "comparison.csv").write_text("model\n")
     name = log_study(comparison, folder, project="trial", entity=None, mode="offline")
     assert name == stable_id("default/compare")
-    (run,) = folder.glob("wandb/offline-run-*")
+    (run,) = folder.glob("summary/wandb/offline-run-*")
     found = records(run)
     started = next(record.run for record in found if record.WhichOneof("record_type") == "run")
     assert (started.run_id, started.job_type, started.run_group) == (name, "compare", "default")
