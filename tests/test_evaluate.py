@@ -158,6 +158,14 @@ def test_the_command(runs: Path, elsewhere: Path) -> None:
     assert "not a diagnosis" in good.stdout
 
 
+def test_leave_one_source_out_composes() -> None:
+    with initialize_config_dir(config_dir("sweeps"), version_base="1.3"):
+        search = f"hydra.searchpath=[file://{config_dir()}]"
+        cfg = compose("leave_one_source_out", [search, "data.without=a"], return_hydra_config=True)
+    assert (cfg.study, cfg.data.without, cfg.task._target_) == ("without_a", "a", "mpox.data.task.binary")
+    assert set(cfg.hydra.sweeper.params) == {"fold"}
+
+
 @pytest.mark.slow
 def test_a_mistake_is_one_line_and_exit_1(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mpox.evaluate", "study=nothing", f"runs_dir={tmp_path}"]

@@ -96,7 +96,8 @@ def test_page_stands_alone_and_says_what_the_comparison_says(
     assert f"{best.mistakes_total} of 24 test photos wrongly" in page.text
     external = comparison.external[0]
     change = next(score.change for score in external.scores if score.metric == "balanced_accuracy")
-    assert words.interval(change, signed=True) in page.text
+    low, high = words.number(change.low, signed=True), words.number(change.high, signed=True)
+    assert f"{words.number(change.value, signed=True)}{low} to {high}" in page.text
     assert comparison.splits_sha256[:16] in page.text
     assert "schedule.probe.penalties" in page.text
     assert f"torch{comparison.versions['torch']}" in page.text
