@@ -32,10 +32,11 @@ OPTIONS = (
 
 
 def compare(cfg: DictConfig) -> Comparison:
-    """Compare a study and write runs/<study>/comparison/: comparison.csv, .tex, .json, index.html, figures,
-    model_card.md, chosen.yaml.
+    """Compare a study and write runs/<study>/comparison/; return what is in its comparison.json.
 
-    Raises UserError for whatever its owner can mend; nothing is written then.
+    Files: comparison.csv, .tex and .json, index.html with figures/, model_card.md, and chosen.yaml with select=best (an
+    earlier one is removed without it). Raises UserError for whatever its owner can mend; a study that cannot be
+    compared leaves nothing written.
     """
     config = plain(cfg)
     if cfg.select not in (None, "best"):
@@ -49,6 +50,7 @@ def compare(cfg: DictConfig) -> Comparison:
         name: read_study(cfg.runs_dir, name, allow_partial=cfg.allow_partial, models=config["models"])
         for name in config["others"]
     }
+    photos = _photo_root(cfg.photos, results.path)
     comparison = compare_study(
         results, options, exports=Path(cfg.exports_dir), cache=Path(cfg.cache_dir), others=others
     )
@@ -60,7 +62,9 @@ def compare(cfg: DictConfig) -> Comparison:
     write_latex(comparison, folder / "comparison.tex")
     if comparison.choice is not None:
         write_choice(comparison, folder / "chosen.yaml")
-    write_page(comparison, folder, _photo_root(cfg.photos, results.path))
+    else:
+        (folder / "chosen.yaml").unlink(missing_ok=True)
+    write_page(comparison, folder, photos)
     write_model_card(comparison, folder)
     return comparison
 

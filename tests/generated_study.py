@@ -45,14 +45,18 @@ def make_study(
     classes: tuple[str, ...] = CLASSES,
     positive: str | None = "mpox",
     metrics: bool = True,
+    absent: tuple[str, int] | None = None,
     seed: int = 0,
 ) -> Path:
     """Write a study of `models`, name to skill: the lead that the true class's logit has on average.
 
     Photos are as hard for every model, and photos of one subject are alike, as in life.
+    `absent`: a class that fold so-and-so is to lack; its photos of it go to the next fold.
     """
     manifest = manifest_of(n_photos, classes)
     folds = make_folds(manifest, n_folds, seed)
+    if absent:
+        folds = without(folds, manifest, *absent)
     write_manifest(manifest, runs / study / "manifest.parquet")
     write_folds(folds, runs / study / "splits.json")
     write_json(runs / study / "data.json", {"root": str(runs), "data": {}})
@@ -67,6 +71,14 @@ def make_study(
             logits = shared + 0.7 * random.normal(size=shared.shape) + skill * np.eye(len(classes))[targets]
             write_run(runs, study, name, fold, manifest, folds, logits, classes, positive, metrics=metrics)
     return runs / study
+
+
+def without(folds: Folds, manifest: pd.DataFrame, label: str, fold: int) -> Folds:
+    """Move one class from a fold to the next."""
+    moved = set(manifest.loc[manifest["label"] == label, "photo_id"]) & set(folds.ids[fold])
+    ids = [set(photos) - moved for photos in folds.ids]
+    ids[(fold + 1) % len(ids)] |= moved
+    return Folds(tuple(tuple(sorted(photos)) for photos in ids), folds.seed)
 
 
 def write_run(

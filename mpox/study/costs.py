@@ -25,9 +25,10 @@ def costs(runs: ModelRuns, results: StudyResults, exports: Path, cache: Path) ->
 def _exported(exports: Path, study: str, model: str) -> tuple[str | None, float | None, float | None]:
     """Return name, size in MB and median latency in ms of the smallest export of this model of this study."""
     found = []
-    for path in sorted(exports.glob("*/report.json")):
+    for path in sorted(exports.glob("*/export.json")):
         report = read_json(path)
-        if (report.get("study"), report.get("model")) == (study, model):
+        card = report.get("card", {})
+        if (card.get("study"), card.get("model")) == (study, model):
             sizes = [file.stat().st_size for file in path.parent.glob("*.pte")]
             if sizes:
                 found.append((path.parent.name, min(sizes) / 1e6, report.get("latency_ms")))
