@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from mpox.config import config_dir
 from mpox.data import synthetic
+from mpox.train import train
 
 # One epoch of a small CNN on small pictures, random weights, no logger: a job in about a second.
 TINY = (
@@ -53,6 +54,18 @@ def configured(tiny: list[str]) -> Callable[..., DictConfig]:
             return compose("train", [*tiny, *overrides])
 
     return composed
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
+    """A runs directory with the study `default`: two CNNs on three folds of `photos`, four classes. Read only."""
+    runs = tmp_path_factory.mktemp("trained") / "runs"
+    options = [*TINY, f"runs_dir={runs}", f"data.root={photos}", "schedule=probe"]
+    for model in ("mobilenetv3_small_100", "mnasnet_100"):
+        for fold in range(3):
+            with initialize_config_dir(config_dir(), version_base="1.3"):
+                train(compose("train", [*options, f"model={model}", f"fold={fold}"]))
+    return runs
 
 
 @pytest.fixture(scope="session")

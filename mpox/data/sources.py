@@ -90,11 +90,19 @@ def folder(
 
 
 def manifest(
-    manifest: str | None, *, root: str | None = None, source: str | None = None, strict: bool = True
+    manifest: str | None,
+    *,
+    root: str | None = None,
+    source: str | None = None,
+    only: str | None = None,
+    without: str | None = None,
+    strict: bool = True,
 ) -> PhotoSet:
     """Read a manifest file (CSV or parquet); `root` defaults to the folder it lies in.
 
-    Photos with keep=false stay in the manifest and are neither opened nor used. `strict` and errors: as in `folder`.
+    `only` keeps the photos of one source (the column), `without` those of all others: leave-one-source-out. Photos with
+    keep=false stay in the manifest and are neither opened nor used. `strict` and errors: as in `folder`, and UserError
+    for a source the manifest does not have.
     """
     if manifest is None:
         raise UserError("data=manifest needs data.manifest=<file.csv|file.parquet>")
@@ -102,7 +110,15 @@ def manifest(
     base = Path(root).expanduser() if root else path.parent
     if not base.is_dir():
         raise UserError(f"data.root={root} is not a folder: give the folder the manifest's paths are relative to")
-    return PhotoSet(_inspect(read_manifest(path, source), base, strict), base)
+    frame = read_manifest(path, source)
+    for option, name in (("only", only), ("without", without)):
+        if name is None:
+            continue
+        if not (frame["source"] == name).any():
+            has = ", ".join(sorted(frame["source"].unique()))
+            raise UserError(f"data.{option}={name}: {path} has no such source (it has: {has})")
+        frame = frame[(frame["source"] == name) == (option == "only")].reset_index(drop=True)
+    return PhotoSet(_inspect(frame, base, strict), base)
 
 
 def zenodo(doi: str, cache: str, *, root: str | None = None, source: str, **layout: Any) -> PhotoSet:

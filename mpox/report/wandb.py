@@ -72,7 +72,11 @@ def _has_key() -> bool:
 
 def run_id(study: str, model: str, fold: int) -> str:
     """Return a W&B run id that is the same whenever the same job runs: readable, and unique by a hash."""
-    name = f"{study}/{model}/fold-{fold}"
+    return stable_id(f"{study}/{model}/fold-{fold}")
+
+
+def stable_id(name: str) -> str:
+    """Return an id of letters, digits and dashes for a name: readable, and unique by a hash."""
     readable = re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:80]
     return f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 

@@ -140,7 +140,7 @@ class RunDirectory:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return `key: old -> new` for each compared leaf that differs, sorted by key."""
-    before, after = _flat(old), _flat(new)
+    before, after = leaves(old), leaves(new)
     changed = []
     for key in sorted(before.keys() | after.keys()):
         parents = {key.rsplit(".", n)[0] for n in range(key.count(".") + 1)} | {key}
@@ -149,11 +149,12 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return changed
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
+def leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a nested configuration as one dictionary of dotted keys; an empty mapping stays a value."""
+    found: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
-            leaves |= _flat(value, f"{prefix}{key}.")
+            found |= leaves(value, f"{prefix}{key}.")
         else:
-            leaves[f"{prefix}{key}"] = value
-    return leaves
+            found[f"{prefix}{key}"] = value
+    return found

@@ -69,10 +69,12 @@ def table(entries: Sequence[journal.Entry]) -> Table:
     for fold in folds:
         view.add_column(f"fold {fold}")
     view.add_column("seconds", justify="right")
-    for model in dict.fromkeys(entry.model for entry in entries):
-        mine = {entry.fold: entry for entry in entries if entry.model == model}
+    several = len({entry.study for entry in entries}) > 1
+    for study, model in dict.fromkeys((entry.study, entry.model) for entry in entries):
+        mine = {entry.fold: entry for entry in entries if (entry.study, entry.model) == (study, model)}
         cells = [MARKS[mine[fold].state] if fold in mine else "" for fold in folds]
-        view.add_row(model, *cells, f"{sum(entry.seconds for entry in mine.values()):.0f}")
+        name = f"{study}/{model}" if several else model
+        view.add_row(name, *cells, f"{sum(entry.seconds for entry in mine.values()):.0f}")
     return view
 
 

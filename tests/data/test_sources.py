@@ -1,7 +1,9 @@
+import functools
 import hashlib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 from PIL import Image
@@ -176,3 +178,16 @@ def test_real_photos(shared_photos: Path) -> None:
     assert manifest["label"].value_counts().to_dict() == {
         "Normal": 293, "Monkeypox": 279, "Chickenpox": 107, "Measles": 91,
     }  # fmt: skip
+
+
+def test_one_source_of_a_manifest_or_all_but_one(photos: Path, tmp_path: Path) -> None:
+    paths = [path.relative_to(photos).as_posix() for path in sorted(photos.glob("*/*.*"))]
+    frame = pd.DataFrame({"path": paths, "label": [path.partition("/")[0] for path in paths]})
+    frame["source"] = ["a", "b", "c"] * (len(paths) // 3)
+    frame.to_csv(tmp_path / "m.csv", index=False)
+    read = functools.partial(sources.manifest, str(tmp_path / "m.csv"), root=str(photos))
+    assert set(read(only="a").manifest["source"]) == {"a"}
+    assert set(read(without="a").manifest["source"]) == {"b", "c"}
+    assert len(read(only="a").manifest) + len(read(without="a").manifest) == len(paths)
+    with pytest.raises(UserError, match=r"data\.without=d: .*m\.csv has no such source \(it has: a, b, c\)"):
+        read(without="d")

@@ -1,19 +1,16 @@
 """W&B offline: what a run writes, read back with wandb's own message types."""
 
 import json
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig
-from wandb.proto import wandb_internal_pb2
+from wandb_records import records
 
 from mpox.errors import UserError
 from mpox.report.wandb import resolve_mode, run_id
 from mpox.train import train
-
-BLOCK, FULL, LAST = 32768, 1, 4
 
 
 @pytest.fixture
@@ -23,32 +20,12 @@ def no_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
 
 
-def records(folder: Path) -> Iterator[wandb_internal_pb2.Record]:
-    """Parse a run file with wandb's own message types; its frames are LevelDB's log format after a 7-byte header."""
-    data = next(folder.glob("*.wandb")).read_bytes()
-    assert data[:4] == b":W&B"
-    place, parts = 7, b""
-    while place + 7 <= len(data):
-        left = BLOCK - place % BLOCK
-        if left < 7:
-            place += left
-            continue
-        _, length, kind = struct.unpack_from("<IHB", data, place)
-        parts += data[place + 7 : place + 7 + length]
-        place += 7 + length
-        if kind in (FULL, LAST):
-            record = wandb_internal_pb2.Record()
-            record.ParseFromString(parts)
-            yield record
-            parts = b""
-
-
 def test_offline_run_is_complete(configured: Callable[..., DictConfig], tmp_path: Path, no_key: None) -> None:
     result = train(configured("logger=wandb", "study=w", "fold=1", "logger.project=trial"))
     run = tmp_path / "runs" / "w" / "mobilenetv3_small_100" / "fold-1"
     folders = list(run.glob("wandb/offline-run-*"))
     assert len(folders) == 1
-    found = list(records(folders[0]))
+    found = records(folders[0])
     started = next(record.run for record in found if record.WhichOneof("record_type") == "run")
     assert started.run_id == run_id("w", "mobilenetv3_small_100", 1)
     assert (started.project, started.job_type, started.run_group) == ("trial", "train", "w/mobilenetv3_small_100")

@@ -1,0 +1,115 @@
+"""Is one model better than another, or did it meet kinder photos? Tests for models compared on the same folds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import scikit_posthocs
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+
+# Fewer data sets than this and Friedman's test cannot tell models apart (Demšar 2006 wants more than ten, or five).
+MIN_DATASETS = 5
+
+
+@dataclass(frozen=True)
+class FoldDifference:
+    """The posterior of the true mean difference is Student's t with df degrees of freedom about mean, scaled by se."""
+
+    mean: float
+    se: float
+    df: int
+
+    @property
+    def t(self) -> float:
+        """The statistic; 0 where folds do not differ at all, infinite where all differ by the same amount."""
+        if self.se == 0:
+            return float(np.sign(self.mean) * np.inf) if self.mean else 0.0
+        return self.mean / self.se
+
+    @property
+    def p(self) -> float:
+        """Two-sided p of the hypothesis that the mean difference is 0."""
+        return float(2 * stats.t.sf(abs(self.t), self.df))
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """Return the bounds of the mean difference (also the Bayesian test's highest-density ones)."""
+        reach = float(stats.t.ppf((1 + confidence) / 2, self.df)) * self.se
+        return self.mean - reach, self.mean + reach
+
+    def probabilities(self, rope: float) -> tuple[float, float, float]:
+        """Return P(difference > rope), P(-rope <= difference <= rope), P(difference < -rope)."""
+        if self.se == 0:
+            return float(self.mean > rope), float(abs(self.mean) <= rope), float(self.mean < -rope)
+        above = float(stats.t.sf((rope - self.mean) / self.se, self.df))
+        below = float(stats.t.cdf((-rope - self.mean) / self.se, self.df))
+        return above, max(0.0, 1 - above - below), below
+
+
+def fold_difference(first_K: Sequence[float], second_K: Sequence[float], test_to_train: float) -> FoldDifference:  # noqa: N803
+    """Compare two models' scores on the same K folds, allowing for training sets that overlap.
+
+    The variance of the mean is (1/K + n_test/n_train) times that of the differences (Nadeau & Bengio 2003); a flat
+    prior makes it the posterior of the Bayesian correlated t-test (Benavoli et al. 2017). `test_to_train` is
+    n_test/n_train: 1/(K-1) in plain cross-validation, 1/(K-2) where one more fold validates. Raises ValueError for
+    fewer than two folds or scores that are not finite.
+    """
+    differences = np.asarray(first_K, float) - np.asarray(second_K, float)
+    if len(differences) < 2 or not np.isfinite(differences).all():
+        raise ValueError("a test over folds needs finite scores on two folds or more")
+    variance = float(np.var(differences, ddof=1))
+    if variance < 1e-24:  # what rounding leaves of differences that are all alike
+        variance = 0.0
+    se = float(np.sqrt((1 / len(differences) + test_to_train) * variance))
+    return FoldDifference(float(differences.mean()), se, len(differences) - 1)
+
+
+def mcnemar_exact(first_right_N: np.ndarray, second_right_N: np.ndarray) -> tuple[int, int, float]:  # noqa: N803
+    """Return on how many photos only the first, only the second is right (bool, N), and the exact two-sided p.
+
+    Takes photos for independent: with several photos a subject the p is too small.
+    """
+    only_first = int(np.sum(first_right_N & ~second_right_N))
+    only_second = int(np.sum(~first_right_N & second_right_N))
+    if only_first + only_second == 0:
+        return 0, 0, 1.0
+    result = mcnemar([[0, only_first], [only_second, 0]], exact=True)
+    return only_first, only_second, min(1.0, float(result.pvalue))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted so that all together err with the level of one (Holm 1979)."""
+    return [float(p) for p in multipletests(p_values, method="holm")[1]] if len(p_values) else []
+
+
+@dataclass(frozen=True)
+class RankComparison:
+    """Friedman's p; mean rank a model (1 is best); Nemenyi's critical difference of them and p of each pair."""
+
+    friedman_p: float
+    mean_ranks: dict[str, float]
+    critical_difference: float
+    pairs: dict[str, dict[str, float]]
+
+
+def compare_over_datasets(scores: pd.DataFrame, alpha: float) -> RankComparison:
+    """Compare models (columns, three or more) over independent data sets (rows) by their ranks (Demšar 2006).
+
+    Higher scores are better. Raises ValueError for fewer than MIN_DATASETS rows or three columns: folds of one data set
+    share their training photos and must not stand in for data sets.
+    """
+    n_sets, n_models = scores.shape
+    if n_sets < MIN_DATASETS or n_models < 3:
+        raise ValueError(f"{n_sets} data sets and {n_models} models: {MIN_DATASETS} and 3 are the least")
+    names = [str(name) for name in scores.columns]
+    ranks = scores.rank(axis=1, ascending=False).mean()
+    pairs = scikit_posthocs.posthoc_nemenyi_friedman(scores.to_numpy())
+    width = stats.studentized_range.ppf(1 - alpha, n_models, np.inf) / np.sqrt(2)
+    return RankComparison(
+        friedman_p=float(stats.friedmanchisquare(*(scores[name] for name in scores.columns)).pvalue),
+        mean_ranks=dict(zip(names, map(float, ranks), strict=True)),
+        critical_difference=float(width * np.sqrt(n_models * (n_models + 1) / (6 * n_sets))),
+        pairs={a: {b: float(pairs.iloc[i, j]) for j, b in enumerate(names)} for i, a in enumerate(names)},
+    )

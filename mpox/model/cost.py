@@ -1,0 +1,44 @@
+"""What a CNN costs, counted without its weights or any photo."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import timm
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from mpox.files import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Parameters, and multiply-adds of one photo at the given side."""
+
+    parameters: int
+    macs: int
+
+
+def count_cost(timm_name: str, n_classes: int, image_size: int) -> Cost:
+    """Count on the meta device: no memory, no arithmetic. Multiply-adds of convolutions and matrix products only.
+
+    Raises whatever timm raises for a name it does not know.
+    """
+    with torch.device("meta"):
+        network = timm.create_model(timm_name, num_classes=n_classes).eval()
+        photo = torch.empty(1, 3, image_size, image_size)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(photo)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return Cost(parameters, counter.get_total_flops() // 2)
+
+
+def cached_cost(timm_name: str, n_classes: int, image_size: int, cache: Path) -> Cost:
+    """Return `count_cost`, kept in `<cache>/costs.json` by timm's version, name, classes and side."""
+    path = cache / "costs.json"
+    known = read_json(path) if path.exists() else {}
+    key = f"{timm.__version__} {timm_name} {n_classes} {image_size}"
+    if key not in known:
+        cost = count_cost(timm_name, n_classes, image_size)
+        known[key] = {"parameters": cost.parameters, "macs": cost.macs}
+        write_json(path, known)
+    return Cost(**known[key])

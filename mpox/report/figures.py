@@ -1,0 +1,286 @@
+"""The pictures of a comparison, drawn with matplotlib: one restrained style, safe for colour-blind readers and print.
+
+Every function takes a `Comparison` and returns a figure, or None where the study has nothing to draw. Nothing is
+computed here. What colour says, marker, line or words say too.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mpox.evaluate.comparison import BEST, SAME, UNTESTED, WORSE, Comparison, External, ReliabilityBin
+from mpox.files import replacing
+from mpox.report.flow import flow
+from mpox.report.style import BLUE, CYCLE, GREY, INK, LINES, ORANGE, SKY, STYLE, VERMILLION, WIDTH
+from mpox.report.words import metric_name
+
+VERDICTS = {BEST: (BLUE, "o"), SAME: (SKY, "o"), WORSE: (VERMILLION, "D"), UNTESTED: (GREY, "s")}
+# How many models share a picture of curves before they hide one another.
+CURVES = 5
+
+
+def ranking(comparison: Comparison) -> Figure:
+    """Draw each model's folds, mean and pooled interval; best on top, verdict by colour and mark."""
+    models = comparison.models
+    figure, axes = _figure(1.1 + 0.42 * len(models))
+    seen = set()
+    for row, model in enumerate(models):
+        score = model.scores[comparison.metric]
+        colour, marker = VERDICTS[model.verdict]
+        folds = [value for value in score.folds if value is not None]
+        axes.plot(folds, [row + 0.2] * len(folds), "|", color=GREY, markersize=6, markeredgewidth=1, zorder=2)
+        if score.low is not None and score.high is not None:
+            axes.plot([score.low, score.high], [row, row], color=colour, linewidth=3.5, alpha=0.35, zorder=2)
+        value = score.mean if score.mean is not None else score.pooled
+        if value is not None:
+            label = model.verdict if model.verdict not in seen else None
+            axes.plot(value, row, marker, color=colour, markersize=7, zorder=3, label=label, linestyle="")
+        seen.add(model.verdict)
+    axes.set_yticks(range(len(models)), [model.name for model in models])
+    axes.set_ylim(len(models) - 0.5, -0.6)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(f"{metric_name(comparison.metric)}: mark = mean of folds, ticks = folds, bar = pooled interval")
+    figure.legend(loc="outside upper left", ncols=len(seen))
+    return figure
+
+
+def roc_pr(comparison: Comparison) -> Figure | None:
+    """Draw ROC and precision-recall of mpox against the rest for the first models."""
+    if comparison.positive is None:
+        return None
+    models = comparison.models[:CURVES]
+    curves = [(model.name, curve) for model in models for curve in model.curves if curve.label == comparison.positive]
+    return _curves(curves, f"{comparison.positive} against the rest") if curves else None
+
+
+def classes(comparison: Comparison) -> Figure | None:
+    """Draw ROC and precision-recall of every class against the rest for the best model."""
+    best = comparison.best
+    curves = [(curve.label, curve) for curve in best.curves]
+    return _curves(curves, best.name) if len(comparison.classes) > 2 or comparison.positive is None else None
+
+
+def reliability(comparison: Comparison) -> Figure:
+    """Draw stated against observed for the best model's answers, as it is and after temperature scaling, and mpox."""
+    calibration = comparison.best.calibration
+    panels = [
+        (f"as trained\n(ECE {calibration.ece:.3f})", calibration.bins, BLUE, "stated probability of the answer"),
+        (f"temperature scaled\n(ECE {calibration.ece_scaled:.3f})", calibration.bins_scaled, BLUE, "the same"),
+    ]
+    if calibration.bins_positive:
+        label = f"probability of {comparison.positive}"
+        panels.append((f"{comparison.positive},\ntemperature scaled", calibration.bins_positive, VERMILLION, label))
+    figure, all_axes = _panels(len(panels), 3.0)
+    for axes, (title, bins, colour, label) in zip(all_axes, panels, strict=True):
+        _reliability(axes, bins, colour)
+        axes.set_title(title)
+        axes.set_xlabel("stated probability of the answer" if label == "the same" else label)
+    all_axes[0].set_ylabel("share that is right")
+    return figure
+
+
+def confusion(comparison: Comparison) -> Figure:
+    """Draw counts and row percentages of the first models: rows are true classes, columns answers."""
+    models = comparison.models[:3]
+    figure, all_axes = _panels(len(models), 2.5 + 0.12 * len(comparison.classes))
+    for axes, model in zip(all_axes, models, strict=True):
+        _matrix(axes, model.confusion, comparison.classes, model.name)
+    return figure
+
+
+def decision(comparison: Comparison) -> Figure | None:
+    """Draw net benefit of the best model against referring everyone and no one."""
+    curve = comparison.best.decision_curve
+    if curve is None:
+        return None
+    figure, axes = _figure(3.0)
+    axes.plot(curve.thresholds, curve.model, color=BLUE, label=comparison.best.name)
+    axes.plot(curve.thresholds, curve.refer_all, color=ORANGE, linestyle="--", label="refer everyone")
+    axes.axhline(0, color=INK, linewidth=1, linestyle=":", label="refer no one")
+    top = max(max(curve.model), curve.prevalence)
+    axes.set_ylim(-0.15 * top, 1.1 * top)
+    axes.set_xlim(0, max(curve.thresholds))
+    axes.set_xlabel(f"threshold probability of {comparison.positive} at which one would refer")
+    axes.set_ylabel("net benefit a photo")
+    axes.legend()
+    return figure
+
+
+def referral(comparison: Comparison) -> Figure:
+    """Draw accuracy on the photos still answered as the least confident ones go to a clinician."""
+    figure, axes = _figure(3.0)
+    for k, model in enumerate(comparison.models[:CURVES]):
+        curve = model.referral
+        axes.plot(curve.referred, _gaps(curve.accuracy), color=CYCLE[k], linestyle=LINES[k], label=model.name)
+    sensitivity = comparison.best.referral.sensitivity
+    if any(value is not None for value in sensitivity):
+        label = f"{comparison.best.name}: sensitivity for {comparison.positive}"
+        axes.plot(comparison.best.referral.referred, _gaps(sensitivity), color=INK, linewidth=1, label=label)
+    axes.set_xlim(0, max(comparison.best.referral.referred))
+    low = min((v for m in comparison.models[:CURVES] for v in m.referral.accuracy if v is not None), default=0.0)
+    drawn = [value for value in sensitivity if value is not None]
+    axes.set_ylim(max(0.0, min([low, *drawn]) - 0.03), 1.005)
+    _percent(axes, x=True)
+    axes.set_xlabel("share of photos referred to a clinician, least confident first")
+    axes.set_ylabel("accuracy on the rest")
+    axes.legend(loc="lower right")
+    return figure
+
+
+def external(comparison: Comparison) -> Figure | None:
+    """Draw figures inside and outside with their intervals, a panel a collection, for the first models."""
+    if not comparison.external:
+        return None
+    names = [model.name for model in comparison.models[:CURVES]]
+    shown = ("balanced_accuracy", "auroc", "sensitivity", "specificity")
+    groups = {
+        name: [one for model in names for one in comparison.external if (one.name, one.model) == (name, model)]
+        for name in dict.fromkeys(one.name for one in comparison.external)
+    }
+    groups = {name: found for name, found in groups.items() if found}
+    if not groups:
+        return None
+    rows = max(len(found) for found in groups.values()) * len(shown)
+    figure, all_axes = _panels(len(groups), 1.3 + 0.24 * rows, sharey=False)
+    for axes, (name, found) in zip(all_axes, groups.items(), strict=True):
+        _inside_outside(axes, found, shown)
+        axes.set_title(f"{comparison.study}, then {name} (n = {found[0].n})")
+    handles, labels = all_axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=2)
+    return figure
+
+
+FIGURES: dict[str, Callable[[Comparison], Figure | None]] = {
+    "ranking": ranking,
+    "roc_pr": roc_pr,
+    "classes": classes,
+    "reliability": reliability,
+    "confusion": confusion,
+    "decision": decision,
+    "referral": referral,
+    "flow": flow,
+    "external": external,
+}
+
+
+def write_figures(comparison: Comparison, folder: Path) -> dict[str, Path]:
+    """Draw every figure the study has into `folder` as SVG and PNG (200 dpi); return the SVGs by name, in order."""
+    written = {}
+    with mpl.rc_context(STYLE):
+        for name, draw in FIGURES.items():
+            figure = draw(comparison)
+            if figure is None:
+                continue
+            for suffix in ("svg", "png"):
+                with replacing(folder / f"{name}.{suffix}") as temporary:
+                    metadata = {"Date": None} if suffix == "svg" else {}
+                    figure.savefig(temporary, format=suffix, metadata=metadata)
+            written[name] = folder / f"{name}.svg"
+    return written
+
+
+def _figure(height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasAgg(figure)  # no pyplot: nothing global, nothing to close
+    return figure, figure.subplots()
+
+
+def _panels(number: int, height: float, *, sharey: bool = True) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, list(figure.subplots(1, number, sharey=sharey, squeeze=False)[0])
+
+
+def _curves(curves: Sequence[tuple[str, Any]], title: str) -> Figure:
+    figure, (roc, precision) = _panels(2, 3.4, sharey=False)
+    for k, (name, curve) in enumerate(curves):
+        style: dict[str, Any] = {"color": CYCLE[k % len(CYCLE)], "linestyle": LINES[k % len(LINES)]}
+        roc.plot(curve.fpr, curve.tpr, label=f"{name} ({curve.auroc:.3f})", **style)
+        label = f"{name} ({curve.average_precision:.3f})"
+        precision.plot(curve.recall, curve.precision, label=label, **style)
+    roc.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
+    chance = {curve.prevalence for _, curve in curves}
+    if len(chance) == 1:  # each class has its own, and four lines would say nothing
+        precision.axhline(chance.pop(), color=GREY, linewidth=1, linestyle=":")
+    roc.set(title=f"ROC: {title}", xlabel="1 - specificity", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1.01))
+    precision.set(title="precision and recall", xlabel="recall (sensitivity)", ylabel="precision (PPV)")
+    precision.set(xlim=(0, 1), ylim=(0, 1.01))
+    roc.legend(loc="lower right", title="area under the curve", alignment="left")
+    precision.legend(loc="lower left", title="average precision", alignment="left")
+    return figure
+
+
+def _reliability(axes: Axes, bins: Sequence[ReliabilityBin], colour: str) -> None:
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
+    for one in bins:
+        observed = one.observed
+        if observed.value is None:
+            continue
+        if observed.low is not None and observed.high is not None:
+            axes.plot([one.stated] * 2, [observed.low, observed.high], color=colour, linewidth=1, alpha=0.6)
+        axes.plot(one.stated, observed.value, "o", color=colour, markersize=4.5)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+
+
+def _matrix(axes: Axes, counts: Sequence[Sequence[int]], names: Sequence[str], title: str) -> None:
+    matrix = np.asarray(counts, float)
+    totals = matrix.sum(1, keepdims=True)
+    shares = np.divide(matrix, totals, out=np.zeros_like(matrix), where=totals > 0)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.15, aspect="equal")
+    size = 8 if len(names) < 5 else 6.5
+    for i in range(len(names)):
+        for j in range(len(names)):
+            text = f"{counts[i][j]}\n{shares[i, j]:.0%}" if totals[i] else "-"
+            colour = "white" if shares[i, j] > 0.6 else INK
+            axes.text(j, i, text, ha="center", va="center", fontsize=size, color=colour)
+    axes.set_xticks(range(len(names)), names, rotation=35, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set(title=title, xlabel="answer", ylabel="truth" if axes.get_subplotspec().colspan.start == 0 else "")  # type: ignore[union-attr]
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _inside_outside(axes: Axes, found: Sequence[External], shown: Sequence[str]) -> None:
+    ticks, labels, row = [], [], 0.0
+    for one in found:
+        scores = {score.metric: score for score in one.scores}
+        first = True
+        for metric in shown:
+            if metric not in scores:
+                continue
+            marks = (
+                ("own test folds", scores[metric].internal, BLUE, "o"),
+                ("outside", scores[metric].external, VERMILLION, "D"),
+            )
+            for offset, (label, interval, colour, marker) in zip((-0.14, 0.14), marks, strict=True):
+                if interval.value is None:
+                    continue
+                if interval.low is not None and interval.high is not None:
+                    axes.plot([interval.low, interval.high], [row + offset] * 2, color=colour, linewidth=2, alpha=0.45)
+                named = label if row == 0 else None
+                axes.plot(interval.value, row + offset, marker, color=colour, markersize=4.5, label=named, linestyle="")
+            ticks.append(row)
+            name = metric_name(metric)
+            labels.append(f"{one.model}\n{name}" if first and len(found) > 1 else name)
+            first, row = False, row + 1
+        row += 0.6
+    axes.set_yticks(ticks, labels)
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+
+
+def _gaps(values: Sequence[float | None]) -> list[float]:
+    return [np.nan if value is None else value for value in values]
+
+
+def _percent(axes: Axes, *, x: bool = False) -> None:
+    axes.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1, decimals=0))
+    if x:
+        axes.xaxis.set_major_formatter(mpl.ticker.PercentFormatter(1, decimals=0))

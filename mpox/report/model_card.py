@@ -1,0 +1,33 @@
+"""A Markdown model card of the chosen model (Mitchell et al., "Model Cards for Model Reporting", FAT* 2019)."""
+
+from pathlib import Path
+
+from mpox import __version__
+from mpox.evaluate.comparison import Comparison
+from mpox.files import replacing
+from mpox.report import words
+from mpox.report.checklist import ITEMS
+from mpox.report.page import environment
+
+
+def write_model_card(comparison: Comparison, folder: Path) -> Path:
+    """Write `folder`/model_card.md of the chosen model, else of the one of rank 1; return its path.
+
+    What the figures say is filled in; what only people know is marked as open.
+    """
+    model = words.chosen(comparison)
+    text = (
+        environment()
+        .get_template("model_card.md.j2")
+        .render(
+            c=comparison,
+            model=model,
+            external=[one for one in comparison.external if one.model == model.name],
+            open_items=[item for item in ITEMS if item.section is None],
+            version=__version__,
+        )
+    )
+    path = folder / "model_card.md"
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path

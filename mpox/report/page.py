@@ -1,0 +1,101 @@
+"""The report of a study: one HTML file that needs nothing else, for clinicians and engineers, on screen and paper."""
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from mpox import __version__
+from mpox.errors import UserError
+from mpox.evaluate.comparison import BEST, Comparison, ModelResult
+from mpox.files import read_json, replacing
+from mpox.report import words
+from mpox.report.checklist import ITEMS
+from mpox.report.figures import write_figures
+from mpox.report.gallery import data_uri, failures
+
+# Pairs and cells beyond these numbers are counted; the JSON has all.
+PAIRS, CELLS = 30, 60
+# Columns of the table of models, in reading order.
+COLUMNS = ("accuracy", "auroc", "sensitivity", "specificity")
+
+
+def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) -> Path:
+    """Write `folder`/index.html and `folder`/figures, and return the page's path.
+
+    Photos of the most confident mistakes are embedded where `photo_root` holds them; None embeds none. The folder is
+    `<study>/comparison`: CAMs and an audit.json of curation are looked for in the study's directory. All text is
+    escaped. Raises UserError for an audit.json that cannot be read.
+    """
+    pictures = write_figures(comparison, folder / "figures")
+    study = folder.parent
+    model = words.chosen(comparison)
+    gallery = failures(model.mistakes, photo_root, study / model.name)
+    html = (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            c=comparison,
+            model=model,
+            figures={name: data_uri(path.read_bytes(), "image/svg+xml") for name, path in pictures.items()},
+            gallery=gallery,
+            photos_shown=any(failure.photo for failure in gallery),
+            audit=_audit(study / "audit.json"),
+            checklist=ITEMS,
+            columns=[name for name in COLUMNS if name in model.scores and name != comparison.metric],
+            config=_flat(comparison.config),
+            own_config=_own(comparison, model),
+            incomplete=[cell for cell in comparison.completeness if not cell.used],
+            pairs_shown=PAIRS,
+            cells_shown=CELLS,
+            best=BEST,
+            has_exports=any(one.costs.export_size_mb is not None for one in comparison.models),
+            version=__version__,
+        )
+    )
+    path = folder / "index.html"
+    with replacing(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return path
+
+
+def environment() -> jinja2.Environment:
+    """Return the templates' environment: HTML is escaped, an unknown name is an error, figures are written as words."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("mpox.report", "templates"),
+        autoescape=lambda name: name is not None and ".html" in name,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("metric_name", "number", "percent", "interval", "percent_interval", "over_folds", "p_value", "count"):
+        made.filters[name] = getattr(words, name)
+    made.filters["reason"] = words.reason
+    return made
+
+
+def _audit(path: Path) -> dict[str, Any] | None:
+    """Return what curation counted, where it left a summary: plain numbers and one level of tables of numbers."""
+    if not path.is_file():
+        return None
+    try:
+        content = read_json(path)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return content if isinstance(content, dict) else None
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict) and value:
+            leaves |= _flat(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves
+
+
+def _own(comparison: Comparison, model: ModelResult) -> dict[str, Any]:
+    """Return what the model's configuration has beside what all runs share."""
+    shared = _flat(comparison.config)
+    return {key: value for key, value in _flat(model.config).items() if key not in shared}

@@ -1,0 +1,315 @@
+"""The comparison as a whole, on studies whose answers are known because they were drawn so."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from generated_study import CLASSES, make_study
+
+from mpox.errors import UserError
+from mpox.evaluate.comparison import BEST, METRICS, SAME, UNTESTED, WORSE, Comparison
+from mpox.evaluate.metrics import classification_metrics
+from mpox.evaluate.predictions import write_predictions
+from mpox.files import write_json
+from mpox.study.choice import choose
+from mpox.study.comparing import Options, compare
+from mpox.study.results import StudyResults, read_study
+
+QUICK = Options(resamples=200)
+
+
+def compared(runs: Path, options: Options = QUICK, **reading: object) -> tuple[StudyResults, Comparison]:
+    results = read_study(runs, "s", **reading)  # type: ignore[arg-type]
+    return results, compare(results, options, exports=runs / "exports", cache=runs.parent / "costs")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five folds of 240 photos: `good` and `alike` are drawn with one skill, `poor` with far less."""
+    runs = tmp_path_factory.mktemp("runs")
+    make_study(runs, "s", {"poor": 0.6, "good": 2.2, "alike": 2.2}, n_photos=240, n_folds=5)
+    return runs
+
+
+@pytest.fixture(scope="module")
+def results(study: Path) -> StudyResults:
+    return read_study(study, "s")
+
+
+@pytest.fixture(scope="module")
+def comparison(study: Path, results: StudyResults) -> Comparison:
+    return compare(results, QUICK, exports=study / "exports", cache=study.parent / "costs")
+
+
+def test_scores_are_those_of_the_runs_and_of_all_photos_pooled(
+    study: Path, results: StudyResults, comparison: Comparison
+) -> None:
+    for runs in results.models:
+        model = comparison.model(runs.name)
+        pooled = classification_metrics(torch.tensor(runs.logits), torch.tensor(results.targets), CLASSES, 3)
+        for metric in METRICS:
+            score = model.scores[metric]
+            assert score.pooled == pytest.approx(pooled[metric], abs=1e-6), metric
+            own = [
+                json.loads((study / "s" / runs.name / f"fold-{fold}" / "metrics.json").read_text())["test"][metric]
+                for fold in comparison.folds
+            ]
+            assert score.folds == pytest.approx(own, abs=1e-6), metric
+            assert (score.mean, score.sd) == pytest.approx((np.mean(own), np.std(own, ddof=1)), abs=1e-6)
+            if metric == "ece":
+                assert (score.low, score.method) == (None, "none")
+            else:
+                assert score.low < score.pooled < score.high, metric
+        for k, of_class in enumerate(model.per_class):
+            assert of_class.recall.value == pytest.approx(pooled[f"recall/{CLASSES[k]}"])
+            assert of_class.precision.value == pytest.approx(pooled[f"precision/{CLASSES[k]}"])
+            assert of_class.specificity.value == pytest.approx(pooled[f"specificity/{CLASSES[k]}"])
+        assert np.array(model.confusion).sum() == 240
+        assert np.trace(model.confusion) / 240 == pytest.approx(pooled["accuracy"])
+        assert model.mistakes_total == 240 - np.trace(model.confusion)
+
+
+def test_who_is_worse_and_who_cannot_be_told_apart(comparison: Comparison) -> None:
+    verdicts = {model.name: model.verdict for model in comparison.models}
+    assert sorted(verdicts) == ["alike", "good", "poor"]
+    assert comparison.models[0].verdict == BEST
+    assert comparison.models[0].name != "poor"
+    assert verdicts[comparison.models[1].name] == SAME
+    assert verdicts["poor"] == WORSE
+    assert [(pair.first, pair.second) for pair in comparison.pairs] == [
+        (comparison.models[0].name, comparison.models[1].name),
+        (comparison.models[0].name, "poor"),
+        (comparison.models[1].name, "poor"),
+    ]
+    for pair in comparison.pairs:
+        assert pair.p_first_better + pair.p_same + pair.p_second_better == pytest.approx(1)
+        assert pair.p <= pair.p_holm
+        low, high = pair.difference.low, pair.difference.high
+        assert (low > 0 or high < 0) == (pair.p < 0.05)
+    said = " ".join(comparison.conclusion)
+    assert "cannot be told apart" in said
+    assert "poor is worse" in said
+    assert "not a diagnosis" in said
+    assert "not distinguishable" in comparison.pairs[0].words
+
+
+def test_operating_point_and_sets_keep_what_validation_promised(comparison: Comparison) -> None:
+    best = comparison.best
+    point = best.operating_point
+    assert point is not None
+    assert point.true_positive + point.false_negative == 60
+    assert point.sensitivity.value > 0.85  # chosen for .95 on other photos
+    assert best.conformal.coverage.value == pytest.approx(0.95, abs=0.04)
+    assert sum(best.conformal.sizes) == pytest.approx(1)
+    assert len(best.calibration.temperatures) == 5
+    assert best.calibration.ece_scaled < 0.08
+    assert best.referral.accuracy[0] == pytest.approx(best.scores["accuracy"].pooled)
+    wrong = [mistake.probability for mistake in best.mistakes]
+    assert wrong == sorted(wrong, reverse=True)
+    assert all(mistake.label != mistake.predicted for mistake in best.mistakes)
+
+
+def test_subgroups_add_up_to_all_photos(comparison: Comparison) -> None:
+    for column in ("source", "resolution"):
+        parts = [part for part in comparison.best.subgroups if part.column == column]
+        assert sum(part.n for part in parts) == 240
+        hits = sum(part.n * part.accuracy.value for part in parts)
+        assert hits / 240 == pytest.approx(comparison.best.scores["accuracy"].pooled)
+    assert [part.value for part in comparison.best.subgroups if part.column == "resolution"] == [
+        *("under 256 px", "512 to 1023 px", "1024 px and more")
+    ]
+    assert not any(part.column == "ita_bin" for part in comparison.best.subgroups)
+
+
+def test_costs_and_data_are_counted(comparison: Comparison) -> None:
+    costs = comparison.best.costs
+    # timm's own table has 2.54 M for 1000 classes; the classifier has 1025 weights a class
+    assert costs.parameters == 2_542_856 - 1025 * 1000 + 1025 * 4
+    assert costs.macs == pytest.approx(56.5e6, rel=0.05)
+    assert (costs.train_seconds, costs.export_size_mb) == (2.0, None)
+    data = comparison.data
+    assert (data.n_photos, data.n_groups, data.n_subjects, sum(data.per_fold)) == (240, 120, 120, 240)
+    assert data.per_class == dict.fromkeys(CLASSES, 60)
+    assert data.train_size == pytest.approx(144)
+
+
+def test_everything_is_plain_json(comparison: Comparison) -> None:
+    read = json.loads(json.dumps(comparison.plain(), allow_nan=False))
+    assert read["models"][0]["scores"]["accuracy"]["pooled"] == comparison.best.scores["accuracy"].pooled
+
+
+def test_the_same_twice(comparison: Comparison, study: Path) -> None:
+    _, again = compared(study)
+    first, second = comparison.plain(), again.plain()
+    del first["created"], second["created"]
+    assert first == second
+
+
+def test_the_smallest_of_the_best_is_chosen(comparison: Comparison, results: StudyResults) -> None:
+    choice = choose(comparison, results, max_size_mb=None, max_latency_ms=None).choice
+    assert choice is not None
+    assert choice.model in ("good", "alike")  # of one size: the better one
+    assert choice.model == comparison.best.name
+    runs = next(runs for runs in results.models if runs.name == choice.model)
+    on_val = [
+        classification_metrics(torch.tensor(logits), torch.tensor(truth), CLASSES, 3) for logits, truth in runs.val
+    ]
+    best = max(figures["balanced_accuracy"] for figures in on_val)
+    assert on_val[choice.fold]["balanced_accuracy"] == best
+    assert choice.command.endswith(f"s/{choice.model}/fold-{choice.fold}")
+    with pytest.raises(UserError, match="max_size_mb=1"):
+        choose(comparison, results, max_size_mb=1, max_latency_ms=None)
+    with pytest.raises(UserError, match="max_latency_ms=5 cannot be held against anything"):
+        choose(comparison, results, max_size_mb=None, max_latency_ms=5)
+
+
+def test_an_export_gives_size_and_latency(study: Path, results: StudyResults) -> None:
+    exports = study / "exported"
+    for name, model, size, latency in (
+        ("x", "alike", 1_500_000, 7.5),
+        ("y", "alike", 900_000, 9.0),
+        ("z", "new", 1, 1),
+    ):
+        write_json(exports / name / "export.json", {"card": {"study": "s", "model": model}, "latency_ms": latency})
+        (exports / name / "model.pte").write_bytes(bytes(size))
+    comparison = compare(results, QUICK, exports=exports, cache=study.parent / "costs")
+    costs = comparison.model("alike").costs
+    assert (costs.export_name, costs.export_size_mb, costs.export_latency_ms) == ("y", 0.9, 9.0)
+    assert comparison.model("good").costs.export_name is None
+    assert choose(comparison, results, max_size_mb=None, max_latency_ms=20).choice.model == "alike"  # type: ignore[union-attr]
+
+
+def test_one_model_only(study: Path) -> None:
+    _, comparison = compared(study, models=["good"])
+    assert comparison.pairs == ()
+    assert comparison.best.verdict == BEST
+    assert "there is one model only: nothing to compare it with" in comparison.warnings
+    assert "(the only model)" in comparison.headline
+
+
+def test_two_classes_only(tmp_path: Path) -> None:
+    make_study(tmp_path, "s", {"a": 2.0, "b": 1.5}, n_photos=160, n_folds=4, classes=("mpox", "other"), metrics=False)
+    _, comparison = compared(tmp_path)
+    best = comparison.best
+    assert comparison.classes == ("mpox", "other")
+    assert best.scores["auroc"].pooled == pytest.approx(best.scores["auroc_mpox"].pooled)
+    assert best.scores["sensitivity"].pooled == pytest.approx(best.per_class[0].recall.value)
+    assert len(best.conformal.sizes) == 3
+
+
+def test_no_class_means_mpox(tmp_path: Path) -> None:
+    make_study(tmp_path, "s", {"a": 2.0}, n_photos=96, n_folds=4, positive=None, metrics=False)
+    _, comparison = compared(tmp_path)
+    assert comparison.best.operating_point is None
+    assert "sensitivity" not in comparison.best.scores
+    assert any("no class means mpox" in warning for warning in comparison.warnings)
+    with pytest.raises(UserError, match="auroc_mpox"):
+        compared(tmp_path, Options(resamples=200, metric="auroc_mpox"))
+
+
+def test_a_class_absent_in_a_fold(tmp_path: Path) -> None:
+    """Splits edited by hand so that fold 0 has no mpox: its figures are of the classes it has, and a note says so."""
+    make_study(tmp_path, "s", {"a": 2.0, "b": 1.5}, n_photos=96, n_folds=4, metrics=False, absent=("mpox", 0))
+    _, comparison = compared(tmp_path)
+    sensitivity = comparison.best.scores["sensitivity"]
+    assert sensitivity.folds[0] is None
+    assert all(value is not None for value in sensitivity.folds[1:])
+    assert comparison.best.scores["balanced_accuracy"].folds[0] is not None
+    assert "fold 0 has no mpox among its test photos: its figures leave it out" in comparison.warnings
+    # fold 3 validates on fold 0: it has no mpox to choose a threshold by
+    point = comparison.best.operating_point
+    assert point is not None
+    assert [limit is None for limit in point.thresholds] == [False, False, False, True]
+
+
+def test_one_fold_is_scored_and_not_tested(tmp_path: Path) -> None:
+    study = make_study(tmp_path, "s", {"a": 2.0, "b": 1.5}, n_photos=96, n_folds=4, metrics=False)
+    for model in ("a", "b"):
+        for fold in (1, 2, 3):
+            (study / model / f"fold-{fold}" / "status.json").unlink()
+    results, comparison = compared(tmp_path, allow_partial=True)
+    assert comparison.folds == (0,)
+    assert comparison.models[1].verdict == UNTESTED
+    assert (comparison.pairs[0].p, comparison.pairs[0].difference.value) == (None, None)
+    assert comparison.best.scores["accuracy"].sd is None
+    choice = choose(comparison, results, max_size_mb=None, max_latency_ms=None).choice
+    assert choice is not None
+    assert choice.model == comparison.best.name
+
+
+def test_inside_and_outside(tmp_path: Path) -> None:
+    """Predictions of photos from elsewhere, on which every network is worse, scored as mpox against the rest."""
+    study = make_study(tmp_path, "s", {"a": 2.5}, n_photos=160, n_folds=4, metrics=False)
+    folder, random = study / "external" / "elsewhere", np.random.default_rng(0)
+    truth = np.arange(80) % 2
+    facts = {"classes": ["other", "mpox"], "positive": "mpox", "flow": {"found": 90, "exact": 4, "not mapped": 6}}
+    write_json(folder / "external.json", {**facts, "flow": {**facts["flow"], "scored": 80}})
+    means = []
+    for fold in range(4):
+        logits = random.normal(size=(80, 2)) + 0.8 * np.eye(2)[truth]
+        table = pd.DataFrame({"photo_id": [f"e{i:02d}" for i in range(80)], "path": "", "source": "e", "fold": fold})
+        table = table.assign(group=table["photo_id"], split="external", label=np.array(["other", "mpox"])[truth])
+        write_predictions(
+            table.assign(logit_other=logits[:, 0], logit_mpox=logits[:, 1]),
+            folder / "a" / f"fold-{fold}" / "predictions.parquet",
+        )
+        means.append(np.mean(logits.argmax(1) == truth))
+    _, comparison = compared(tmp_path)
+    (external,) = comparison.external
+    assert (external.name, external.model, external.n) == ("elsewhere", "a", 80)
+    assert external.left_out == {"exact": 4, "not mapped": 6}
+    accuracy = next(score for score in external.scores if score.metric == "accuracy")
+    assert accuracy.external.value == pytest.approx(np.mean(means))
+    assert accuracy.internal.value > comparison.best.scores["accuracy"].pooled  # two classes are easier than four
+    assert accuracy.change.value == pytest.approx(accuracy.external.value - accuracy.internal.value)
+    assert accuracy.change.high < 0
+    assert np.array(external.confusion).sum() == 80
+    assert any("On 80 photos of elsewhere" in sentence for sentence in comparison.conclusion)
+    (folder / "a" / "fold-2" / "predictions.parquet").unlink()
+    with pytest.raises(UserError, match=r"fold-2.*is missing: type the same python -m mpox.evaluate"):
+        compared(tmp_path)
+
+
+def test_ranks_over_data_sets_need_data_sets(study: Path, results: StudyResults, comparison: Comparison) -> None:
+    assert comparison.datasets is None
+    assert "folds of one data set share" in comparison.datasets_note
+    others = {f"other{k}": results for k in range(4)}
+    found = compare(results, QUICK, exports=study / "exports", cache=study.parent / "costs", others=others)
+    assert found.datasets is not None
+    assert found.datasets.mean_ranks["poor"] == 3
+    assert found.datasets.studies == ("s", *others)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"metric": "nll"}, "metric=nll cannot rank"),
+        ({"confidence": 95}, "confidence=95 must lie between 0 and 1"),
+        ({"prevalences": (0.1, 2.0)}, r"prevalences=2\.0"),
+        ({"resamples": 5}, "resamples=5"),
+        ({"rope": -0.1}, r"rope=-0\.1"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(option: dict[str, object], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        Options(**option)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_forty_models_ten_folds_thousand_photos(tmp_path: Path) -> None:
+    import resource
+    import time
+
+    models = {f"m{k:02d}": 1.5 + 0.05 * k for k in range(40)}
+    make_study(tmp_path, "s", models, n_photos=1000, metrics=False)
+    start = time.perf_counter()
+    _, comparison = compared(tmp_path, Options())
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{seconds:.1f} s, peak {peak:.0f} MB")
+    assert len(comparison.pairs) == 780
+    assert seconds < 60
+    assert peak < 2000

@@ -1,0 +1,92 @@
+"""The command: real configuration, files on disk, words on the terminal."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from generated_study import make_study
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from rich.console import Console
+
+from mpox.compare import compare, say
+from mpox.config import config_dir
+from mpox.errors import UserError
+from mpox.study.comparing import Options
+
+Compared = Callable[..., DictConfig]
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Compared:
+    make_study(tmp_path / "runs", "s", {"weak_one": 0.5, "good": 2.5}, n_photos=96, n_folds=4, metrics=False)
+
+    def composed(*overrides: str) -> DictConfig:
+        places = (f"runs_dir={tmp_path}/runs", f"exports_dir={tmp_path}/exports")
+        with initialize_config_dir(config_dir(), version_base="1.3"):
+            return compose("compare", ["study=s", "resamples=200", *places, *overrides])
+
+    return composed
+
+
+def test_files_tell_one_story(configured: Compared, tmp_path: Path) -> None:
+    comparison = compare(configured("select=best"))
+    folder = tmp_path / "runs" / "s" / "comparison"
+    assert {"comparison.csv", "comparison.tex", "comparison.json", "chosen.yaml", "index.html"} <= {
+        path.name for path in folder.iterdir()
+    }
+    best = comparison.best
+    assert best.name == "good"
+    read = json.loads((folder / "comparison.json").read_text())
+    assert read["models"][0]["name"] == "good"
+    with (folder / "comparison.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["model"] for row in rows] == ["good", "weak_one"]
+    assert float(rows[0]["balanced_accuracy_mean"]) == pytest.approx(best.scores["balanced_accuracy"].mean, rel=1e-5)
+    assert rows[1]["versus_best"] == comparison.models[1].verdict
+    latex = (folder / "comparison.tex").read_text()
+    assert r"\toprule" in latex
+    assert r"weak\_one & " in latex
+    assert latex.count(r"\\") == 3
+    chosen = yaml.safe_load((folder / "chosen.yaml").read_text())
+    assert (chosen["study"], chosen["model"]) == ("s", "good")
+    assert chosen["command"] == f"python -m mpox.export run={tmp_path}/runs/s/good/fold-{chosen['fold']}"
+    assert "research" in (folder / "index.html").read_text().lower()
+
+    console = Console(width=80, record=True, file=(tmp_path / "said").open("w"))
+    say(comparison, folder, console)
+    said = console.export_text()
+    assert "good has the highest mean balanced accuracy of 2 models" in said
+    assert chosen["command"] in said.replace("\n", "")
+    assert "not a diagnosis" in said
+
+    compare(configured())
+    assert not (folder / "chosen.yaml").exists()
+
+
+def test_a_refused_study_leaves_nothing_behind(configured: Compared, tmp_path: Path) -> None:
+    cfg = configured()
+    shutil.rmtree(tmp_path / "runs" / "s" / "good" / "fold-1")
+    with pytest.raises(UserError, match="good fold 1"):
+        compare(cfg)
+    assert not (tmp_path / "runs" / "s" / "comparison").exists()
+    comparison = compare(configured("allow_partial=true"))
+    console = Console(width=100, record=True, file=(tmp_path / "said").open("w"))
+    say(comparison, tmp_path, console)
+    assert "missing" in console.export_text()
+    with pytest.raises(UserError, match="select=biggest is unknown"):
+        compare(configured("select=biggest"))
+    with pytest.raises(UserError, match="is no folder"):
+        compare(configured("allow_partial=true", "photos=/nowhere"))
+
+
+def test_the_configuration_s_defaults_are_the_options_own(configured: Compared) -> None:
+    cfg = configured()
+    for name, value in vars(Options()).items():
+        if name != "resamples":
+            given = tuple(cfg[name]) if isinstance(value, tuple) else cfg[name]
+            assert given == value, name

@@ -1,0 +1,175 @@
+"""External validation as typed: real networks, real files, photos that are new, seen before, or of unknown classes."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from scipy.special import softmax
+
+from mpox.config import config_dir
+from mpox.data import synthetic
+from mpox.errors import UserError
+from mpox.evaluate.__main__ import evaluate
+from mpox.evaluate.predictions import read_predictions, score
+from mpox.files import read_json
+from mpox.model.checkpoint import load_checkpoint
+
+MODELS = ("mnasnet_100", "mobilenetv3_small_100")
+
+
+@pytest.fixture
+def runs(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the trained study that a test may change."""
+    return Path(shutil.copytree(trained, tmp_path / "runs"))
+
+
+@pytest.fixture(scope="module")
+def elsewhere(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixteen new synthetic photos, and two that the study has: one as a file, one mirrored and saved again."""
+    from PIL import Image, ImageOps
+
+    root = tmp_path_factory.mktemp("elsewhere")
+    synthetic.generate(root, subjects_per_class=2, photos_per_subject=2, size=48, seed=7)
+    shutil.rmtree(root / "masks")
+    first, second = sorted(photos.glob("mpox/*"))[:2]
+    shutil.copy(
+        first, root / "mpox" / "copied.png" if first.suffix == ".png" else root / "mpox" / f"copied{first.suffix}"
+    )
+    ImageOps.mirror(Image.open(second).convert("RGB")).save(root / "mpox" / "mirrored.jpg", quality=85)
+    return root
+
+
+def run(runs: Path, root: Path, *overrides: str) -> dict[str, Any]:
+    options = [f"runs_dir={runs}", "study=default", f"data.root={root}", "data.source=elsewhere", *overrides]
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        return evaluate(compose("evaluate", options))
+
+
+def test_scores_new_photos_and_counts_those_seen(runs: Path, elsewhere: Path) -> None:
+    results = run(runs, elsewhere)
+    place = runs / "default" / "external" / "elsewhere"
+    facts = read_json(place / "external.json")
+    left_out = {"not kept": 0, "not mapped": 0, "exact": 1, "perceptual": 1, "same source": 0}
+    assert facts["flow"] == {"found": 18, **left_out, "scored": 16}
+    excluded = pd.read_csv(place / "excluded.csv", keep_default_na=False)
+    assert sorted(Path(path).stem for path in excluded["path"]) == ["copied", "mirrored"]
+    assert set(excluded["reason"]) == {"exact", "perceptual"}
+    assert set(results) == set(MODELS)
+    for model in MODELS:
+        tables = []
+        for fold in range(3):
+            folder = place / model / f"fold-{fold}"
+            assert read_json(folder / "status.json")["state"] == "done"
+            table, classes = read_predictions(folder / "predictions.parquet")
+            assert classes == ["acne", "chickenpox", "healthy", "mpox"]
+            assert (len(table), set(table["split"]), set(table["fold"])) == (16, {"external"}, {fold})
+            metrics = read_json(folder / "metrics.json")
+            assert metrics["external"] == score(table, classes, 3) == results[model]["external"][fold]
+            internal = read_json(runs / "default" / model / f"fold-{fold}" / "metrics.json")["test"]
+            assert results[model]["internal"][fold] == pytest.approx(internal)
+            tables.append(softmax(table[[f"logit_{name}" for name in classes]].to_numpy("float64"), axis=1))
+        whole, _ = read_predictions(place / model / "ensemble" / "predictions.parquet")
+        mean = softmax(whole[[f"logit_{name}" for name in classes]].to_numpy("float64"), axis=1)
+        np.testing.assert_allclose(mean, np.mean(tables, axis=0), atol=1e-5)
+
+
+def test_logits_are_those_of_the_network_itself(runs: Path, elsewhere: Path) -> None:
+    import torch
+
+    from mpox.data.photos import open_photo
+    from mpox.data.store import square
+
+    run(runs, elsewhere, "models=[mobilenetv3_small_100]", "threads=1")
+    network, card = load_checkpoint(runs / "default" / "mobilenetv3_small_100" / "fold-1" / "checkpoint.ckpt")
+    table, classes = read_predictions(
+        runs / "default" / "external" / "elsewhere" / "mobilenetv3_small_100" / "fold-1" / "predictions.parquet"
+    )
+    pictures = np.stack([square(open_photo(elsewhere / path), 32, card.record.interpolation) for path in table["path"]])
+    with torch.no_grad():
+        logits = network(torch.from_numpy(pictures).permute(0, 3, 1, 2)).numpy()
+    np.testing.assert_allclose(logits, table[[f"logit_{name}" for name in classes]].to_numpy(), atol=1e-4)
+
+
+def test_typed_again_it_is_read_and_a_changed_network_is_refused(runs: Path, elsewhere: Path) -> None:
+    first = run(runs, elsewhere, "models=[mnasnet_100]")
+    place = runs / "default" / "external" / "elsewhere" / "mnasnet_100" / "fold-0" / "predictions.parquet"
+    stamp = place.stat().st_mtime_ns
+    assert run(runs, elsewhere, "models=[mnasnet_100]", "threads=1") == first
+    assert place.stat().st_mtime_ns == stamp
+    study = runs / "default" / "mnasnet_100"
+    shutil.copy(study / "fold-1" / "checkpoint.ckpt", study / "fold-0" / "checkpoint.ckpt")
+    with pytest.raises(UserError, match=r"checkpoint_sha256.*overwrite=true"):
+        run(runs, elsewhere, "models=[mnasnet_100]")
+    run(runs, elsewhere, "models=[mnasnet_100]", "overwrite=true")
+    assert place.stat().st_mtime_ns != stamp
+
+
+def test_mpox_against_the_rest_from_a_study_of_four_classes(runs: Path, elsewhere: Path) -> None:
+    results = run(runs, elsewhere, "binary=true", "name=two", "models=[mnasnet_100]")
+    place = runs / "default" / "external" / "two" / "mnasnet_100" / "fold-0"
+    table, classes = read_predictions(place / "predictions.parquet")
+    assert classes == ["other", "mpox"]
+    assert set(table["label"]) == {"other", "mpox"}
+    inside = results["mnasnet_100"]["internal"][0]
+    four = read_json(runs / "default" / "mnasnet_100" / "fold-0" / "metrics.json")["test"]
+    assert inside["auroc_mpox"] == pytest.approx(four["auroc_mpox"])
+    config = yaml.safe_load((place / "config.yaml").read_text())
+    assert (config["binary"], config["fold"], config["model"]) == (True, 0, "mnasnet_100")
+
+
+def test_classes_pairs_and_places(runs: Path, elsewhere: Path, tmp_path: Path, photos: Path) -> None:
+    other = Path(shutil.copytree(elsewhere, tmp_path / "other"))
+    (other / "acne").rename(other / "measles")
+    with pytest.raises(UserError, match=r"does not know measles.*map=\{measles: <class>\}"):
+        run(runs, other)
+    run(runs, other, "map={measles: null}", "models=[mnasnet_100]")
+    flow = read_json(runs / "default" / "external" / "elsewhere" / "external.json")["flow"]
+    assert (flow["not mapped"], flow["scored"]) == (4, 12)
+    seen = sorted(pd.read_parquet(runs / "default" / "manifest.parquet")["photo_id"])[0]
+    fresh = sorted((elsewhere / "healthy").iterdir())[0].name
+    pd.DataFrame({"photo_id": [seen], "other": [f"elsewhere/healthy/{fresh}"]}).to_parquet(tmp_path / "pairs.parquet")
+    run(runs, elsewhere, f"pairs={tmp_path / 'pairs.parquet'}", "name=linked", "models=[mnasnet_100]")
+    flow = read_json(runs / "default" / "external" / "linked" / "external.json")["flow"]
+    assert (flow["same source"], flow["scored"]) == (1, 15)
+    with pytest.raises(UserError, match=r"none of the 24 photos of .* is new to the study \(24 found, 24 exact\)"):
+        run(runs, photos)
+    with pytest.raises(UserError, match=r"missing or changed.*study_root=<folder>, or duplicates=exact"):
+        run(runs, elsewhere, f"study_root={tmp_path}")
+    with pytest.raises(UserError, match="no finished run of resnet50"):
+        run(runs, elsewhere, "models=[resnet50]")
+    with pytest.raises(UserError, match="duplicates=sometimes is unknown"):
+        run(runs, elsewhere, "duplicates=sometimes")
+
+
+def test_the_command(runs: Path, elsewhere: Path) -> None:
+    environment = {**os.environ, "COLUMNS": "120", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "mpox.evaluate", "study=default", f"runs_dir={runs}", f"data.root={elsewhere}"]
+    good = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert good.returncode == 0, good.stderr
+    assert "18 found, 1 exact, 1 perceptual, 16 scored" in good.stderr
+    assert "not a diagnosis" in good.stdout
+
+
+def test_leave_one_source_out_composes() -> None:
+    with initialize_config_dir(config_dir("sweeps"), version_base="1.3"):
+        search = f"hydra.searchpath=[file://{config_dir()}]"
+        cfg = compose("leave_one_source_out", [search, "data.without=a"], return_hydra_config=True)
+    assert (cfg.study, cfg.data.without, cfg.task._target_) == ("without_a", "a", "mpox.data.task.binary")
+    assert set(cfg.hydra.sweeper.params) == {"fold"}
+
+
+@pytest.mark.slow
+def test_a_mistake_is_one_line_and_exit_1(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mpox.evaluate", "study=nothing", f"runs_dir={tmp_path}"]
+    bad = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"}, timeout=300)
+    assert bad.returncode == 1
+    assert bad.stderr.startswith("error: there is no study at")
+    assert "Traceback" not in bad.stderr
