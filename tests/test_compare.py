@@ -16,7 +16,7 @@ from rich.console import Console
 from mpox.compare import compare, say
 from mpox.config import config_dir
 from mpox.errors import UserError
-from mpox.study.comparing import Options
+from mpox.study.options import Options
 
 Compared = Callable[..., DictConfig]
 
