@@ -186,6 +186,9 @@ def write_figures(comparison: Comparison, folder: Path) -> dict[str, Path]:
                 with replacing(folder / f"{name}.{suffix}") as temporary:
                     metadata = {"Date": None} if suffix == "svg" else {}
                     figure.savefig(temporary, format=suffix, metadata=metadata)
+                figure.set_layout_engine(
+                    "none"
+                )  # the second file keeps the first one's layout, which is most of the work
             written[name] = folder / f"{name}.svg"
     return written
 

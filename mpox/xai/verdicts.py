@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mpox.xai.bootstrap import Interval, bounds, resampled_weights
+from mpox.xai.bootstrap import Interval, bounds, resampled_weights, written
 
 # Keeping more than this share of its advantage over guessing (by the lower bound) without the lesion is a shortcut.
 SHORTCUT = 0.5
@@ -133,18 +133,14 @@ def as_markdown(report: Report) -> str:
         f"**{report['verdict']}**",
         "",
         f"{report['photos']} photos of {report['groups']} groups; lesions: {report['lesions']}; balanced accuracy on "
-        f"intact photos {_cell(report['intact'])}, guessing {report['chance']:.3f}. 95 % intervals over groups.",
+        f"intact photos {written(report['intact'])}, guessing {report['chance']:.3f}. 95 % intervals over groups.",
         "",
         "| test | balanced accuracy | advantage kept | | verdict |",
         "|---|---|---|---|---|",
     ]
     for test in report["tests"]:
-        kept = "-" if test["retained"] is None else _cell(test["retained"])
+        kept = "-" if test["retained"] is None else written(test["retained"])
         lines.append(
-            f"| {test['name']} | {_cell(test['balanced_accuracy'])} | {kept} | {test['level']} | {test['verdict']} |"
+            f"| {test['name']} | {written(test['balanced_accuracy'])} | {kept} | {test['level']} | {test['verdict']} |"
         )
     return "\n".join([*lines, ""])
-
-
-def _cell(interval: dict[str, float | None]) -> str:
-    return str(Interval(*(np.nan if number is None else number for number in interval.values())))
