@@ -69,7 +69,7 @@ def audit(
     levels = [test["level"] for test in report["tests"]]
     report["flagged"] = "shortcut" in levels
     if report["flagged"]:
-        report["verdict"] = "Do not trust this model before the shortcuts below are explained."
+        report["verdict"] = "Do not trust this model before the shortcuts found are explained."
     elif hints := levels.count("hint"):
         report["verdict"] = f"No test shows a shortcut, but {hints} of {len(levels)} hint at one: read them."
     else:
