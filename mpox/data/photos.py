@@ -43,7 +43,9 @@ def open_photo(path: Path) -> Image.Image:
     except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, PhotoError):
             raise
-        raise PhotoError(f"{path}: cannot be decoded ({error}): remove it or save it again") from error
+        # The system's own message repeats the path.
+        reason = getattr(error, "strerror", None) or error
+        raise PhotoError(f"{path}: cannot be decoded ({reason}): remove it or save it again") from error
 
 
 def _to_rgb(photo: Image.Image) -> Image.Image:
