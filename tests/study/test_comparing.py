@@ -15,7 +15,8 @@ from mpox.evaluate.metrics import classification_metrics
 from mpox.evaluate.predictions import write_predictions
 from mpox.files import write_json
 from mpox.study.choice import choose
-from mpox.study.comparing import Options, compare
+from mpox.study.comparing import compare
+from mpox.study.options import Options
 from mpox.study.results import StudyResults, read_study
 
 QUICK = Options(resamples=200)
