@@ -25,6 +25,8 @@ SIDE = 256
 THUMB = 64
 # Features a photo at most, the strongest first.
 FEATURES = 400
+# Photos turned grey at once: bounds memory.
+BLOCK = 512
 PARTS = ("colours", "greys", "sizes", "counts", "points", "descriptors")
 
 
@@ -48,10 +50,13 @@ class Looks:
     def __len__(self) -> int:
         return len(self.colours)
 
-    @property
     def thumbs(self) -> np.ndarray:
-        """The squashed photos in grey (ITU-R 601 luma), (N, 64, 64) uint8."""
-        return (np.asarray(self.colours) @ np.array([0.299, 0.587, 0.114], np.float32) + 0.5).astype(np.uint8)
+        """Return the squashed photos in grey (ITU-R 601 luma), (N, 64, 64) uint8."""
+        out = np.empty(self.colours.shape[:3], np.uint8)
+        for start in range(0, len(self), BLOCK):
+            block = np.asarray(self.colours[start : start + BLOCK])
+            out[start : start + BLOCK] = block @ np.array([0.299, 0.587, 0.114], np.float32) + 0.5
+        return out
 
     def grey(self, row: int) -> np.ndarray:
         """Return one photo's working picture (H, W) uint8."""
