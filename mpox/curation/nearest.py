@@ -46,7 +46,8 @@ def codes_within(codes: np.ndarray, queries: np.ndarray, distance: int) -> Itera
     for start in range(0, len(queries), BLOCK):
         block = queries[start : start + BLOCK].view(np.uint8).reshape(-1, 8)
         limits, bits, rows = index.range_search(block, distance + 1)
-        query = start + np.repeat(np.arange(len(block)), limits[1:] - limits[:-1])
+        ends = limits.astype(np.int64)
+        query = start + np.repeat(np.arange(len(block)), ends[1:] - ends[:-1])
         yield query, rows, bits.astype(np.int64)
 
 
