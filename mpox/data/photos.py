@@ -8,8 +8,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from mpox.errors import UserError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp"})
-# Above this a file is more likely an attack or a mistake than a phone photo (the largest phone sensors: 200 MP).
-MAX_PIXELS = 250_000_000
+# Pillow's own limit: above it a file is more likely an attack (a decompression bomb) than a photo.
+MAX_PIXELS = 178_956_970
 
 
 class PhotoError(UserError):
@@ -22,30 +22,28 @@ def open_photo(path: Path) -> Image.Image:
     Raises PhotoError, naming the file, when it is missing, empty, truncated, not an image, or larger than MAX_PIXELS.
     """
     try:
-        # Pillow's own bomb check warns at half its limit; the explicit limit below is the project's.
+        # Pillow warns at half the limit and raises above it, unless someone has switched its check off.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             photo = Image.open(path)
         with photo:
             width, height = photo.size
             if width * height > MAX_PIXELS:
-                raise PhotoError(
-                    f"{path}: {width}x{height} pixels is more than the limit of {MAX_PIXELS:,}: scale it down"
-                )
+                raise Image.DecompressionBombError
             upright = ImageOps.exif_transpose(photo)
             return _to_rgb(upright)
     except FileNotFoundError as error:
         raise PhotoError(f"{path}: no such file") from error
     except Image.DecompressionBombError as error:
-        raise PhotoError(f"{path}: {error}: scale it down") from error
+        raise PhotoError(f"{path}: more than {MAX_PIXELS:,} pixels, which may be an attack: scale it down") from error
     except UnidentifiedImageError as error:
-        raise PhotoError(f"{path}: not an image Pillow can read: remove it or save it again as JPEG or PNG") from error
+        what = "not an image Pillow can read" if path.stat().st_size else "the file is empty"
+        raise PhotoError(f"{path}: {what}: remove it or save it again as JPEG or PNG") from error
     except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, PhotoError):
             raise
-        # The system's own message repeats the path.
-        reason = getattr(error, "strerror", None) or error
-        raise PhotoError(f"{path}: cannot be decoded ({reason}): remove it or save it again") from error
+        what = str(getattr(error, "strerror", None) or error)  # an OSError's whole text repeats the path
+        raise PhotoError(f"{path}: cannot be decoded ({what}): remove it or save it again") from error
 
 
 def _to_rgb(photo: Image.Image) -> Image.Image:
