@@ -10,8 +10,8 @@ from mpox.mobile.runtime import MODEL_FILE
 CONTRACT_FILE = "contract.json"
 FORMAT = 1
 INTENDED_USE = (
-    "Research on the recognition of mpox in smartphone photos of skin lesions, and decision support for people who know "
-    "its limits. Never a diagnosis; not a medical device."
+    "Research on the recognition of mpox in smartphone photos of skin lesions, and decision support for people who "
+    "know its limits. Never a diagnosis; not a medical device."
 )
 
 
@@ -74,7 +74,7 @@ def contract(facts: Facts, sha256: str, map_size: tuple[int, int] | None, no_map
         "dtype": "float32",
         "range": [0.0, 1.0],
         "order": list(facts.labels),
-        "note": f"softmax of the logits divided by the temperature ({facts.temperature:.4f}), which the file does itself",
+        "note": f"softmax of logits / temperature ({facts.temperature:.4f}), which the file does itself",
     }
     logits = {"name": "logits", "shape": [1, n_classes], "dtype": "float32", "order": list(facts.labels)}
     methods: dict[str, Any] = {"forward": {"inputs": [image], "outputs": [probabilities, logits]}}
@@ -100,7 +100,7 @@ def contract(facts: Facts, sha256: str, map_size: tuple[int, int] | None, no_map
         "decision": decision(facts),
         "constants": constants(facts),
         "golden": "golden/: photos, their working pictures and expected answers; "
-        "python -m mpox.mobile.check <this folder> tests the file, with app=<folder> what an app made of the photos",
+        "python -m mpox.mobile.check <this folder> tests the file, with --app <folder> what an app made of the photos",
     }
 
 
@@ -110,8 +110,8 @@ def preprocessing(facts: Facts) -> list[str]:
     return [
         "Decode the photo and turn it upright by its EXIF orientation; 8 bits a channel, transparency on white.",
         "Cut out the centre square: side = min(width, height), left = (width - side) // 2, top = (height - side) // 2.",
-        f"Resize the square to {size}x{size} pixels with an antialiased {facts.interpolation} filter (one whose support "
-        "grows with the reduction, as Pillow's does), rounded to whole values.",
+        f"Resize the square to {size}x{size} pixels with an antialiased {facts.interpolation} filter (one whose "
+        "support grows with the reduction, as Pillow's does), rounded to whole values.",
         "Order the channels R, G, B, not B, G, R, and lay them out one after the other (NCHW).",
         "Give the values as float32 from 0 to 255. Do not scale or normalise them: the file does.",
     ]

@@ -1,6 +1,7 @@
 """The network as it goes into a phone's file: preprocessing, backbone, map, temperature, probabilities."""
 
 import copy
+from typing import Any
 
 import torch
 from timm.utils.model import reparameterize_model
@@ -20,16 +21,49 @@ class PhoneNetwork(nn.Module):
     feature maps, whose weights (mean gradients) are, for a linear classifier of averages, the classifier's own.
     """
 
-    def __init__(self, network: PhotoClassifier, *, maps: bool) -> None:
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, network: PhotoClassifier, *, image_size: int, maps: bool) -> None:
         super().__init__()
-        network = copy.deepcopy(network).eval().requires_grad_(False)
-        self.scale, self.shift = network.scale, network.shift
-        self.backbone = reparameterize_model(network.backbone)
-        self.projection = _per_position(network.head) if maps else None
+        # Contiguous: XNNPACK's compiler refuses weights in channels_last, in which networks are trained.
+        network = copy.deepcopy(network).eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
+        self.register_buffer("scale", network.scale, persistent=False)
+        self.register_buffer("shift", network.shift, persistent=False)
+        self.image_size, self.has_maps = image_size, maps
+        projection = _per_position(network.head) if maps else None
+        self.body: nn.Module = Body(reparameterize_model(network.backbone), projection)
+
+    @property
+    def backbone(self) -> Any:
+        """The timm model, while the body is not quantized."""
+        return self.body.backbone
+
+    def normalise(self, images_NCHW: Tensor) -> Tensor:  # noqa: N803
+        """Photos 0..255 to the values the weights were trained on."""
+        return images_NCHW * self.scale + self.shift
 
     def forward(self, images_NCHW: Tensor) -> tuple[Tensor, ...]:  # noqa: N803
         """Return (logits_NC,) or (logits_NC, maps_NChw)."""
-        features = self.backbone.forward_features(images_NCHW * self.scale + self.shift)
+        return self.body(self.normalise(images_NCHW))
+
+    def with_body(self, body: nn.Module) -> "PhoneNetwork":
+        """Return this network with another body, which takes and gives what this one's does."""
+        other = copy.copy(self)
+        other._modules = {**self._modules, "body": body}
+        return other
+
+
+class Body(nn.Module):
+    """What follows the normalisation: normalised_NCHW to (logits_NC,) or (logits_NC, maps_NChw)."""
+
+    def __init__(self, backbone: Any, projection: nn.Conv2d | None) -> None:
+        super().__init__()
+        self.backbone, self.projection = backbone, projection
+
+    def forward(self, normalised: Tensor) -> tuple[Tensor, ...]:
+        """Return (logits_NC,) or (logits_NC, maps_NChw)."""
+        features = self.backbone.forward_features(normalised)
         logits = self.backbone.forward_head(features)
         return (logits,) if self.projection is None else (logits, self.projection(features))
 

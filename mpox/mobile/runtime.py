@@ -105,12 +105,19 @@ class PhoneModel:
             raise UserError(f"images hold {span}: give RGB values 0..255; the file normalises them itself")
         return np.ascontiguousarray(batch, dtype=np.float32)
 
+    def run_unchecked(self, tensors: np.ndarray) -> np.ndarray:
+        """Return probabilities (N, C) of float32 tensors (N, 3, S, S) whatever they hold; to retrace mistakes."""
+        return self._execute("forward", tensors)[0]
+
     def _run(self, method: str, images: np.ndarray) -> tuple[np.ndarray, ...]:
+        return self._execute(method, self.as_input(images))
+
+    def _execute(self, method: str, tensors: np.ndarray) -> tuple[np.ndarray, ...]:
         import torch  # what the runtime's Python binding takes and returns
 
         call = self._methods[method]
         try:
-            answers = [call([torch.from_numpy(one[None])]) for one in self.as_input(images)]
+            answers = [call([torch.from_numpy(one[None])]) for one in tensors]
         except RuntimeError as error:
             raise UserError(f"{self.path} cannot be run ({_short(error)}): export the model again") from error
         return tuple(np.concatenate([output.numpy() for output in outputs]) for outputs in zip(*answers, strict=True))
