@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mpox.errors import UserError
+from mpox.mobile.silence import native_stderr_silenced
 
 MODEL_FILE = "model.pte"
 SUMS_FILE = "SHA256SUMS"
@@ -34,9 +35,10 @@ class PhoneModel:
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
         self.path = _found(Path(path).expanduser())
         _check_whole(self.path)
-        runtime = _runtime()
+        runtime = binding()
         if threads is not None:
-            runtime._unsafe_reset_threadpool(threads)
+            with native_stderr_silenced():
+                runtime._unsafe_reset_threadpool(threads)
         try:
             level = runtime.Verification.InternalConsistency
             self._program = runtime._load_program(str(self.path), program_verification=level)
@@ -94,16 +96,7 @@ class PhoneModel:
 
     def as_input(self, images: np.ndarray) -> np.ndarray:
         """Return `images` as the file takes them: float32 (N, 3, S, S), contiguous. See `probabilities`."""
-        batch = images[None] if images.ndim == 3 else images
-        if batch.ndim == 4 and batch.shape[-1] == 3 and batch.shape[1] != 3:
-            batch = batch.transpose(0, 3, 1, 2)
-        size = self.image_size
-        if batch.ndim != 4 or batch.shape[1:] != (3, size, size):
-            raise UserError(f"images of shape {images.shape} do not fit: give RGB of {size}x{size} pixels")
-        if batch.dtype != np.uint8 and (batch.min() < 0 or 0 < batch.max() <= 1 or batch.max() > 255):
-            span = f"{batch.min():.3g}..{batch.max():.3g}"
-            raise UserError(f"images hold {span}: give RGB values 0..255; the file normalises them itself")
-        return np.ascontiguousarray(batch, dtype=np.float32)
+        return as_input(images, self.image_size)
 
     def run_unchecked(self, tensors: np.ndarray) -> np.ndarray:
         """Return probabilities (N, C) of float32 tensors (N, 3, S, S) whatever they hold; to retrace mistakes."""
@@ -123,6 +116,22 @@ class PhoneModel:
         return tuple(np.concatenate([output.numpy() for output in outputs]) for outputs in zip(*answers, strict=True))
 
 
+def as_input(images: np.ndarray, size: int) -> np.ndarray:
+    """Return working pictures as every exported file takes them: float32 (N, 3, S, S), contiguous, 0..255.
+
+    `images` and what is refused (UserError) are as `PhoneModel.probabilities` says; S is `size`.
+    """
+    batch = images[None] if images.ndim == 3 else images
+    if batch.ndim == 4 and batch.shape[-1] == 3 and batch.shape[1] != 3:
+        batch = batch.transpose(0, 3, 1, 2)
+    if batch.ndim != 4 or batch.shape[1:] != (3, size, size):
+        raise UserError(f"images of shape {images.shape} do not fit: give RGB of {size}x{size} pixels")
+    if batch.dtype != np.uint8 and (batch.min() < 0 or 0 < batch.max() <= 1 or batch.max() > 255):
+        span = f"{batch.min():.3g}..{batch.max():.3g}"
+        raise UserError(f"images hold {span}: give RGB values 0..255; the file normalises them itself")
+    return np.ascontiguousarray(batch, dtype=np.float32)
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's content, 64 hex digits."""
     with path.open("rb") as file:
@@ -136,10 +145,14 @@ def recorded_sums(folder: Path) -> dict[str, str]:
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 
-def _runtime() -> ModuleType:
+def binding() -> ModuleType:
     """ExecuTorch's binding itself: its public wrapper imports the whole exporter first, which takes seconds."""
     import torch  # noqa: F401  loads the libraries the binding is linked against
-    from executorch.extension.pybindings import _C
+
+    with native_stderr_silenced():
+        from executorch.extension.pybindings import _C
+
+        _C._threadpool_get_thread_count()  # the first call looks the processor over, and says so
 
     return _C
 
