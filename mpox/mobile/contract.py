@@ -1,7 +1,6 @@
 """What an app must know of a file: the constants inside it, and the same and more in words beside it."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mpox import __version__
@@ -133,8 +132,3 @@ RUNS_ON = {
     "coreml": "Apple devices with ExecuTorch's Core ML backend; lowered only: verify it on the device",
     "vulkan": "Android devices with ExecuTorch's Vulkan backend; lowered only: verify it on the device",
 }
-
-
-def files_of(folder: Path) -> list[Path]:
-    """Return every file of an export below `folder`, sorted, but for the list of their sums."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "SHA256SUMS")

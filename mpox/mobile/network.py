@@ -27,7 +27,8 @@ class PhoneNetwork(nn.Module):
     def __init__(self, network: PhotoClassifier, *, image_size: int, maps: bool) -> None:
         super().__init__()
         # Contiguous: XNNPACK's compiler refuses weights in channels_last, in which networks are trained.
-        network = copy.deepcopy(network).eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
+        network = copy.deepcopy(network).eval().requires_grad_(False)
+        network = network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.register_buffer("scale", network.scale, persistent=False)
         self.register_buffer("shift", network.shift, persistent=False)
         self.image_size, self.has_maps = image_size, maps

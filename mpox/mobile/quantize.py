@@ -20,14 +20,13 @@ from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, Quantiza
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
 from mpox.errors import UserError
+from mpox.mobile.bias import ATEN, LAYERS, correct_biases
 from mpox.mobile.network import PhoneNetwork
 from mpox.mobile.ranges import ActivationRange, Mode, WeightRange, observers, set_mode
 
-ATEN = torch.ops.aten
 CLAMPS = (ATEN.hardtanh.default, ATEN.hardtanh_.default, ATEN.relu6.default)
-LAYERS = (ATEN.conv2d.default, ATEN.linear.default)
-# Photos that pass through at once.
-BATCH = 8
+# Photos that pass through at once; and on which the biases are corrected, all at once.
+BATCH, CORRECTED = 8, 32
 # The last linear layer and the map's: tiny, and what they answer is the answer; both stay in float.
 HEAD = "head"
 
@@ -85,7 +84,7 @@ class Calibrated:
                 self.prepared(network.normalise(images))
         for observer in observers(self.prepared).values():
             observer.freeze()
-        set_mode(self.prepared, Mode.PASS)
+        correct_biases(self.prepared, network.normalise(images_NCHW[:CORRECTED]))
 
     @torch.no_grad()
     def logits(self, images_NCHW: Tensor) -> Tensor:  # noqa: N803
