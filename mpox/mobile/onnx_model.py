@@ -46,6 +46,10 @@ class OnnxModel:
         """Return logits (N, C) float32, before temperature and softmax."""
         return self._run(images)[1]
 
+    def explain(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Raise UserError: this form holds no maps."""
+        raise UserError(f"{self.path} has no maps: export with format=pte, or python -m mpox.explain makes them")
+
     def _run(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
         # One photo at a time, as a phone would.
         answers = [self._session.run(list(OUTPUTS), {INPUT: one[None]}) for one in as_input(images, self.image_size)]

@@ -6,6 +6,7 @@ A pruned network is not what its timm name says, so no checkpoint is written of 
 import copy
 import functools
 import logging
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -92,14 +93,16 @@ def prune(
     side = images_NCHW.shape[-1]
     before = cost_of(pruned, side)
     try:
-        pruner = tp.pruner.BasePruner(
-            pruned,
-            images_NCHW[:1],
-            importance=tp.importance.GroupTaylorImportance(),
-            pruning_ratio=ratio,
-            round_to=ROUND_TO,
-            ignored_layers=[pruned.head],
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of parameters outside of layers, which it prunes rightly
+            pruner = tp.pruner.BasePruner(
+                pruned,
+                images_NCHW[:1],
+                importance=tp.importance.GroupTaylorImportance(),
+                pruning_ratio=ratio,
+                round_to=ROUND_TO,
+                ignored_layers=[pruned.head],
+            )
         for images, targets in zip(images_NCHW.split(BATCH), targets_N.split(BATCH), strict=True):
             F.cross_entropy(pruned(images), targets.to(images.device), reduction="sum").backward()
         pruner.step()
