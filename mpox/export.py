@@ -15,7 +15,8 @@ from rich.console import Console
 from mpox.config import config_dir, plain
 from mpox.errors import UserError
 from mpox.jobs import one_line, quieten
-from mpox.mobile.job import Request, export_run
+from mpox.mobile.job import export_run
+from mpox.mobile.subject import Request
 from mpox.mobile.verify import Bound
 from mpox.report.export_card import export_table, write_export_card
 from mpox.xai.run import open_run
@@ -30,14 +31,13 @@ def export(cfg: DictConfig) -> dict[str, Any]:
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     torch.manual_seed(cfg.seed)
+    wanted = request(cfg)
     run = open_run(_run_directory(cfg), device="cpu", root=cfg.root, cache=cfg.cache_dir)
-    return export_run(run, request(cfg), write_export_card)
+    return export_run(run, wanted, write_export_card)
 
 
 def request(cfg: DictConfig) -> Request:
     """Turn the configuration into plain values. Raises UserError for one that makes no sense."""
-    if cfg.calibration.photos < 2:
-        raise UserError(f"calibration.photos={cfg.calibration.photos} cannot tell a range: give 16 or more")
     return Request(
         recipe=cfg.recipe,
         backend=cfg.backend,
@@ -45,7 +45,7 @@ def request(cfg: DictConfig) -> Request:
         name=cfg.name,
         overwrite=cfg.overwrite,
         bound=Bound(cfg.bound.agreement, cfg.bound.balanced_accuracy),
-        sensitivity=cfg.target_sensitivity,
+        target_sensitivity=cfg.target_sensitivity,
         calibration_photos=cfg.calibration.photos,
         tune_steps=cfg.qat.steps,
         tune_rate=cfg.qat.rate,

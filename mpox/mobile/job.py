@@ -3,13 +3,9 @@
 import logging
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from mpox.errors import UserError
 from mpox.files import write_json
@@ -19,11 +15,11 @@ from mpox.mobile.golden import GOLDEN, write_golden
 from mpox.mobile.likeness import map_likeness
 from mpox.mobile.lower import RUNNABLE, lower
 from mpox.mobile.measure import opener, ratio, side_by_side
-from mpox.mobile.network import PhoneNetwork, why_no_maps
 from mpox.mobile.package import check_free, placed
-from mpox.mobile.recipes import AUTO, Made, Options, Photos, check_promise, make
+from mpox.mobile.recipes import AUTO, Made, Options, check_promise, make
 from mpox.mobile.runtime import MODEL_FILE, PhoneModel, sha256_of
-from mpox.mobile.verify import Bound, Decisions, decisions, verify
+from mpox.mobile.subject import Request, Subject, subject_of, torch_logits
+from mpox.mobile.verify import Decisions, decisions, verify
 from mpox.study.environment import versions
 from mpox.xai.run import OpenedRun
 
@@ -36,40 +32,6 @@ class MissedBoundError(UserError):
     """No file of the recipes that were tried keeps the bound."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """What is asked for. `recipe` is a name or `auto`; `name` None makes one of study, model, fold and recipe."""
-
-    recipe: str
-    backend: str
-    exports_dir: Path
-    name: str | None
-    overwrite: bool
-    bound: Bound
-    sensitivity: float
-    calibration_photos: int
-    tune_steps: int
-    tune_rate: float
-    tune_batch: int
-    timing_rounds: int
-    seed: int
-
-
-@dataclass(frozen=True)
-class Subject:
-    """The network that is exported, its photos by role, and what it says of them in PyTorch (float32 logits)."""
-
-    run: OpenedRun
-    network: PhoneNetwork
-    no_maps: str | None
-    positive: int | None
-    photos: Photos
-    val_rows: np.ndarray
-    test_rows: np.ndarray
-    test_logits: np.ndarray
-    decisions: Decisions
-
-
 def export_run(run: OpenedRun, request: Request, finish: Callable[[Path], None]) -> dict[str, Any]:
     """Export the network of a run into `<exports_dir>/<name>/`; return the content of its export.json.
 
@@ -78,18 +40,15 @@ def export_run(run: OpenedRun, request: Request, finish: Callable[[Path], None])
     Raises MissedBoundError, leaving only `<name>.missed.json`, where no file keeps the bound; UserError for photos that
     are missing, a recipe that this backend or model does not take, or a folder that exists.
     """
-    recipes = AUTO.get(request.backend, ()) if request.recipe == "auto" else (request.recipe,)
-    if not recipes:
-        raise UserError(f"backend={request.backend} is unknown: choose {', '.join(AUTO)}")
     name = request.name or "-".join([run.card.study, run.card.model, f"fold{run.card.fold}", request.recipe])
     folder = request.exports_dir / name
     check_free(folder, overwrite=request.overwrite)
     request.exports_dir.mkdir(parents=True, exist_ok=True)
-    subject = _subject(run, request)
+    subject = subject_of(run, request)
     tried: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(dir=request.exports_dir, prefix=".export-") as scratch:
         reference = _float_file(subject, request)
-        for recipe in recipes:
+        for recipe in request.recipes:
             report, path = _attempt(subject, request, recipe, Path(scratch) / f"{recipe}.pte", reference)
             if not report["kept"]:
                 tried.append(report)
@@ -107,50 +66,6 @@ def export_run(run: OpenedRun, request: Request, finish: Callable[[Path], None])
     raise MissedBoundError(_missed(tried, request.backend, missed))
 
 
-def _subject(run: OpenedRun, request: Request) -> Subject:
-    """Gather what recipes and verification need, and refuse what they could not work with."""
-    rows = {role: run.rows(role) for role in ("train", "val", "test")}
-    for role in ("val", "test"):
-        if not len(rows[role]):
-            what = "to choose temperature and threshold by" if role == "val" else "to verify the file on"
-            raise UserError(f"{run.path} has no held-out photos ({role}) {what}: export a run whose folds have them")
-    no_maps = why_no_maps(run.network, run.images(rows["test"][:2]))
-    network = PhoneNetwork(run.network, image_size=run.card.record.image_size, maps=no_maps is None)
-    random = np.random.default_rng(request.seed)
-    train = random.permutation(rows["train"])
-    if request.calibration_photos > len(train):
-        log.warning(
-            "calibration.photos=%d: the fold trains on %d, all are taken", request.calibration_photos, len(train)
-        )
-    photos = Photos(
-        run.images(np.sort(train[: request.calibration_photos])),
-        run.images(rows["val"]),
-        _batches(run, train, request),
-    )
-    val, test = (_torch_logits(network, run.images(rows[role])) for role in ("val", "test"))
-    positive = run.card.positive
-    chosen = decisions(val, run.photos["target"].to_numpy()[rows["val"]], positive, request.sensitivity)
-    return Subject(run, network, no_maps, positive, photos, rows["val"], rows["test"], test, chosen)
-
-
-def _batches(run: OpenedRun, train: np.ndarray, request: Request) -> Callable[[int], Tensor]:
-    """Training photos for a fine-tune: batch k drawn from (seed, k), half of them mirrored."""
-
-    def batch(step: int) -> Tensor:
-        random = np.random.default_rng([request.seed, step])
-        size = min(request.tune_batch, len(train))
-        images = run.images(random.choice(train, size, replace=False))
-        mirrored = torch.from_numpy(random.random(size) < 0.5)
-        return torch.where(mirrored[:, None, None, None], images.flip(3), images)
-
-    return batch
-
-
-@torch.no_grad()
-def _torch_logits(network: PhoneNetwork, images: Tensor) -> np.ndarray:
-    return torch.cat([network(one)[0] for one in images.split(1)]).float().numpy()
-
-
 def _float_file(subject: Subject, request: Request) -> Path | None:
     """The same network as a float32 file, kept for the next export of this checkpoint: what sizes are held against."""
     if request.backend != RUNNABLE:
@@ -158,7 +73,7 @@ def _float_file(subject: Subject, request: Request) -> Path | None:
     path = request.exports_dir / ".fp32" / f"{sha256_of(subject.run.path / 'checkpoint.ckpt')[:16]}.pte"
     if not path.is_file():
         facts = _facts(subject, request, "fp32", subject.decisions)
-        _lower(subject, Made(subject.network), facts, path)
+        _lower(Made(subject.network), facts, path, maps=False)  # maps share all weights but the classifier's
     return path
 
 
@@ -175,10 +90,10 @@ def _attempt(
             recipe, subject.network, subject.photos, Options(request.bound, request.tune_steps, request.tune_rate)
         )
         targets = subject.run.photos["target"].to_numpy()
-        val = _torch_logits(made.network, subject.photos.validation)
-        of_file = decisions(val, targets[subject.val_rows], subject.positive, request.sensitivity)
+        val = torch_logits(made.network, subject.photos.validation)
+        of_file = decisions(val, targets[subject.val_rows], subject.positive, request.target_sensitivity)
         facts = _facts(subject, request, recipe, of_file)
-        _lower(subject, made, facts, path)
+        _lower(made, facts, path, maps=subject.no_maps is None)
         contents = contents_of(path)
         if request.backend == RUNNABLE:
             check_promise(recipe, contents)
@@ -228,13 +143,13 @@ def _timing(path: Path, reference: Path | None, request: Request) -> dict[str, A
     }
 
 
-def _lower(subject: Subject, made: Made, facts: Facts, path: Path) -> None:
+def _lower(made: Made, facts: Facts, path: Path, *, maps: bool) -> None:
     lower(
         made.network,
         path,
         image_size=facts.image_size,
         temperature=facts.temperature,
-        maps=subject.no_maps is None,
+        maps=maps,
         constants=constants(facts),
         backend=facts.backend,
         half=made.half,

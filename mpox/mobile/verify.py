@@ -26,6 +26,9 @@ class Bound:
     balanced_accuracy: float
 
 
+DEFAULT_BOUND = Bound(agreement=0.98, balanced_accuracy=0.01)
+
+
 @dataclass(frozen=True)
 class Decisions:
     """How one side turns logits into answers: chosen on validation photos. No threshold where no class is mpox."""
