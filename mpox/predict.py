@@ -38,7 +38,7 @@ def predict(cfg: DictConfig) -> dict[str, Any]:
     if cfg.of is None or cfg.photos is None:
         raise UserError("give model=exports/<name> photos=<a photo or a folder of them>")
     paths = _found([cfg.photos] if isinstance(cfg.photos, str) else list(cfg.photos))
-    model = open_model(str(cfg.of), sensitivity=cfg.sensitivity, threads=cfg.threads)
+    model = open_model(str(cfg.of), sensitivity=cfg.target_sensitivity, threads=cfg.threads)
     if cfg.maps is not None and not model.explains:
         raise UserError(f"{cfg.of} makes no maps (its contract.json says why): leave maps= out")
     told, unreadable = [], {}
