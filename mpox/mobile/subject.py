@@ -111,4 +111,5 @@ def _batches(run: OpenedRun, train: np.ndarray, request: Request) -> Callable[[i
 
 @torch.no_grad()
 def torch_logits(network: PhoneNetwork, images: Tensor) -> np.ndarray:
+    """Return logits_NC (float32) of photos as a phone sees them, one at a time."""
     return torch.cat([network(one)[0] for one in images.split(1)]).float().numpy()
