@@ -4,6 +4,7 @@ A name says nothing: an exporter that finds no pattern it can quantize leaves a 
 """
 
 import json
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -78,7 +79,9 @@ def _xnnpack_graph(payload: bytes) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, resources.as_file(schema) as path:
         (Path(folder) / "graph.bin").write_bytes(flatbuffer)
         _flatc_decompile(folder, str(path), str(Path(folder) / "graph.bin"), ["--raw-binary"])
-        graph: dict[str, Any] = json.loads((Path(folder) / "graph.json").read_text())
+        text = (Path(folder) / "graph.json").read_text()
+        # flatc writes a limit that is none as inf, which JSON does not know.
+        graph: dict[str, Any] = json.loads(re.sub(r": \+?(-?)inf\b", r": \1Infinity", text))
         return graph
 
 
