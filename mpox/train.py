@@ -17,7 +17,6 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig
 from torchvision.transforms import v2
 
-from mpox.callbacks.explain import ExplainAtEnd
 from mpox.config import build, config_dir, plain
 from mpox.curation.guard import guard
 from mpox.data.folds import Folds, check_fold
@@ -131,7 +130,7 @@ def _run(
         wandb_report.log_result(logger, result, predictions)
     run.finish(seconds=round(sum(clock.laps.values()), 2))
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, ExplainAtEnd):
+        if hasattr(callback, "on_run_finished"):  # of mpox.callbacks
             callback.on_run_finished(run.path, Path(cfg.cache_dir), logger)
     return result
 

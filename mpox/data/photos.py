@@ -1,8 +1,9 @@
-"""Opening one photo the way every stage of the project does: upright, RGB, whole."""
+"""Opening one photo the way every stage of the project does: upright, RGB, whole; and its working picture."""
 
 import warnings
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mpox.errors import UserError
@@ -10,6 +11,11 @@ from mpox.errors import UserError
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp"})
 # Pillow's own limit: above it a file is more likely an attack (a decompression bomb) than a photo.
 MAX_PIXELS = 178_956_970
+FILTERS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
 
 
 class PhotoError(UserError):
@@ -44,6 +50,18 @@ def open_photo(path: Path) -> Image.Image:
             raise
         what = str(getattr(error, "strerror", None) or error)  # an OSError's whole text repeats the path
         raise PhotoError(f"{path}: cannot be decoded ({what}): remove it or save it again") from error
+
+
+def square(photo: Image.Image, size: int, interpolation: str) -> np.ndarray:
+    """Crop the centre square and resize it with antialiasing. Returns (size, size, 3) uint8 RGB.
+
+    This is the one definition of the working picture: training, evaluation and every exported model use it.
+    """
+    side = min(photo.size)
+    left, top = (photo.width - side) // 2, (photo.height - side) // 2
+    # Not `resize(box=…)`: its filter reaches over the box's edge, which no phone's crop-then-resize would do.
+    cropped = photo.crop((left, top, left + side, top + side))
+    return np.asarray(cropped.resize((size, size), FILTERS[interpolation]))
 
 
 def _to_rgb(photo: Image.Image) -> Image.Image:
