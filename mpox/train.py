@@ -170,6 +170,7 @@ def _inputs(cfg: DictConfig, record: InputRecord) -> FoldInputs:
         transform=v2.Compose(transforms) if transforms else None,
         sampling="balanced" if cfg.balance == "sampling" else "shuffle",
         seed=cfg.seed,
+        photos_on=cfg.photos_on,
     )
     key = store_key(list(kept["sha256"]), record.image_size, record.interpolation)
     return FoldInputs(photos, folds, targets, data, key)
