@@ -304,4 +304,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # Not this copy of the module: processes that a launcher starts find the job's function by its name.
+    from mpox.train import main
+
     main()

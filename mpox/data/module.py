@@ -32,7 +32,7 @@ class Photos(Dataset[Batch]):
 
     Item: image (3, S, S) uint8 RGB, target (int64), row (int64, of the manifest). With `transform`, item i of epoch e
     is the same whatever was drawn before it: chance is a function of (seed, e, row). What `fuse` understands
-    is applied to the batch (image is float32, 0..255); any other transform photo by photo, torch's generator put back after.
+    is applied to the batch (image is float32, 0..255); anything else photo by photo, torch's generator put back after.
     With `bare`, pixels lie elsewhere: a batch holds rows and what was drawn for them, no images.
     """
 
