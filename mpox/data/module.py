@@ -162,6 +162,13 @@ class FoldData(L.LightningDataModule):
         """Return the validation and the test loader."""
         return [self.val_dataloader(), self.test_dataloader()]
 
+    def view(self, number: int | None = None) -> Photos:
+        """Return all photos in the order of the manifest: as they are, or augmented as in epoch `number`."""
+        transform = None if number is None else self.transform
+        photos = Photos(self.pixels, self.targets, np.arange(len(self.targets)), transform, self.seed)
+        photos.epoch = number or 0
+        return photos
+
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Add the images of a bare batch, on the device it is on."""
         if "image" in batch:
@@ -194,6 +201,11 @@ class FoldData(L.LightningDataModule):
             collate_fn=_as_it_is,  # type: ignore[arg-type]  # a batch comes whole from __getitems__
             **options,  # type: ignore[arg-type]
         )
+
+
+def as_they_are(pixels: np.ndarray) -> Photos:
+    """Return photos without targets, in the order of `pixels` (N, S, S, 3) uint8."""
+    return Photos(pixels, np.zeros(len(pixels), np.int64), np.arange(len(pixels)))
 
 
 def held(pixels: np.ndarray, device: torch.device) -> Tensor:
