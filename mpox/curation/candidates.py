@@ -16,6 +16,7 @@ from sklearn.decomposition import PCA
 from mpox.curation.local_features import mirror_descriptors, root_sift
 from mpox.curation.looks import Looks
 from mpox.curation.nearest import BLOCK, nearest
+from mpox.data.module import as_they_are
 from mpox.data.store import open_store, store_key
 from mpox.model.backbone import build, input_record
 from mpox.model.probe import cached_features
@@ -37,7 +38,7 @@ def embeddings(manifest: pd.DataFrame, root: Path, cache: Path, device: torch.de
     network = build(BACKBONE, 2, record, find(BACKBONE, "bundled"))
     pixels = open_store(manifest, root, record.image_size, record.interpolation, cache)
     key = store_key(list(manifest["sha256"]), record.image_size, record.interpolation)
-    return cached_features(network, pixels, key, BATCH, device, cache).numpy()
+    return cached_features(network, as_they_are(pixels), key, BATCH, device, cache).numpy()
 
 
 def vlad(looks: Looks, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ import timm
 import torch
 from timm.models import group_parameters
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mpox.errors import UserError
 from mpox.model.weights import RANDOM, WeightSource, read_tensors
@@ -72,6 +73,12 @@ class PhotoClassifier(nn.Module):
         """Return features_NF (float32): what the last linear layer sees."""
         maps = self.backbone.forward_features(self.normalise(images_NCHW))
         return self.backbone.forward_head(maps, pre_logits=True).flatten(1)
+
+    @torch.no_grad()
+    def head_logits(self, features_NF: Tensor) -> Tensor:  # noqa: N803
+        """Return logits_NC of features (float32 on the CPU), as the head gives them."""
+        bias = self.head.bias
+        return F.linear(features_NF, self.head.weight.flatten(1).cpu(), None if bias is None else bias.cpu())
 
     @property
     def head(self) -> nn.Linear | nn.Conv2d:
