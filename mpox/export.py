@@ -9,31 +9,44 @@ from typing import Any
 import hydra
 import torch
 import yaml
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from torchvision.transforms import v2
 
-from mpox.config import config_dir, plain
+from mpox.config import build, config_dir, plain
 from mpox.errors import UserError
 from mpox.jobs import one_line, quieten
 from mpox.mobile.job import export_run
+from mpox.mobile.onnx_job import export_onnx_run
+from mpox.mobile.prune import Tuning, prune_run
 from mpox.mobile.subject import Request
 from mpox.mobile.verify import Bound
 from mpox.report.export_card import export_table, write_export_card
-from mpox.xai.run import open_run
+from mpox.report.wandb_export import log_export
+from mpox.xai.run import OpenedRun, open_run
 
 log = logging.getLogger("mpox")
+FORMATS = {"pte": export_run, "onnx": export_onnx_run}
 exit_code = 0
 
 
 def export(cfg: DictConfig) -> dict[str, Any]:
     """Write `<exports_dir>/<name>/` and return the content of its export.json. Raises UserError."""
     plain(cfg)
+    if cfg.format not in FORMATS:
+        raise UserError(f"format={cfg.format} is unknown: choose {', '.join(FORMATS)}")
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     torch.manual_seed(cfg.seed)
     wanted = request(cfg)
     run = open_run(_run_directory(cfg), device="cpu", root=cfg.root, cache=cfg.cache_dir)
-    return export_run(run, wanted, write_export_card)
+    pruned = None
+    if cfg.prune.ratio:
+        options = {name: value for name, value in plain(cfg)["prune"].items() if name != "ratio"}
+        run, pruned = prune_run(
+            run, cfg.prune.ratio, tuning=Tuning(**options), transform=_augmentation(run), seed=cfg.seed
+        )
+    return FORMATS[cfg.format](run, wanted, write_export_card, pruned)
 
 
 def request(cfg: DictConfig) -> Request:
@@ -53,6 +66,13 @@ def request(cfg: DictConfig) -> Request:
         timing_rounds=cfg.timing.rounds,
         seed=cfg.seed,
     )
+
+
+def _augmentation(run: OpenedRun) -> v2.Compose | None:
+    """What the run's training photos went through; the tuning after pruning sees the same."""
+    nodes = OmegaConf.create(run.config["augment"]["transforms"] or {})
+    transforms = [build(node) for node in nodes.values()]
+    return v2.Compose(transforms) if transforms else None
 
 
 def _run_directory(cfg: DictConfig) -> Path:
@@ -75,6 +95,8 @@ def _hydra_main(cfg: DictConfig) -> None:
     global exit_code
     try:
         report = export(cfg)
+        place = Path(cfg.exports_dir).expanduser()
+        log_export(place / report["name"], **cfg.logger, place=place / ".wandb")
     except Exception as error:
         exit_code = 1
         if not isinstance(error, UserError):

@@ -123,7 +123,9 @@ def _probabilities(path: Path, model: PhoneModel, golden: Golden, made: dict[str
     if nearest == AS_AGREED or distances[nearest] > PROBABILITY:
         advice = "" if agreed <= PROBABILITY else "; no known mistake explains it: is it this model.pte that was run?"
         return Finding(agreed <= PROBABILITY, text + advice)
-    return Finding(False, f"{text}; they are what this model says ({distances[nearest]:.4f}) of: {nearest}")
+    # To an int8 file, values of 0..1 and of -1..1 are the same: nothing.
+    alike = [name for name, distance in distances.items() if distance <= distances[nearest] + SAME_PROBABILITY]
+    return Finding(False, f"{text}; they are what this model says of: {'; or of: '.join(alike)}")
 
 
 def _distance(model: PhoneModel, tensors: np.ndarray, given: np.ndarray) -> float:

@@ -14,6 +14,7 @@ from PIL import Image
 from mpox.data.photos import FILTERS, open_photo, square
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
+from mpox.mobile.onnx_model import OnnxModel
 from mpox.mobile.runtime import PhoneModel
 
 GOLDEN = "golden"
@@ -39,7 +40,7 @@ class Golden:
     probabilities: np.ndarray
 
 
-def write_golden(model: PhoneModel, folder: Path) -> Golden:
+def write_golden(model: PhoneModel | OnnxModel, folder: Path) -> Golden:
     """Generate photos, run `model` on their working pictures, and write both with the answers into `folder`.
 
     Writes photo-<k>.png, picture-<k>.png (the tensor the file takes, as pixels) and expected.json.

@@ -1,11 +1,14 @@
 """One export from start to end: recipe after recipe until a file keeps the bound, then the folder that proves it."""
 
+import hashlib
 import logging
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from mpox.errors import UserError
 from mpox.files import write_json
@@ -32,22 +35,25 @@ class MissedBoundError(UserError):
     """No file of the recipes that were tried keeps the bound."""
 
 
-def export_run(run: OpenedRun, request: Request, finish: Callable[[Path], None]) -> dict[str, Any]:
+def export_run(
+    run: OpenedRun, request: Request, finish: Callable[[Path], None], pruned: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Export the network of a run into `<exports_dir>/<name>/`; return the content of its export.json.
 
-    `finish` is called with the folder when all but its sums are written; what it adds belongs to the export.
+    `finish` is called with the folder when all but its sums are written; what it adds belongs to the export. `pruned`
+    is what `mpox.mobile.prune.prune_run` reported of the run it returned, where that is the one to export.
 
     Raises MissedBoundError, leaving only `<name>.missed.json`, where no file keeps the bound; UserError for photos that
     are missing, a recipe that this backend or model does not take, or a folder that exists.
     """
-    name = request.name or "-".join([run.card.study, run.card.model, f"fold{run.card.fold}", request.recipe])
+    name = name_of(run, request, pruned)
     folder = request.exports_dir / name
     check_free(folder, overwrite=request.overwrite)
     request.exports_dir.mkdir(parents=True, exist_ok=True)
     subject = subject_of(run, request)
     tried: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(dir=request.exports_dir, prefix=".export-") as scratch:
-        reference = _float_file(subject, request)
+        reference = _float_file(subject, request, pruned)
         for recipe in request.recipes:
             report, path = _attempt(subject, request, recipe, Path(scratch) / f"{recipe}.pte", reference)
             if not report["kept"]:
@@ -56,23 +62,30 @@ def export_run(run: OpenedRun, request: Request, finish: Callable[[Path], None])
                 continue
             with placed(folder, overwrite=request.overwrite) as place:
                 path.rename(place / MODEL_FILE)
-                report |= {"name": name, "tried": tried}
+                report |= {"name": name, "tried": tried, "prune": pruned}
                 _complete(place, subject, report, request)
                 finish(place)
             (request.exports_dir / f"{name}.missed.json").unlink(missing_ok=True)
             return report
     missed = request.exports_dir / f"{name}.missed.json"
-    write_json(missed, {"name": name, "card": _card(run), "tried": tried})
+    write_json(missed, {"name": name, "card": card_of(run), "tried": tried, "prune": pruned})
     raise MissedBoundError(_missed(tried, request.backend, missed))
 
 
-def _float_file(subject: Subject, request: Request) -> Path | None:
+def name_of(run: OpenedRun, request: Request, pruned: dict[str, Any] | None) -> str:
+    """Return the name of the export's folder: the one asked for, or one of all that tells it from others."""
+    share = [f"pruned{pruned['ratio']:g}"] if pruned else []
+    return request.name or "-".join([run.card.study, run.card.model, f"fold{run.card.fold}", *share, request.recipe])
+
+
+def _float_file(subject: Subject, request: Request, pruned: dict[str, Any] | None) -> Path | None:
     """The same network as a float32 file, kept for the next export of this checkpoint: what sizes are held against."""
     if request.backend != RUNNABLE:
         return None
-    path = request.exports_dir / ".fp32" / f"{sha256_of(subject.run.path / 'checkpoint.ckpt')[:16]}.pte"
+    key = tensors_sha256(subject.run.network) if pruned else sha256_of(subject.run.path / "checkpoint.ckpt")
+    path = request.exports_dir / ".fp32" / f"{key[:16]}.pte"
     if not path.is_file():
-        facts = _facts(subject, request, "fp32", subject.decisions)
+        facts = facts_of(subject, request, "fp32", subject.decisions)
         _lower(Made(subject.network), facts, path, maps=False)  # maps share all weights but the classifier's
     return path
 
@@ -92,7 +105,7 @@ def _attempt(
         targets = subject.run.photos["target"].to_numpy()
         val = torch_logits(made.network, subject.photos.validation)
         of_file = decisions(val, targets[subject.val_rows], subject.positive, request.target_sensitivity)
-        facts = _facts(subject, request, recipe, of_file)
+        facts = facts_of(subject, request, recipe, of_file)
         _lower(made, facts, path, maps=subject.no_maps is None)
         contents = contents_of(path)
         if request.backend == RUNNABLE:
@@ -156,7 +169,8 @@ def _lower(made: Made, facts: Facts, path: Path, *, maps: bool) -> None:
     )
 
 
-def _facts(subject: Subject, request: Request, recipe: str, chosen: Decisions) -> Facts:
+def facts_of(subject: Subject, request: Request, recipe: str, chosen: Decisions) -> Facts:
+    """Return what a file of this recipe says of itself."""
     card = subject.run.card
     return Facts(
         labels=card.classes,
@@ -188,14 +202,23 @@ def _complete(place: Path, subject: Subject, report: dict[str, Any], request: Re
             report["maps"] = map_likeness(model, subject.run.network, images)
             map_size = model.explain(images[:1].numpy())[1].shape[2:]
     report["no_maps_because"] = subject.no_maps
-    report |= {"card": _card(subject.run), "environment": versions(), "sha256": sha256_of(path)}
+    report |= {"card": card_of(subject.run), "environment": versions(), "sha256": sha256_of(path)}
     write_json(place / CONTRACT_FILE, contract(facts, report["sha256"], map_size, subject.no_maps))
     write_json(place / "export.json", report)
 
 
-def _card(run: OpenedRun) -> dict[str, Any]:
+def card_of(run: OpenedRun) -> dict[str, Any]:
+    """Return what export.json says of where the network comes from."""
     card = run.card
     return {"study": card.study, "model": card.model, "fold": card.fold, "classes": list(card.classes)}
+
+
+def tensors_sha256(network: nn.Module) -> str:
+    """Return the SHA-256 of a network's tensors, in order."""
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _missed(tried: list[dict[str, Any]], backend: str, path: Path) -> str:

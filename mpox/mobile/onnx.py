@@ -73,6 +73,20 @@ def export_onnx(
     }
 
 
+def layers_of(path: Path) -> dict[str, int]:
+    """Count the convolutions and linear layers of a file by their arithmetic: int8 where input and weights are."""
+    import onnx
+
+    graph = onnx.load(path).graph
+    rounded = {output for node in graph.node if node.op_type == "DequantizeLinear" for output in node.output}
+    layers: dict[str, int] = {}
+    for node in graph.node:
+        if node.op_type in ("Conv", "Gemm", "MatMul"):
+            kind = "int8" if set(node.input[:2]) <= rounded else "fp32"
+            layers[kind] = layers.get(kind, 0) + 1
+    return layers
+
+
 def _write(network: PhoneNetwork, path: Path, temperature: float) -> Answer:
     answer = Answer(_contiguous(network), temperature).eval()
     size = network.image_size
