@@ -1,5 +1,6 @@
 """One job of a command: its failure caught, its end noted in the journal, its result said."""
 
+import functools
 import gc
 import logging
 import shlex
@@ -47,6 +48,7 @@ def run_job(cfg: DictConfig, train: Callable[[DictConfig], dict[str, Any]]) -> f
     the journal cannot be written.
     """
     quieten()
+    _set_imports_aside()
     start = time.perf_counter()
     run = RunDirectory(cfg.runs_dir, cfg.study, cfg.model.name, cfg.fold)
     state, message, result = "done", "", None
@@ -89,6 +91,13 @@ def _say(entry: journal.Entry, run: RunDirectory, result: dict[str, Any], n_fold
     command = ["python", "-m", "mpox.train", "-m", *map(shlex.quote, overrides)]
     console.print(f"{run.path} holds the run. Every CNN on every fold, this one kept:")
     console.print(f"  {' '.join(command)} 'model=glob(*)' 'fold=range({n_folds})'", markup=False)
+
+
+@functools.cache
+def _set_imports_aside() -> None:
+    """Keep the garbage collector out of what stays for the life of the process: thousands of modules, each job."""
+    gc.collect()
+    gc.freeze()
 
 
 def _release() -> None:

@@ -12,12 +12,12 @@ from typing import Any
 import hydra
 import lightning as L
 import numpy as np
+import pandas as pd
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig
 from torchvision.transforms import v2
 
-from mpox.callbacks.explain import ExplainAtEnd
 from mpox.config import build, config_dir, plain
 from mpox.curation.guard import guard
 from mpox.data.folds import Folds, check_fold
@@ -97,13 +97,15 @@ def _run(
     log.info("%s fold %d: weights %s (%s)", cfg.model.name, cfg.fold, weights.kind, Path(weights.location).name)
     clock.lap("network")
     trainer, logger = _trainer(cfg, config, run)
+    features = None
     if cfg.schedule.get("probe") and not run.last_epoch.exists():
-        _probe(cfg, network, inputs, trainer.strategy.root_device)
+        features = _probe(cfg, network, inputs, trainer.strategy.root_device)
         clock.lap("probe")
     if cfg.schedule.get("finetune"):
         _finetune(cfg, network, inputs, run, trainer)
         clock.lap("finetune")
-    predictions = _predict(cfg, network, inputs)
+        features = None  # of a backbone that is no more
+    predictions = _predict(cfg, network, inputs, features)
     clock.lap("predict")
     result: dict[str, Any] = {
         "classes": list(classes),
@@ -131,7 +133,7 @@ def _run(
         wandb_report.log_result(logger, result, predictions)
     run.finish(seconds=round(sum(clock.laps.values()), 2))
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, ExplainAtEnd):
+        if hasattr(callback, "on_run_finished"):  # of mpox.callbacks
             callback.on_run_finished(run.path, Path(cfg.cache_dir), logger)
     return result
 
@@ -170,6 +172,7 @@ def _inputs(cfg: DictConfig, record: InputRecord) -> FoldInputs:
         transform=v2.Compose(transforms) if transforms else None,
         sampling="balanced" if cfg.balance == "sampling" else "shuffle",
         seed=cfg.seed,
+        photos_on=cfg.photos_on,
     )
     key = store_key(list(kept["sha256"]), record.image_size, record.interpolation)
     return FoldInputs(photos, folds, targets, data, key)
@@ -211,13 +214,20 @@ def _class_weights(cfg: DictConfig, inputs: FoldInputs) -> torch.Tensor | None:
     return torch.tensor(counts.sum() / (len(counts) * counts), dtype=torch.float32)
 
 
-def _probe(cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, device: torch.device) -> None:
-    """Set the head to the best linear classifier of the frozen features; validation chooses its penalty."""
-    features = cached_features(network, inputs.data.pixels, inputs.key, cfg.batch_size, device, Path(cfg.cache_dir))
-    targets = torch.from_numpy(inputs.targets.values)
+def _probe(cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, device: torch.device) -> torch.Tensor:
+    """Set the head to the best linear classifier of the frozen features; validation chooses its penalty.
+
+    Returns features_NF of all photos, float32 on the CPU.
+    """
+    numbers: list[int | None] = [None, *range(cfg.schedule.probe.get("views", 0))]
+    recipe = f"{plain(cfg.augment)} {cfg.seed}"
+    keys = [inputs.key if number is None else f"{inputs.key} {recipe} {number}" for number in numbers]
+    where = cfg.batch_size, device, Path(cfg.cache_dir)
+    seen = [cached_features(network, inputs.data.view(n), key, *where) for n, key in zip(numbers, keys, strict=True)]
+    features, targets = seen[0], torch.from_numpy(inputs.targets.values)
     train, val = inputs.data.rows("train"), inputs.data.rows("val")
     head = fit_head(
-        (features[train], targets[train]),
+        (torch.cat([view[train] for view in seen]), targets[train].repeat(len(seen))),
         (features[val], targets[val]),
         len(inputs.targets.classes),
         list(cfg.schedule.probe.penalties),
@@ -225,6 +235,7 @@ def _probe(cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, device
     )
     network.set_head(head.weight, head.bias)
     log.info("probe: L2 %g chosen, validation nll %.4f", head.l2, head.val_nll)
+    return features
 
 
 def _finetune(
@@ -241,6 +252,8 @@ def _finetune(
         mix=mix(num_classes=len(inputs.targets.classes)) if mix else None,
         seed=cfg.seed,
     )
+    if cfg.compile:
+        network.compile()
     resumed = str(run.last_epoch) if run.last_epoch.exists() else None
     if resumed:
         log.info("resuming from the last finished epoch")
@@ -252,8 +265,28 @@ def _finetune(
         log.info("epoch %d of %d is kept", content["epoch"] + 1, cfg.schedule.finetune.epochs)
 
 
-def _predict(cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs) -> Any:
-    """Predict the validation and test photos in float32 on one device, whatever trained the network."""
+def _predict(
+    cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, features: torch.Tensor | None
+) -> pd.DataFrame:
+    """Predict the validation and test photos: by the head alone where their features are known, else by the network."""
+    if features is None:
+        rows, logits = _logits(cfg, network, inputs)
+    else:
+        rows = np.concatenate([inputs.data.rows("val"), inputs.data.rows("test")])
+        logits = network.head_logits(features[rows]).numpy()
+    return predictions_table(
+        inputs.photos.manifest,
+        rows,
+        logits,
+        classes=inputs.targets.classes,
+        targets=inputs.targets.values,
+        splits=inputs.data.roles,
+        fold=cfg.fold,
+    )
+
+
+def _logits(cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs) -> tuple[np.ndarray, np.ndarray]:
+    """Run the network over them in float32 on one device, whatever trained it. Returns rows and logits."""
     module = LesionClassifier(network, torch.optim.SGD, epochs=0)
     predictor = L.Trainer(
         accelerator=cfg.trainer.accelerator,
@@ -264,17 +297,8 @@ def _predict(cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs) -> A
         enable_model_summary=False,
     )
     batches = [batch for batches in predictor.predict(module, inputs.data) or [] for batch in batches]
-    rows = torch.cat([batch["row"] for batch in batches]).numpy()
-    logits = torch.cat([batch["logits"] for batch in batches]).cpu().numpy()
-    return predictions_table(
-        inputs.photos.manifest,
-        rows,
-        logits,
-        classes=inputs.targets.classes,
-        targets=inputs.targets.values,
-        splits=inputs.data.roles,
-        fold=cfg.fold,
-    )
+    rows = torch.cat([batch["row"] for batch in batches]).cpu().numpy()
+    return rows, torch.cat([batch["logits"] for batch in batches]).cpu().numpy()
 
 
 class Clock:
@@ -303,4 +327,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # Not this copy of the module: processes that a launcher starts find the job's function by its name.
+    from mpox.train import main
+
     main()

@@ -1,5 +1,7 @@
 """Photos of one fold as batches: pixels from the store, augmentation a pure function of seed, epoch and photo."""
 
+import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 
 import lightning as L
@@ -8,10 +10,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from mpox.data.augment import Draws, fuse
+from mpox.errors import UserError
+
 Transform = Callable[[Tensor], Tensor]
 Batch = dict[str, Tensor]
 # Mixed into the per-photo seeds so that augmentation and the order of photos draw from different streams.
 AUGMENT_STREAM, ORDER_STREAM = 1, 2
+PLACES = ("auto", "processor", "device")
+# `auto` leaves at least this share of a GPU's free memory to training.
+SHARE_LEFT = 0.5
 
 
 def stream_seed(*parts: int) -> int:
@@ -20,10 +28,12 @@ def stream_seed(*parts: int) -> int:
 
 
 class Photos(Dataset[Batch]):
-    """Rows of the store with their targets.
+    """Rows of the store with their targets, read a batch at a time.
 
     Item: image (3, S, S) uint8 RGB, target (int64), row (int64, of the manifest). With `transform`, item i of epoch e
-    is the same whatever was drawn before it: torch's generator is seeded from (seed, e, row) for it and put back after.
+    is the same whatever was drawn before it: chance is a function of (seed, e, row). What `fuse` understands
+    is applied to the batch (image is float32, 0..255); anything else photo by photo, torch's generator put back after.
+    With `bare`, pixels lie elsewhere: a batch holds rows and what was drawn for them, no images.
     """
 
     def __init__(
@@ -33,21 +43,40 @@ class Photos(Dataset[Batch]):
         rows: np.ndarray,
         transform: Transform | None = None,
         seed: int = 0,
+        bare: bool = False,
     ) -> None:
         self.pixels, self.targets, self.rows = pixels, targets, rows
         self.transform, self.seed, self.epoch = transform, seed, 0
+        self.fused = None if transform is None else fuse(transform, pixels.shape[1])
+        self.bare = bare and (transform is None or self.fused is not None)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, item: int) -> Batch:
-        row = int(self.rows[item])
-        image = torch.from_numpy(np.array(self.pixels[row])).permute(2, 0, 1)
+        return {name: values[0] for name, values in self.__getitems__([item]).items()}
+
+    def __getitems__(self, items: list[int]) -> Batch:
+        """Return the items as one batch: each entry with a first dimension of len(items)."""
+        rows = np.asarray([self.rows[item] for item in items], np.int64)
+        batch = {"target": torch.from_numpy(self.targets[rows].astype(np.int64)), "row": torch.from_numpy(rows)}
+        key = stream_seed(AUGMENT_STREAM, self.seed, self.epoch)
+        draws = self.fused.draw(key, rows) if self.fused else None
+        if self.bare:
+            drawn = dataclasses.asdict(draws) if draws else {}
+            return batch | {name: torch.from_numpy(value) for name, value in drawn.items()}
+        if self.fused and draws:
+            return batch | {"image": self.fused.on_processor(self.pixels, rows, draws)}
+        images = torch.from_numpy(np.array(self.pixels[rows])).permute(0, 3, 1, 2)
         if self.transform is not None:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(stream_seed(AUGMENT_STREAM, self.seed, self.epoch, row))
-                image = self.transform(image)
-        return {"image": image, "target": torch.tensor(int(self.targets[row])), "row": torch.tensor(row)}
+            images = torch.stack([self._alone(image, int(row)) for image, row in zip(images, rows, strict=True)])
+        return batch | {"image": images}
+
+    def _alone(self, image: Tensor, row: int) -> Tensor:
+        assert self.transform is not None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream_seed(AUGMENT_STREAM, self.seed, self.epoch, row))
+            return self.transform(image)
 
 
 class EpochSampler(Sampler[int]):
@@ -80,6 +109,8 @@ class FoldData(L.LightningDataModule):
 
     `pixels` (N, S, S, 3) uint8 and `targets` (N) int64 are in the order of the manifest; `roles` holds `train`, `val`,
     `test` or an empty string (left out) for each. `sampling`: `shuffle`, or `balanced` (each class drawn as often).
+    `photos_on`: where pixels lie and are augmented, `processor`, `device` (the one that trains, once for all jobs of
+    the process), or `auto`, the device where it is a GPU with room. The values are the same within float tolerance.
     """
 
     def __init__(
@@ -93,8 +124,12 @@ class FoldData(L.LightningDataModule):
         transform: Transform | None = None,
         sampling: str = "shuffle",
         seed: int = 0,
+        photos_on: str = "auto",
     ) -> None:
         super().__init__()
+        if photos_on not in PLACES:
+            raise UserError(f"photos_on={photos_on} is unknown: choose one of {', '.join(PLACES)}")
+        self.photos_on = photos_on
         self.pixels, self.targets, self.roles = pixels, targets, roles
         self.batch_size, self.num_workers = batch_size, num_workers
         self.transform, self.sampling, self.seed = transform, sampling, seed
@@ -105,7 +140,7 @@ class FoldData(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Augmented photos in a new order each epoch; a last batch smaller than the others is left for the next."""
-        photos = Photos(self.pixels, self.targets, self.rows("train"), self.transform, self.seed)
+        photos = self._photos("train", self.transform)
         weights = None
         if self.sampling == "balanced":
             targets = self.targets[photos.rows]
@@ -117,21 +152,73 @@ class FoldData(L.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the validation photos as they are, in the order of the manifest."""
-        return self._loader(Photos(self.pixels, self.targets, self.rows("val")))
+        return self._loader(self._photos("val"))
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Return the test photos as they are, in the order of the manifest."""
-        return self._loader(Photos(self.pixels, self.targets, self.rows("test")))
+        return self._loader(self._photos("test"))
 
     def predict_dataloader(self) -> list[DataLoader[Batch]]:
         """Return the validation and the test loader."""
         return [self.val_dataloader(), self.test_dataloader()]
 
+    def view(self, number: int | None = None) -> Photos:
+        """Return all photos in the order of the manifest: as they are, or augmented as in epoch `number`."""
+        transform = None if number is None else self.transform
+        photos = Photos(self.pixels, self.targets, np.arange(len(self.targets)), transform, self.seed)
+        photos.epoch = number or 0
+        return photos
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Add the images of a bare batch, on the device it is on."""
+        if "image" in batch:
+            return batch
+        photos = held(self.pixels, batch["row"].device)[batch["row"]]
+        names = [field.name for field in dataclasses.fields(Draws)]
+        if names[0] in batch:
+            fused = fuse(self.transform, self.pixels.shape[1])
+            assert fused is not None
+            image = fused.on_device(photos, *(batch.pop(name) for name in names))
+        else:
+            image = photos.permute(0, 3, 1, 2)
+        return batch | {"image": image}
+
+    def _photos(self, role: str, transform: Transform | None = None) -> Photos:
+        return Photos(self.pixels, self.targets, self.rows(role), transform, self.seed, self._on_device())
+
+    def _on_device(self) -> bool:
+        if self.photos_on != "auto" or self.trainer is None:
+            return self.photos_on == "device"
+        device = self.trainer.strategy.root_device
+        return device.type == "cuda" and self.pixels.nbytes < (1 - SHARE_LEFT) * torch.cuda.mem_get_info(device)[0]
+
     def _loader(self, photos: Photos, **options: object) -> DataLoader[Batch]:
         return DataLoader(
             photos,
             batch_size=self.batch_size,
-            num_workers=self.num_workers,
+            num_workers=0 if photos.bare else self.num_workers,
             pin_memory=torch.cuda.is_available(),
+            collate_fn=_as_it_is,  # type: ignore[arg-type]  # a batch comes whole from __getitems__
             **options,  # type: ignore[arg-type]
         )
+
+
+def as_they_are(pixels: np.ndarray) -> Photos:
+    """Return photos without targets, in the order of `pixels` (N, S, S, 3) uint8."""
+    return Photos(pixels, np.zeros(len(pixels), np.int64), np.arange(len(pixels)))
+
+
+def held(pixels: np.ndarray, device: torch.device) -> Tensor:
+    """Return the pixels (N, S, S, 3) uint8 as a tensor on `device`; a store's are kept there for the next job."""
+    if isinstance(pixels, np.memmap) and pixels.filename is not None:
+        return _held(str(pixels.filename), str(device))
+    return torch.from_numpy(pixels).to(device)
+
+
+@functools.lru_cache(maxsize=1)
+def _held(store: str, device: str) -> Tensor:
+    return torch.from_numpy(np.load(store)).to(device)
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch

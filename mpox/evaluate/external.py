@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mpox.data.module import as_they_are
 from mpox.data.sources import PhotoSet
 from mpox.data.store import open_store, store_key
 from mpox.errors import UserError
@@ -109,7 +110,7 @@ def predict(
     manifest, record = photos.photos.manifest, card.record
     pixels = open_store(manifest, photos.photos.root, record.image_size, record.interpolation, cache)
     key = store_key(list(manifest["sha256"]), record.image_size, record.interpolation)
-    features = cached_features(network, pixels, key, batch_size, device, cache)
+    features = cached_features(network, as_they_are(pixels), key, batch_size, device, cache)
     with torch.no_grad():
         weight, bias = network.head.weight.flatten(1).cpu(), network.head.bias
         logits = (features @ weight.T + (0 if bias is None else bias.cpu())).numpy()

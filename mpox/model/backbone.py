@@ -7,6 +7,7 @@ import timm
 import torch
 from timm.models import group_parameters
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mpox.errors import UserError
 from mpox.model.weights import RANDOM, WeightSource, read_tensors
@@ -73,6 +74,12 @@ class PhotoClassifier(nn.Module):
         maps = self.backbone.forward_features(self.normalise(images_NCHW))
         return self.backbone.forward_head(maps, pre_logits=True).flatten(1)
 
+    @torch.no_grad()
+    def head_logits(self, features_NF: Tensor) -> Tensor:  # noqa: N803
+        """Return logits_NC of features (float32 on the CPU), as the head gives them."""
+        bias = self.head.bias
+        return F.linear(features_NF, self.head.weight.flatten(1).cpu(), None if bias is None else bias.cpu())
+
     @property
     def head(self) -> nn.Linear | nn.Conv2d:
         """The last linear layer, features_NF to logits_NC (ResNetV2 writes it as a 1x1 convolution)."""
@@ -90,18 +97,21 @@ def build(
 ) -> PhotoClassifier:
     """Build the network in channels_last memory format, its backbone filled from `weights`, its head random.
 
-    timm checks names and shapes of the tensors strictly. `options` go to timm (`drop_rate`, `drop_path_rate`, 0..1).
-    Raises UserError where the tensors are not those of this model, or where it does not end in a linear layer.
+    `options` go to timm (`drop_rate`, `drop_path_rate`, 0..1). Raises UserError where the tensors are not those of this
+    model, by name and shape, or where it does not end in a linear layer.
     """
-    tensors = read_tensors(weights)
+    tensors, pretrained = read_tensors(weights), weights.kind != "none"
     try:
+        # timm holds names and shapes against the model only while the classes are those of the weights.
         backbone: Any = timm.create_model(
             timm_name,
-            pretrained=weights.kind != "none",
+            pretrained=pretrained,
             pretrained_cfg_overlay={"state_dict": tensors} if tensors is not None else None,
-            num_classes=n_classes,
+            num_classes=None if pretrained else n_classes,
             **options,
         )
+        if backbone.num_classes != n_classes:
+            backbone.reset_classifier(n_classes)
     except (RuntimeError, KeyError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"the weights at {weights.location} are not those of {timm_name}: {reason}") from error

@@ -17,6 +17,7 @@ from filelock import FileLock
 from torch import Tensor
 from torch.nn import functional as F
 
+from mpox.data.module import Photos
 from mpox.files import replacing
 from mpox.model.backbone import PhotoClassifier
 
@@ -24,6 +25,8 @@ from mpox.model.backbone import PhotoClassifier
 TOLERANCE, MAX_STEPS = 1e-6, 500
 # Features that do not vary at all would be divided by zero.
 SMALLEST_SD = 1e-6
+# Principal axes of less than this share of the largest's variance are rounding errors.
+RANK_TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -37,32 +40,32 @@ class LinearHead:
 
 
 @torch.no_grad()  # not inference_mode: parameters moved to a GPU under it could never be trained again
-def frozen_features(network: PhotoClassifier, pixels: np.ndarray, batch_size: int, device: torch.device) -> Tensor:
-    """Run the backbone in eval mode over `pixels` (N, S, S, 3) uint8 once. Returns features_NF float32 on the CPU."""
+def frozen_features(network: PhotoClassifier, photos: Photos, batch_size: int, device: torch.device) -> Tensor:
+    """Run the backbone in eval mode over all `photos` once. Returns features_NF float32 on the CPU."""
     was_training = network.training
     network.eval().to(device)
     parts = []
-    for start in range(0, len(pixels), batch_size):
-        images = torch.from_numpy(np.array(pixels[start : start + batch_size])).to(device)
-        parts.append(network.features(images.permute(0, 3, 1, 2)).float().cpu())
+    for start in range(0, len(photos), batch_size):
+        batch = photos.__getitems__(list(range(start, min(start + batch_size, len(photos)))))
+        parts.append(network.features(batch["image"].to(device)).float().cpu())
     network.train(was_training)
     return torch.cat(parts)
 
 
 def cached_features(
-    network: PhotoClassifier, pixels: np.ndarray, pixels_key: str, batch_size: int, device: torch.device, cache: Path
+    network: PhotoClassifier, photos: Photos, photos_key: str, batch_size: int, device: torch.device, cache: Path
 ) -> Tensor:
-    """Return `frozen_features`, computed once for all folds: kept in `cache` under the pixels' and the backbone's hash.
+    """Return `frozen_features`, computed once for all folds: kept in `cache` under the photos' and the backbone's hash.
 
     The head plays no part in the key, nor the fold: features of all photos are computed, each job fits on its own.
     """
-    key = hashlib.sha256(f"{pixels_key} {_fingerprint(network)}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{photos_key} {_fingerprint(network)}".encode()).hexdigest()[:16]
     path = cache / f"features-{key}.npy"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
             if not path.exists():
-                features = frozen_features(network, pixels, batch_size, device)
+                features = frozen_features(network, photos, batch_size, device)
                 with replacing(path) as temporary, temporary.open("wb") as file:
                     np.save(file, features.numpy())
     return torch.from_numpy(np.load(path))
@@ -85,13 +88,14 @@ def fit_head(
     features, targets = train[0].double(), train[1]
     mean = features.mean(0)
     sd = (features - mean).square().mean().sqrt().clamp_min(SMALLEST_SD)
-    standard, weights = (features - mean) / sd, None if class_weights is None else class_weights.double()
-    theta = torch.zeros(n_classes, features.shape[1] + 1, dtype=torch.float64)
+    weights = None if class_weights is None else class_weights.double()
+    axes, scores, spread = _principal((features - mean) / sd)
+    theta = torch.zeros(n_classes, len(spread) + 1, dtype=torch.float64)
     best: LinearHead | None = None
     # From the strongest penalty to the weakest, each from the last one's solution: the path is short.
     for l2 in sorted(penalties, reverse=True):
-        theta = _solve(standard, targets, theta, l2, weights)
-        weight = theta[:, :-1] / sd
+        theta = _solve(scores, targets, theta, l2, weights, spread)
+        weight = theta[:, :-1] @ axes.T / sd
         bias = theta[:, -1] - weight @ mean
         nll = F.cross_entropy(val[0].double() @ weight.T + bias, val[1]).item()
         if best is None or nll < best.val_nll:
@@ -101,10 +105,31 @@ def fit_head(
     return best
 
 
-def _solve(features: Tensor, targets: Tensor, start: Tensor, l2: float, weights: Tensor | None) -> Tensor:
-    theta = start.clone().requires_grad_(True)
+def _principal(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Turn centred features (N, F) to their principal axes, of which there are R <= min(N, F).
+
+    Returns axes (F, R), scores (N, R) and variances (R). A penalised head lies in the span of the features it is fitted
+    on, so nothing is lost, and with fewer photos than features the problem is smaller.
+    """
+    wide = features.shape[1] > features.shape[0]
+    squares, vectors = torch.linalg.eigh(features @ features.T if wide else features.T @ features)
+    real = squares > squares[-1].clamp_min(SMALLEST_SD) * RANK_TOLERANCE
+    squares, vectors = squares[real], vectors[:, real]
+    axes = features.T @ vectors / squares.sqrt() if wide else vectors
+    return axes, features @ axes, squares / len(features)
+
+
+def _solve(scores: Tensor, targets: Tensor, start: Tensor, l2: float, weights: Tensor | None, spread: Tensor) -> Tensor:
+    """Minimise from `start` (C, R + 1) in coordinates in which the curvature is about one along every axis.
+
+    Along axis r it is about `p (1 - p) * spread[r] + l2`; without this weak penalties take hundreds of steps.
+    """
+    chance = (scores @ start[:, :-1].T + start[:, -1]).softmax(1)
+    curvature = (chance * (1 - chance)).mean()
+    unit = torch.cat([(curvature * spread + l2).rsqrt(), curvature.rsqrt().view(1)])
+    scaled = (start / unit).requires_grad_(True)
     solver = torch.optim.LBFGS(
-        [theta],
+        [scaled],
         max_iter=MAX_STEPS,
         tolerance_grad=TOLERANCE,
         tolerance_change=0.0,
@@ -114,14 +139,15 @@ def _solve(features: Tensor, targets: Tensor, start: Tensor, l2: float, weights:
 
     def loss() -> Tensor:
         solver.zero_grad()
-        logits = features @ theta[:, :-1].T + theta[:, -1]
+        theta = scaled * unit
+        logits = scores @ theta[:, :-1].T + theta[:, -1]
         value = F.cross_entropy(logits, targets, weight=weights) + l2 / 2 * theta[:, :-1].square().sum()
         value.backward()
         return value
 
     with torch.enable_grad():
         solver.step(loss)
-    return theta.detach()
+    return scaled.detach() * unit
 
 
 def _fingerprint(network: PhotoClassifier) -> str:

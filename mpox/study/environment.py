@@ -1,5 +1,6 @@
 """What a run ran on: recorded beside its result, compared by the doctor."""
 
+import functools
 import importlib.metadata
 import platform
 import resource
@@ -17,6 +18,7 @@ PACKAGES = (
 )
 
 
+@functools.cache
 def versions() -> dict[str, str | None]:
     """Return the version of each package the results depend on; None for one that is not installed."""
     found: dict[str, str | None] = {"python": platform.python_version()}
@@ -43,6 +45,7 @@ def peak_memory_mb(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
+@functools.cache  # of what this process imported, whatever is committed while it runs
 def git_commit() -> str | None:
     """Return the commit of the checkout this package is imported from, `+` where it has changes; None outside one."""
     folder = Path(__file__).parent

@@ -21,8 +21,7 @@ def no_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_offline_run_is_complete(configured: Callable[..., DictConfig], tmp_path: Path, no_key: None) -> None:
-    cfg = configured("logger=wandb", "study=w", "fold=1", "logger.project=trial")
-    result = train(cfg)
+    result = train(configured("logger=wandb", "study=w", "fold=1", "logger.project=trial"))
     run = tmp_path / "runs" / "w" / "mobilenetv3_small_100" / "fold-1"
     folders = list(run.glob("wandb/offline-run-*"))
     assert len(folders) == 1
@@ -39,7 +38,7 @@ def test_offline_run_is_complete(configured: Callable[..., DictConfig], tmp_path
         history |= {item.key or "/".join(item.nested_key) for item in record.history.item}
         files |= {item.path for item in record.files.files}
     assert config["fold"] == 1
-    assert config["optimizer"]["lr"] == cfg.optimizer.lr
+    assert config["optimizer"]["weight_decay"] == 0.05
     assert {"train/loss", "val/nll", "val/balanced_accuracy"} <= history
     assert summary["test_final/balanced_accuracy"] == pytest.approx(result["test"]["balanced_accuracy"])
     assert any("predictions" in path for path in files)

@@ -1,0 +1,81 @@
+"""Measure this tool against its limit and against the usual script, in one run. See `python -m mpox.bench --help`."""
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from mpox.benchmark import growth, jobs, launchers, report, stages, study, training
+from mpox.benchmark.commands import Photos, generated
+from mpox.config import config_dir, plain
+from mpox.errors import UserError
+from mpox.files import read_json, write_json
+from mpox.jobs import quieten
+from mpox.study import environment
+
+log = logging.getLogger("mpox")
+
+
+def bench(cfg: DictConfig) -> dict[str, Any]:
+    """Measure the parts that `cfg.parts` names and return their figures; those of other parts in `bench.json` stay.
+
+    Writes `<output>/bench.json` after each part and `<output>/bench.png` at the end. Raises UserError for an unknown
+    part, and where a measured command fails.
+    """
+    place = Path(cfg.output).resolve()
+    options = plain(cfg)
+    photos = Photos(Path(cfg.photos).resolve()) if cfg.photos else generated(place / "data", **options["generated"])
+    measures: dict[str, Callable[[], dict[str, Any]]] = {
+        "training": lambda: training.measure(place, photos, **options["training"]),
+        "stages": lambda: stages.measure(place, photos, **options["stages"]),
+        "probe": lambda: study.measure(place, photos, **options["probe"]),
+        "default": lambda: study.measure(place, photos, **options["default"]),
+        "jobs": lambda: jobs.measure(place, generated(place / "data", 10, 2, 48), **options["jobs"]),
+        "launchers": lambda: launchers.measure(place, photos, **options["launchers"]),
+        "growth": lambda: growth.measure(place / "data", **options["growth"]),
+        # A part on a phone (device=adb) goes here, `"phone": lambda: phone_benchmark(...)`; its rows into report.rows.
+    }
+    if unknown := [name for name in cfg.parts if name not in measures]:
+        raise UserError(f"parts={','.join(unknown)} is unknown: choose from {', '.join(measures)}")
+    path = place / "bench.json"
+    results = read_json(path) if path.exists() else {}
+    for name in cfg.parts:
+        log.info("measuring: %s", name)
+        results[name] = measures[name]()
+        results["versions"], results["machine"] = environment.versions(), environment.describe_device(_device())
+        write_json(path, results)
+    report.draw(results, place / "bench.png")
+    return results
+
+
+def _device() -> Any:
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@hydra.main(version_base="1.3", config_path=config_dir(), config_name="bench")
+def _hydra_main(cfg: DictConfig) -> None:
+    quieten()
+    OmegaConf.resolve(cfg)
+    try:
+        results = bench(cfg)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(report.table(results))
+    console.print(f"{cfg.output}/bench.json and bench.png hold all of it")
+
+
+def main() -> None:
+    """Run `python -m mpox.bench`."""
+    _hydra_main()
+
+
+if __name__ == "__main__":
+    main()
