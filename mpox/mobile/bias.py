@@ -1,7 +1,8 @@
 """Bias correction: what rounding shifts the mean of a channel by is taken back through the layer's bias.
 
 Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019, the variant that
-measures the shift on photos. Depthwise convolutions need it most: few weights a channel, whose errors do not cancel.
+measures the shift on photos; here the median shift over photos, which single odd ones do not move. Depthwise
+convolutions need it most: few weights a channel, whose errors do not cancel.
 """
 
 from typing import Any
@@ -18,7 +19,7 @@ LAYERS = (ATEN.conv2d.default, ATEN.linear.default)
 
 @torch.no_grad()
 def correct_biases(prepared: GraphModule, normalised_NCHW: Tensor) -> None:  # noqa: N803
-    """Change the biases of a prepared network so that in int8 its layers' outputs keep their mean over these photos.
+    """Change the biases of a prepared network so that in int8 its layers' outputs keep their means on these photos.
 
     One pass in float, then one in simulated int8, in which each layer is corrected before what follows it is run.
     """
@@ -31,7 +32,7 @@ def correct_biases(prepared: GraphModule, normalised_NCHW: Tensor) -> None:  # n
 
 
 class _Means(Interpreter):
-    """Mean of each layer's output a channel."""
+    """Mean of each layer's output, a photo and channel."""
 
     def __init__(self, prepared: GraphModule) -> None:
         super().__init__(prepared)
@@ -45,7 +46,7 @@ class _Means(Interpreter):
 
 
 class _Corrections(Interpreter):
-    """Add to each bias what the mean of the layer's output lacks, and to the output."""
+    """Add to each bias what the layer's output lacks in the median photo, and to the output."""
 
     def __init__(self, prepared: GraphModule, means: dict[str, Tensor]) -> None:
         super().__init__(prepared)
@@ -55,11 +56,12 @@ class _Corrections(Interpreter):
         output = super().run_node(n)
         bias = n.args[2] if n.target in LAYERS and len(n.args) > 2 else None
         if isinstance(bias, Node) and bias.op == "get_attr":
-            lacking = self.means[n.name] - _mean(output)
+            lacking = (self.means[n.name] - _mean(output)).median(0).values
             self.fetch_attr(str(bias.target)).add_(lacking)
             output = output + lacking.view(1, -1, *[1] * (output.ndim - 2))
         return output
 
 
-def _mean(output: Tensor) -> Tensor:
-    return output.mean([axis for axis in range(output.ndim) if axis != 1])
+def _mean(output_NC: Tensor) -> Tensor:  # noqa: N803
+    """Mean over positions, where there are any: (N, C)."""
+    return output_NC.flatten(2).mean(2) if output_NC.ndim > 2 else output_NC

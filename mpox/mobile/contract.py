@@ -128,7 +128,7 @@ def decision(facts: Facts) -> str:
 
 
 RUNS_ON = {
-    "onnxruntime": "whatever has onnxruntime 1.15 or later; run and verified where it was exported",
+    "onnxruntime": "whatever has an onnxruntime that reads its opset; run and verified where it was exported",
     "xnnpack": "the processor of any phone with ExecuTorch 1.5 or later; run and verified where it was exported",
     "coreml": "Apple devices with ExecuTorch's Core ML backend; lowered only: verify it on the device",
     "vulkan": "Android devices with ExecuTorch's Vulkan backend; lowered only: verify it on the device",

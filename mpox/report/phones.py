@@ -13,6 +13,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from rich.console import Console
 from rich.table import Table
 
@@ -23,6 +24,7 @@ from mpox.report.style import BLUE, CYCLE, GREY, INK, ORANGE, STYLE, WIDTH
 
 AXES = {"size_mb": "size of the file, MB", "latency_ms": "latency of one photo here, one thread, ms"}
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+LEAST_SPAN = 0.1  # of balanced accuracy that a picture shows
 NOTICE = "Research software; not a diagnosis."
 
 
@@ -41,21 +43,19 @@ def pareto(points: Sequence[Point]) -> Figure:
         axes.set_xlabel(AXES[cost])
     all_axes[0].set_ylabel(f"balanced accuracy on {points[0].photos} held-out photos")
     handles = [
+        *(Line2D([], [], color=CYCLE[k % len(CYCLE)], marker="o", ls="", label=m) for k, m in enumerate(models)),
         *(
-            mpl.lines.Line2D([], [], color=CYCLE[k % len(CYCLE)], marker="o", ls="", label=m)
-            for k, m in enumerate(models)
-        ),
-        *(
-            mpl.lines.Line2D([], [], color=INK, marker=MARKERS[k % len(MARKERS)], ls="", label=recipe)
+            Line2D([], [], color=INK, marker=MARKERS[k % len(MARKERS)], ls="", label=recipe)
             for k, recipe in enumerate(recipes)
         ),
-        mpl.lines.Line2D([], [], color=GREY, lw=1.2, label="not beaten by another"),
+        Line2D([], [], color=GREY, lw=1.2, label="not beaten by another"),
     ]
     if any(not point.kept for point in points):
-        handles.append(
-            mpl.lines.Line2D([], [], color=INK, marker="o", mfc="none", ls="", label="hollow: missed its bound")
-        )
-    figure.legend(handles=handles, loc="outside upper left", ncols=4)
+        handles.append(Line2D([], [], color=INK, marker="o", mfc="none", ls="", label="hollow: missed its bound"))
+    if shares := sorted({point.pruned for point in points if point.pruned}):
+        label = f"dotted: {', '.join(f'{share:.0%}' for share in shares)} of channels pruned"
+        handles.append(Line2D([], [], color=INK, marker=".", ls="", label=label))
+    figure.legend(handles=handles, loc="outside upper left", ncols=3)
     return figure
 
 
@@ -89,7 +89,7 @@ def latencies(result: dict[str, Any]) -> Figure:
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("latency of one photo, ms: bar = median, whisker = 90th percentile")
-    axes.legend()
+    figure.legend(loc="outside upper left", ncols=len(threads))
     return figure
 
 
@@ -154,15 +154,18 @@ def _scatter(axes: Axes, points: Sequence[Point], cost: str, models: list[str], 
         face = colour if point.kept else "none"
         axes.plot(where, point.balanced_accuracy, marker, color=colour, mfc=face, markersize=7, zorder=2, ls="")
         if point.pruned:
-            axes.annotate(
-                f"pruned {point.pruned:.0%}",
-                (where, point.balanced_accuracy),
-                (6, -9),
-                textcoords="offset points",
-                size=7,
-                color=INK,
+            axes.plot(
+                where, point.balanced_accuracy, ".", color="white" if point.kept else colour, markersize=3.5, zorder=3
             )
-    axes.set_xlim(left=0)
+    if len(models) > len(CYCLE):  # colours repeat: the best are named
+        for point in best:
+            at = (getattr(point, cost), point.balanced_accuracy)
+            axes.annotate(point.model, at, (6, -3), textcoords="offset points", size=7, color=INK)
+    axes.set_xlim(0, 1.08 * max(getattr(point, cost) for point in points if getattr(point, cost) is not None))
+    heights = [point.balanced_accuracy for point in points]
+    # A span of its own would blow a single photo's difference up to the height of the picture.
+    middle, half = (min(heights) + max(heights)) / 2, max(LEAST_SPAN, 1.15 * (max(heights) - min(heights))) / 2
+    axes.set_ylim(middle - half, middle + half)
 
 
 def _save(draw: Any, content: Any, stem: Path) -> None:
