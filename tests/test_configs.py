@@ -1,6 +1,7 @@
 """Every file of conf/ composes; every model of conf/model/ builds, runs, and ends in the head its features feed."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -47,7 +48,15 @@ def test_sweeps_compose_and_name_every_model() -> None:
         sweep = yaml.safe_load(path.read_text())
         options = [part for part in sweep["command"] if "=" in part]
         with initialize_config_dir(config_dir(), version_base="1.3"):
-            compose("train", [*options, *(f"{key}={value['values'][0]}" for key, value in sweep["parameters"].items())])
+            compose("train", [*options, *(f"{key}={_first(space)}" for key, space in sweep["parameters"].items())])
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        for launcher in (CONF / "hydra" / "launcher").glob("*.yaml"):
+            cfg = compose("train", [f"hydra/launcher={launcher.stem}"], return_hydra_config=True)
+            assert cfg.hydra.launcher._target_.startswith("hydra_plugins.")
+
+
+def _first(space: dict[str, Any]) -> Any:
+    return space["values"][0] if "values" in space else space["min"]
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -87,5 +96,7 @@ def test_targets_stay_within_the_project_and_its_dependencies() -> None:
         return [target for child in node for target in targets(child)] if isinstance(node, list) else []
 
     for path in CONF.rglob("*.yaml"):
+        if path.relative_to(CONF).parts[0] == "hydra":
+            continue  # Hydra's own plugins, which it takes from hydra_plugins alone
         for target in targets(yaml.safe_load(path.read_text())):
             assert target.partition(".")[0] in TARGETS, path

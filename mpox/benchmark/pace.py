@@ -1,6 +1,7 @@
-"""How fast a job trains, against two loops that run between its epochs, in the same process on the same network."""
+"""How fast a job trains, against loops that take turns with it, in the same process on the same network."""
 
 import copy
+import functools
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,82 +18,76 @@ from mpox.benchmark.baseline import photo_folder, train_transform
 from mpox.data.module import Batch
 from mpox.files import write_json
 
-# The first epochs find memory cold and worker threads asleep.
-WARM_UP_EPOCHS = 1
+# The first steps find memory cold and worker threads asleep.
+WARM_UP_STEPS = 2
 
 
 class Pace(L.Callback):
-    """Lightning callback of a real `mpox.train` job: times every epoch's steps, then as many of the other loops.
+    """Lightning callback of a real `mpox.train` job: after each of its steps, one of each other loop, all timed.
 
-    `bare` steps over batches that lie in memory, augmented before: forward, loss, backward, clipping, optimizer, and
-    nothing else; no training can be faster. `plain` is the loop of the usual template: ImageFolder of `photos`, a
-    folder `<class>/<photo>`, torchvision's transforms, a DataLoader with each number of `workers`. All train the same
-    layers with the same optimizer. They take turns within each epoch, so that a busy machine slows all alike. Writes
-    `path` (JSON): photos a second of each epoch and loop, and seconds a step of the stages of the bare loop.
+    `bare` is a step on the same batch, in memory and augmented: forward, loss, backward, clipping, optimizer, nothing
+    else; no training can be faster. `plain` is the loop of the usual template: ImageFolder of `photos`, a folder
+    `<class>/<photo>`, torchvision's transforms, a DataLoader with each number of `workers`. All train the same layers
+    with the same optimizer. They take turns step by step, so that a busy machine slows all alike. Writes `path` (JSON):
+    photos a second of each loop and step, and seconds a step of the stages of the bare loop.
     """
 
     def __init__(self, path: str, photos: str | None = None, workers: Iterable[int] = (0,)) -> None:
-        self.path, self.photos, self.workers = Path(path), photos, list(workers)
+        self.path, self.photos, self.workers = Path(path), photos, list(workers) if photos else []
         self.rates: dict[str, list[float]] = {}
         self.stages: dict[str, list[float]] = {"forward": [], "backward": [], "update": []}
-        self.batches: list[tuple[Tensor, Tensor]] = []
-        self.seconds = self.start = 0.0
-
-    def on_fit_start(self, trainer: L.Trainer, pl_module: Any) -> None:
-        """Copy what is trained, for the other loops."""
-        self.network = copy.deepcopy(pl_module.network)
-        self.twin = copy.copy(pl_module)
+        self.loaders: dict[str, Iterator[tuple[Tensor, Tensor]]] = {}
+        self.steps, self.start = 0, 0.0
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: Any) -> None:
-        """Begin the epoch's time; it ends with the last step, before validation."""
-        _settle(pl_module.device)
+        """Make the other loops; begin the time of the first step."""
+        if trainer.current_epoch == 0:
+            self.network = copy.deepcopy(pl_module.network).to(pl_module.device)
+        self.step = self._step(trainer, pl_module)
         self.start = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Keep the first epoch's batches for the bare loop; end the epoch's time."""
-        if trainer.current_epoch == 0:
-            self.batches.append((batch["image"].clone(memory_format=torch.preserve_format), batch["target"].clone()))
-        if batch_idx + 1 == trainer.num_training_batches:
-            _settle(pl_module.device)
-            self.seconds = time.perf_counter() - self.start
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
-        """Run the other loops for as many steps; a warm-up epoch counts for none of them."""
-        measured = trainer.current_epoch >= WARM_UP_EPOCHS
-        n = sum(len(targets) for _, targets in self.batches)
-        rates = {"mpox": n / self.seconds}
-        step = self._step(trainer, pl_module)
-        for values in self.stages.values():
-            values.clear() if not measured else None
-        rates["bare"] = n / _timed(step, self.batches, pl_module.device)
-        for count in self.workers if self.photos else []:
-            loader = self._plain(trainer, len(self.batches), count)
-            rates[f"plain, {count} workers"] = n / _timed(step, loader, pl_module.device)
-        if measured:
-            for name, rate in rates.items():
-                self.rates.setdefault(name, []).append(rate)
+        """End the job's step, whose time began with the end of the last; take the others' steps."""
+        _settle(pl_module.device)
+        seconds = {"mpox": time.perf_counter() - self.start}
+        n, side = len(batch["target"]), batch["image"].shape[-1]
+        seconds["bare"] = self._timed(lambda: (batch["image"], batch["target"]), pl_module.device)
+        for count in self.workers:
+            name = f"plain, {count} workers"
+            if name not in self.loaders:
+                self.loaders[name] = self._plain(side, n, count)
+            seconds[name] = self._timed(functools.partial(next, self.loaders[name]), pl_module.device)
+        self.steps += 1
+        if self.steps > WARM_UP_STEPS:
+            for name, value in seconds.items():
+                self.rates.setdefault(name, []).append(n / value)
+        else:
+            for values in self.stages.values():
+                values.clear()
+        self.start = time.perf_counter()
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: Any) -> None:
         """Write the figures."""
+        self.loaders.clear()
         steps = {name: statistics.median(values) for name, values in self.stages.items()}
         write_json(self.path, {"photos_per_second": self.rates, "seconds_per_step": steps})
 
-    def _plain(self, trainer: Any, n_batches: int, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
-        data = trainer.datamodule
-        side = self.batches[0][0].shape[-1]
+    def _plain(self, side: int, batch_size: int, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
         folder = photo_folder(Path(str(self.photos)), train_transform(side))
-        loader: Any = DataLoader(folder, data.batch_size, shuffle=True, num_workers=workers, drop_last=True)
-        while n_batches > 0:
-            for batch in loader:
-                if n_batches == 0:
-                    return
-                yield batch
-                n_batches -= 1
+        loader: Any = DataLoader(folder, batch_size, shuffle=True, num_workers=workers, drop_last=True)
+        while True:
+            yield from loader
+
+    def _timed(self, batch: Callable[[], tuple[Tensor, Tensor]], device: torch.device) -> float:
+        start = time.perf_counter()
+        self.step(*batch())
+        _settle(device)
+        return time.perf_counter() - start
 
     def _step(self, trainer: Any, module: Any) -> Callable[[Tensor, Tensor], None]:
-        network = self.network.to(module.device)
+        network = self.network
         for mine, its in zip(network.modules(), module.network.modules(), strict=True):
             mine.training = its.training
         groups = _same_groups(module, network)
@@ -126,15 +121,6 @@ def _same_groups(module: Any, network: torch.nn.Module) -> list[dict[str, Any]]:
         own = [network.get_parameter(names[id(parameter)]) for parameter in group["params"]]
         groups.append({**group, "params": own})
     return groups
-
-
-def _timed(step: Callable[[Tensor, Tensor], None], batches: Iterable[Any], device: torch.device) -> float:
-    _settle(device)
-    start = time.perf_counter()
-    for images, targets in batches:
-        step(images, targets)
-    _settle(device)
-    return time.perf_counter() - start
 
 
 def _settle(device: torch.device) -> None:

@@ -12,9 +12,9 @@ from mpox.files import read_json
 def measure(
     place: Path, photos: Photos, models: Sequence[str], epochs: int, workers: Sequence[int], options: Sequence[str]
 ) -> dict[str, Any]:
-    """Fine-tune each model for `epochs` measured epochs (and one before) on one fold by the real command.
+    """Fine-tune each model for `epochs` epochs on one fold by the real command.
 
-    Returns for each model the median over epochs of photos a second of each loop, of the ratio to the bare loop and to
+    Returns for each model the median over steps of photos a second of each loop, of the ratio to the bare loop and to
     the faster of the plain loops, and the seconds a step of the bare loop's stages.
     """
     found = {}
@@ -26,7 +26,7 @@ def measure(
         )
         run(
             "mpox.train", *photos.options, f"model={model}", "weights=none", "schedule=finetune", "n_folds=10",
-            f"schedule.finetune.epochs={epochs + 1}", "logger=csv", f"runs_dir={place}/runs", "study=training",
+            f"schedule.finetune.epochs={epochs}", "logger=csv", f"runs_dir={place}/runs", "study=training",
             "overwrite=true", callback, *options,
         )  # fmt: skip
         found[model] = summary(read_json(path))
@@ -34,7 +34,7 @@ def measure(
 
 
 def summary(paced: dict[str, Any]) -> dict[str, Any]:
-    """Turn what `Pace` wrote into medians over epochs."""
+    """Turn what `Pace` wrote into medians over steps."""
     rates: dict[str, list[float]] = paced["photos_per_second"]
     plain = [values for name, values in rates.items() if name.startswith("plain")]
     result: dict[str, Any] = {
@@ -43,10 +43,10 @@ def summary(paced: dict[str, Any]) -> dict[str, Any]:
         "seconds_per_step": paced["seconds_per_step"],
     }
     if plain:
-        result["of_plain"] = _ratio(rates["mpox"], [max(epoch) for epoch in zip(*plain, strict=True)])
+        result["of_plain"] = _ratio(rates["mpox"], [max(step) for step in zip(*plain, strict=True)])
     return result
 
 
 def _ratio(one: Sequence[float], other: Sequence[float]) -> float:
-    """Median over epochs of the ratio: both of a ratio ran within seconds of one another."""
+    """Median over steps of the ratio: both of a ratio ran within seconds of one another."""
     return round(statistics.median(a / b for a, b in zip(one, other, strict=True)), 3)

@@ -49,6 +49,24 @@ def test_a_photo_that_cannot_be_read_leaves_no_store(made: sources.PhotoSet, tmp
     assert not list((tmp_path / "cache").glob(".*part"))
 
 
+@pytest.mark.parametrize("damage", ["flipped byte", "cut short", "no checksum"])
+def test_a_damaged_store_is_built_anew(
+    made: sources.PhotoSet, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    cache = tmp_path / "cache"
+    whole = np.array(open_store(made.manifest, made.root, 16, "bicubic", cache))
+    (path,) = cache.glob("*.npy")
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    if damage == "no checksum":
+        path.with_suffix(".sha256").unlink()
+    else:
+        path.write_bytes(content if damage == "flipped byte" else content[:-50])
+    with caplog.at_level("WARNING"):
+        assert np.array_equal(open_store(made.manifest, made.root, 16, "bicubic", cache), whole)
+    assert "damaged" in caplog.text
+
+
 def test_unknown_filter(made: sources.PhotoSet, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="interpolation 'cubic' is unknown"):
         open_store(made.manifest, made.root, 16, "cubic", tmp_path)

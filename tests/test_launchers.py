@@ -1,0 +1,89 @@
+"""Launchers and search by the real command: same predictions, same resume, table and exit code across processes."""
+
+import importlib.util
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mpox.benchmark.commands import Photos, predictions
+from mpox.benchmark.launchers import measure
+from mpox.files import read_json
+
+ENVIRONMENT = {**os.environ, "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+CHECKOUT = Path(__file__).parents[1]
+
+
+def needs(*packages: str) -> pytest.MarkDecorator:
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
+def mpox(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mpox.train", *arguments]
+    environment = {**ENVIRONMENT, **more}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, cwd=CHECKOUT)
+
+
+@needs("hydra_plugins.hydra_joblib_launcher")
+def test_joblib_finishes_what_a_serial_sweep_left_and_reports(tiny: list[str], tmp_path: Path) -> None:
+    options = [*tiny, "schedule=probe", "threads=1"]
+    runs = f"runs_dir={tmp_path}/serial"
+    assert mpox("-m", *options, runs, "fold=range(3)").returncode == 0
+    assert mpox(*options, "fold=0").returncode == 0
+    spread = mpox("-m", *options, "fold=0,1,2,7", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    assert spread.returncode == 1  # fold 7 does not exist
+    assert "skipped" in spread.stdout and "fold 7: fold=7 does not exist" in spread.stdout
+    serial, other = (predictions(tmp_path / place / "default") for place in ("serial", "runs"))
+    assert serial.equals(other)
+
+
+@pytest.mark.slow
+@needs("ray", "hydra_plugins.hydra_submitit_launcher")
+def test_a_killed_ray_worker_changes_nothing(tmp_path: Path, photos: Path) -> None:
+    options = [
+        *("model=mobilenetv3_small_100", "weights=none", "image_size=32", "batch_size=4", "n_folds=3", "fold=range(2)"),
+        *("schedule=finetune", "schedule.finetune.epochs=8", "logger=none"),
+    ]
+    found = measure(tmp_path, Photos(photos), ["serial", "ray", "submitit_local"], options)
+    assert all(one["identical"] for one in found.values())
+    assert found["ray"]["killed"]
+
+
+@needs("optuna")
+def test_search_is_resumed_and_sees_validation_figures_only(tiny: list[str], tmp_path: Path) -> None:
+    search = [
+        *("-m", *tiny, "schedule=probe", "study=search", "hydra/sweeper=optuna", "hydra.sweeper.folds=range(2)"),
+        *("hydra.sweeper.startup_trials=1", "balance=choice(none, class_weights)", "dropout=interval(0.0, 0.5)"),
+    ]
+    assert mpox(*search, "hydra.sweeper.n_trials=1").returncode == 0
+    again = mpox(*search, "hydra.sweeper.n_trials=2")
+    assert again.returncode == 0, again.stderr
+    assert "best of 2 trials" in again.stdout
+    study = tmp_path / "runs" / "search"
+    means = [
+        sum(read_json(run / f"fold-{k}" / "metrics.json")["val"]["balanced_accuracy"] for k in (0, 1)) / 2
+        for run in study.glob("trial-*")
+        if (run / "fold-1" / "metrics.json").exists()
+    ]
+    best = yaml.safe_load((study / "best.yaml").read_text())
+    assert best["value"] == pytest.approx(max(means))
+    with sqlite3.connect(study / "trials.db") as trials:
+        assert trials.execute("select count(*) from trials").fetchone() == (2,)
+
+
+def test_a_trial_of_wandb_logs_the_mean_over_folds(tiny: list[str], tmp_path: Path) -> None:
+    options = [option for option in tiny if not option.startswith(("model=", "logger="))]
+    trial = mpox(
+        *("--config-dir", "sweeps", "--config-name", "trial", *options, "schedule=probe", "n_folds=3"),
+        *("model=mobilenetv3_small_100", "model.name=trial-abc", "optimizer.lr=0.001"),
+        WANDB_RUN_ID="abc",
+    )
+    assert trial.returncode == 0, trial.stderr
+    runs = tmp_path / "runs"
+    assert len(list(runs.glob("wandb_bayes/trial-abc/fold-*/metrics.json"))) == 3
+    assert list(runs.glob("wandb/offline-run-*-abc"))
