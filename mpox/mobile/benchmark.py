@@ -81,7 +81,13 @@ def _on_host(files: dict[str, Path], threads: list[int], rounds: int, runs: int)
 def _float_twin(place: Path, model: PhoneModel) -> Path | None:
     """The float32 file of the same checkpoint that the exporter keeps beside the exports, unless this is it."""
     path = place.parent / ".fp32" / f"{model.facts['checkpoint_sha256'][:16]}.pte"
-    return path if path.is_file() and model.facts["recipe"] != "fp32" else None
+    return path if path.is_file() and model.facts["recipe"] != "fp32" and not _is_pruned(place) else None
+
+
+def _is_pruned(place: Path) -> bool:
+    """Whether the export holds less than the checkpoint's network."""
+    report = place / "export.json"
+    return report.is_file() and bool(read_json(report).get("prune"))
 
 
 def _rivals(run: OpenedRun, model: PhoneModel, place: Path, folder: Path) -> dict[str, Path]:
@@ -89,8 +95,7 @@ def _rivals(run: OpenedRun, model: PhoneModel, place: Path, folder: Path) -> dic
     checkpoint = run.path / "checkpoint.ckpt"
     if sha256_of(checkpoint) != model.facts["checkpoint_sha256"]:
         raise UserError(f"{place} was not exported from {run.path}: give the run that its export.json names")
-    pruned = read_json(place / "export.json").get("prune") if (place / "export.json").is_file() else None
-    note = " (unpruned)" if pruned else ""
+    note = " (unpruned)" if _is_pruned(place) else ""
     size = run.card.record.image_size
     network = PhoneNetwork(run.network.cpu(), image_size=size, maps=False)
     known: dict[str, Any] = {name: model.facts.get(name) for name in Facts.__dataclass_fields__}

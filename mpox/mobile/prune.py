@@ -166,7 +166,7 @@ def fine_tune(
         enable_model_summary=False,
         limit_val_batches=0,
     )
-    trainer.fit(module, data)
+    trainer.fit(module.train(), data)
     return module.network.to(run.device).eval()
 
 

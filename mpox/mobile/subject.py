@@ -86,7 +86,7 @@ def subject_of(run: OpenedRun, request: Request) -> Subject:
             "calibration.photos=%d: the fold trains on %d, all are taken", request.calibration_photos, len(train)
         )
     photos = Photos(
-        run.images(np.sort(train[: request.calibration_photos])),
+        run.images(train[: request.calibration_photos]),  # in random order: parts of them are used, too
         run.images(rows["val"]),
         _batches(run, train, request),
     )

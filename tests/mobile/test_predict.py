@@ -1,0 +1,117 @@
+"""`python -m mpox.predict`: a file and its run say the same; what is loaded; bad input."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from PIL import Image
+
+from mpox.config import config_dir
+from mpox.errors import UserError
+from mpox.predict import open_model, predict
+
+
+@pytest.fixture(scope="module")
+def float_file(exported: Path) -> Path:
+    """The float32 twin that the exporter keeps: it decides exactly as the run does."""
+    return next((exported.parent / ".fp32").glob("*.pte"))
+
+
+@pytest.fixture
+def asked(photos: Path) -> Callable[..., DictConfig]:
+    """Compose the real predict.yaml for the synthetic photos."""
+
+    def composed(model: Path, *overrides: str) -> DictConfig:
+        with initialize_config_dir(config_dir(), version_base="1.3"):
+            return compose("predict", [f"of={model}", f"photos={photos}", *overrides])
+
+    return composed
+
+
+def test_file_and_run_decide_alike(float_file: Path, phone_run: Path, asked: Callable[..., DictConfig]) -> None:
+    of_file, of_run = (predict(asked(model))["photos"] for model in (float_file, phone_run))
+    assert len(of_file) == 24
+    assert [(one["path"], one["label"], one["action"], one["why"]) for one in of_file] == [
+        (one["path"], one["label"], one["action"], one["why"]) for one in of_run
+    ]
+    for one, other in zip(of_file, of_run, strict=True):
+        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-4)
+    threshold = open_model(str(float_file), sensitivity=0.5, threads=1).threshold
+    assert threshold is not None
+    for one in of_file:
+        assert (one["label"] == "mpox") == (one["probabilities"]["mpox"] >= threshold)
+        if one["label"] == "mpox":
+            assert one["action"] == "refer"
+        else:
+            rest = {name: p for name, p in one["probabilities"].items() if name != "mpox"}
+            assert one["label"] == max(rest, key=rest.__getitem__)
+            assert (one["action"] == "refer") == (rest[one["label"]] < 0.5)
+
+
+def test_it_runs_without_training_code(exported: Path, photos: Path) -> None:
+    photo = next(photos.rglob("*.png"), None) or next(photos.rglob("*.jpg"))
+    program = (
+        "import sys, mpox.predict as p\n"
+        f"sys.argv = ['predict', 'model={exported}', 'photos={photo}', 'format=json']\n"
+        "try: p.main()\n"
+        "finally: print(sorted({n.partition('.')[0] for n in sys.modules} & "
+        "{'timm', 'lightning', 'torchvision', 'wandb', 'pandas', 'sklearn', 'matplotlib'}), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1] == "[]"
+    told = json.loads(done.stdout)
+    assert "not a diagnosis" in told["notice"]
+    assert sum(told["photos"][0]["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_unreadable_photos_are_named_and_the_others_answered(exported: Path, photos: Path, tmp_path: Path) -> None:
+    shutil.copy(next(photos.rglob("*.png"), None) or next(photos.rglob("*.jpg")), tmp_path)
+    (tmp_path / "broken.jpg").write_bytes(b"no photo")
+    out = tmp_path / "answers.csv"
+    command = [sys.executable, "-m", "mpox.predict", f"model={exported}", f"photos={tmp_path}", f"out={out}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "broken.jpg" in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    with out.open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 1 and "not a diagnosis" in rows[0]["notice"]
+
+
+def test_maps_are_drawn_where_the_file_has_them(
+    exported: Path, asked: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    told = predict(asked(exported, f"maps={tmp_path}/maps"))["photos"]
+    assert len({one["map"] for one in told}) == len(told) == 24
+    for one in told:
+        assert Image.open(one["map"]).size == (96, 96)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ({"of": "{tmp}/nothing"}, "no model at"),
+        ({"of": "{tmp}"}, "no exported model"),
+        ({"of": "{tmp}/cut.pte"}, "cut short"),
+        ({"photos": "{tmp}/nothing"}, "no photo at"),
+        ({"photos": "{tmp}/empty"}, "no photos in"),
+        ({"format": "xml"}, "format=xml is unknown"),
+    ],
+)
+def test_bad_input_is_one_line(
+    overrides: dict[str, str], said: str, exported: Path, asked: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "cut.pte").write_bytes((exported / "model.pte").read_bytes()[:20_000])
+    given: list[Any] = [f"{name}={value.format(tmp=tmp_path)}" for name, value in overrides.items()]
+    with pytest.raises(UserError, match=said) as raised:
+        predict(asked(exported, *given))
+    assert "\n" not in str(raised.value)
