@@ -5,6 +5,6 @@ Research software and decision support for people who know its limits; never a d
 
 from mpox import _torchvision
 
-_torchvision.mend()
+_torchvision.mend_on_import()
 
 __version__ = "0.1.0"

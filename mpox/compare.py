@@ -19,8 +19,8 @@ from mpox.report.page import write_page
 from mpox.report.score_table import completeness_view, score_view, write_csv, write_latex
 from mpox.report.wandb_study import log_study
 from mpox.study.choice import choose, write_choice
-from mpox.study.comparing import Options
 from mpox.study.comparing import compare as compare_study
+from mpox.study.options import Options
 from mpox.study.results import read_study
 
 log = logging.getLogger("mpox")

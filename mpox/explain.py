@@ -25,13 +25,14 @@ from mpox.files import read_json, replacing, write_json
 from mpox.jobs import one_line, quieten
 from mpox.model.checkpoint import load_checkpoint
 from mpox.report import wandb as wandb_report
-from mpox.xai import audit as audits
+from mpox.xai.audit import audit as audit_run
 from mpox.xai.examination import as_markdown, examine, sample_rows
 from mpox.xai.gallery import explain_photos
 from mpox.xai.ratings import as_markdown as ratings_markdown
 from mpox.xai.ratings import merge, questions_of, read_ratings
 from mpox.xai.review import Question, read_questions, write_page
 from mpox.xai.run import OpenedRun, open_run
+from mpox.xai.verdicts import as_markdown as audit_markdown
 
 log = logging.getLogger("mpox")
 exit_code = 0
@@ -77,10 +78,10 @@ def audit(cfg: DictConfig) -> dict[str, Any]:
     run = _opened(cfg)
     rows = _sampled(cfg, run, cfg.audit.photos)
     explainer = build(cfg.explain)(run.network, run.images(rows[:2]))
-    report = audits.audit(
+    report = audit_run(
         run, explainer, rows, batch_size=cfg.batch_size, seed=cfg.seed, train_photos=cfg.audit.train_photos
     )
-    _write_report(run.path / "explain" / "audit", report, audits.as_markdown(report))
+    _write_report(run.path / "explain" / "audit", report, audit_markdown(report))
     lines = [f"{test['level']:>9}  {test['verdict']}" for test in report["tests"]]
     return {**report, "said": [*lines, report["verdict"]]}
 

@@ -122,6 +122,15 @@ def test_killed_job_resumes_to_the_same_predictions(tmp_path: Path, delay: float
 
 
 @pytest.mark.slow
+def test_several_devices_train_one_job(tiny: list[str], tmp_path: Path) -> None:
+    """`trainer=ddp` on two processes of the processor: each takes its share, one result is written."""
+    options = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "threads=1", *ONE_EPOCH]
+    run = mpox(*(option for option in tiny if not option.startswith("trainer")), *options)
+    assert run.returncode == 0, run.stderr
+    assert states(tmp_path / "runs") == {"mobilenetv3_small_100/fold-0": "done"}
+
+
+@pytest.mark.slow
 def test_headline_command_trains_every_model_and_skips_what_is_done(tmp_path: Path) -> None:
     sweep = [
         *("-m", "model=glob(*)", "fold=range(2)", "weights=none", "schedule=finetune", "schedule.finetune.epochs=1"),

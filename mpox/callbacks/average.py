@@ -1,12 +1,16 @@
 """Averaging the weights of a run in a few fused operations a step."""
 
+import functools
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+
+def _interpolate(share: float, averages: list[Tensor], current: list[Tensor], _: Any) -> None:
+    torch._foreach_lerp_(averages, current, share)
 
 
 class MovingAverage(WeightAveraging):
@@ -18,7 +22,8 @@ class MovingAverage(WeightAveraging):
     """
 
     def __init__(self, decay: float) -> None:
-        super().__init__(multi_avg_fn=get_ema_multi_avg_fn(decay))
+        # Not torch's own function of the same arithmetic: it cannot be sent to the processes of `trainer=ddp`.
+        super().__init__(multi_avg_fn=functools.partial(_interpolate, 1 - decay))
         self.decay = decay
         self._pairs: tuple[list[Tensor], list[Tensor]] | None = None
 
@@ -35,6 +40,6 @@ class MovingAverage(WeightAveraging):
             live = {name: p for name, p in pl_module.named_parameters() if p.requires_grad}
             live |= {name: buffer for name, buffer in pl_module.named_buffers() if buffer.is_floating_point()}
             self._pairs = [own[name].detach() for name in live], [tensor.detach() for tensor in live.values()]
-        torch._foreach_lerp_(self._pairs[0], self._pairs[1], 1 - self.decay)
+        _interpolate(1 - self.decay, *self._pairs, None)
         average.n_averaged += 1
         self._latest_update_step = trainer.global_step

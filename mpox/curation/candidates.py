@@ -15,6 +15,7 @@ from sklearn.decomposition import PCA
 
 from mpox.curation.local_features import mirror_descriptors, root_sift
 from mpox.curation.looks import Looks
+from mpox.curation.nearest import BLOCK, nearest
 from mpox.data.module import as_they_are
 from mpox.data.store import open_store, store_key
 from mpox.model.backbone import build, input_record
@@ -29,8 +30,6 @@ BATCH = 32
 WORDS, WORD_SAMPLE = 64, 100_000
 # Values kept of each vector: neighbours hardly change, and comparing them is an order of magnitude cheaper.
 DIMENSIONS = 256
-# Queries answered at once: bounds memory to BLOCK x N x 4 bytes.
-BLOCK = 512
 
 
 def embeddings(manifest: pd.DataFrame, root: Path, cache: Path, device: torch.device) -> np.ndarray:
@@ -81,14 +80,8 @@ def compressed(index: np.ndarray, *queries: np.ndarray, seed: int = 0) -> list[n
 
 def neighbours(index: np.ndarray, queries: np.ndarray, k: int) -> set[tuple[int, int]]:
     """Return pairs (i, j), i < j, where one is among the k rows of `index` most like the other's row of `queries`."""
-    pairs: set[tuple[int, int]] = set()
-    k = min(k + 1, len(index))  # a photo is its own neighbour
-    for start in range(0, len(queries), BLOCK):
-        likeness = queries[start : start + BLOCK] @ index.T
-        nearest = np.argpartition(-likeness, k - 1, axis=1)[:, :k]
-        for i, row in enumerate(nearest.tolist(), start):
-            pairs.update((min(i, j), max(i, j)) for j in row if i != j)
-    return pairs
+    rows, _ = nearest(index, queries, min(k + 1, len(index)))  # a photo is its own neighbour
+    return {(min(i, j), max(i, j)) for i, row in enumerate(rows.tolist()) for j in row if i != j}
 
 
 def candidate_pairs(looks: Looks, embedded: np.ndarray, k: int) -> set[tuple[int, int]]:

@@ -49,12 +49,12 @@ def apply_decisions(
     check_against(decisions, audit.manifest, new_labels)
     frame = audit.manifest.set_index("photo_id").assign(decision="", box="")
     frame["original_label"] = frame["label"]
-    for row in decisions.to_dict("records"):
-        photo, dropped = row["photo_id"], row["decision"] == "drop"
-        frame.loc[photo, "decision"], frame.loc[photo, "box"] = row["decision"], row["box"]
-        frame.loc[photo, "keep"] = not dropped
-        frame.loc[photo, "reason"] = row["reason"] or ("no reason given" if dropped else "")
-        frame.loc[photo, "label"] = row["label"] or frame.loc[photo, "label"]
+    decided = decisions.set_index("photo_id")
+    dropped = decided["decision"] == "drop"
+    frame.loc[decided.index, ["decision", "box"]] = decided[["decision", "box"]]
+    frame.loc[decided.index, "keep"] = ~dropped
+    frame.loc[decided.index, "reason"] = decided["reason"].mask(dropped & (decided["reason"] == ""), "no reason given")
+    frame.loc[decided.index, "label"] = decided["label"].where(decided["label"] != "", frame["label"])
     if undecided == "suggested":
         _follow_suggestions(frame, audit.findings)
     remarks = _settle_conflicts(frame, audit.pairs, conflicts, audit.summary.get("same_labels", {}))
@@ -66,13 +66,16 @@ def apply_decisions(
 
 def _follow_suggestions(frame: pd.DataFrame, findings: pd.DataFrame) -> None:
     in_conflict = set(findings.loc[findings["kind"] == "label_conflict", ["photo_id", "other"]].to_numpy().flat)
+    copies_left = frame.loc[frame["keep"], "sha256"].value_counts()
     for row in findings[findings["action"] == "drop"].to_dict("records"):
         photo = row["photo_id"]
         if photo in in_conflict or photo not in frame.index or frame.loc[photo, "decision"]:
             continue
-        copies = frame["keep"] & (frame["sha256"] == frame.loc[photo, "sha256"])
-        if row["other"] and copies.sum() < 2:
+        content = frame.loc[photo, "sha256"]
+        if row["other"] and copies_left[content] < 2:
             continue
+        if frame.loc[photo, "keep"]:
+            copies_left[content] -= 1
         frame.loc[photo, "keep"], frame.loc[photo, "decision"] = False, SUGGESTED
         frame.loc[photo, "reason"] = f"{row['kind']}: {row['evidence']}"
 

@@ -21,7 +21,7 @@ from mpox.curation.thresholds import PairThresholds
 from mpox.progress import watched
 
 # Part of every key: raise it when other pairs come out.
-PAIRING_VERSION = 1
+PAIRING_VERSION = 2
 # Photos kept unpacked for comparing: pairs come sorted, so each is unpacked few times.
 UNPACKED = 512
 # Partners a photo is compared with in the second round at most: keeps a source cut a hundred times from costing 5,000.
@@ -40,9 +40,10 @@ def exact_pairs(manifest: pd.DataFrame) -> list[tuple[int, int]]:
 
 def pairs_in_place(looks: Looks, *, hash_distance: int, correlation: float) -> dict[tuple[int, int], tuple[float, str]]:
     """Return near-duplicates in place: (i, j) to their correlation and one line of evidence."""
-    flat = fingerprints.flatten_light(looks.thumbs)
+    thumbs = looks.thumbs()
+    flat = fingerprints.flatten_light(thumbs)
     found = {}
-    for i, j, turn, bits in fingerprints.hash_pairs(fingerprints.hashes(looks.thumbs), hash_distance):
+    for i, j, turn, bits in fingerprints.hash_pairs(fingerprints.hashes(thumbs), hash_distance):
         if (value := fingerprints.correlation_in_place(flat[i], flat[j], turn)) >= correlation:
             found[i, j] = value, f"{TURNS[turn]}: hashes differ in {bits} of 64 bits, pixels correlate {value:.2f}"
     return found

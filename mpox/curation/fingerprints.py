@@ -12,9 +12,11 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from mpox.curation.nearest import EXHAUSTIVE, codes_within
+
 # The eight flips and turns of a square: a number k stands for k % 4 quarter turns, mirrored first where k >= 4.
 VARIANTS = 8
-# Rows compared at once: bounds memory to BLOCK x N x 8 bytes and a few times BLOCK x N.
+# Photos handled at once: bounds memory.
 BLOCK = 256
 # sd, in pixels of the thumbnail, of what is taken off: noise below, light that falls from one side above.
 NOISE_SD, LIGHT_SD = 1.0, 8.0
@@ -42,8 +44,13 @@ def hashes(thumbs: np.ndarray) -> np.ndarray:
 def hash_pairs(hashes_N8: np.ndarray, distance: int) -> Iterator[tuple[int, int, int, int]]:  # noqa: N803
     """Yield (i, j, k, bits): photo i < j, and variant k of j differs from i in the fewest bits, `distance` at most.
 
-    Every two photos are compared, but a comparison is a few machine instructions (20,000 photos: see docs/curation.md).
+    Nothing is missed, by either way of comparing (`mpox.curation.nearest`).
     """
+    find = _by_index if len(hashes_N8) > EXHAUSTIVE else _every_two
+    yield from find(np.ascontiguousarray(hashes_N8), distance)
+
+
+def _every_two(hashes_N8: np.ndarray, distance: int) -> Iterator[tuple[int, int, int, int]]:  # noqa: N803
     variants = np.ascontiguousarray(hashes_N8.T)
     for start in range(0, len(hashes_N8), BLOCK):
         plain = variants[0, start : start + BLOCK, None]
@@ -56,6 +63,16 @@ def hash_pairs(hashes_N8: np.ndarray, distance: int) -> Iterator[tuple[int, int,
         for i, j in np.argwhere(least <= distance):
             if i < j:
                 yield start + int(i), start + int(j), int(best[i, j]), int(least[i, j])
+
+
+def _by_index(hashes_N8: np.ndarray, distance: int) -> Iterator[tuple[int, int, int, int]]:  # noqa: N803
+    for query, i, bits in codes_within(np.ascontiguousarray(hashes_N8[:, 0]), hashes_N8.ravel(), distance):
+        j, k = np.divmod(query, VARIANTS)  # a photo's variants come in one block
+        order = np.lexsort((k, bits, j, i))  # of each pair the variant of fewest bits first
+        order = order[i[order] < j[order]]
+        _, first = np.unique(i[order] * len(hashes_N8) + j[order], return_index=True)
+        for row in order[first]:
+            yield int(i[row]), int(j[row]), int(k[row]), int(bits[row])
 
 
 def filled(grey: np.ndarray) -> np.ndarray:
@@ -75,13 +92,17 @@ def flatten_light(thumbs: np.ndarray) -> np.ndarray:
 
     A difference of Gaussians that looks at no padding.
     """
-    shown = np.stack([~filled(thumb) for thumb in thumbs]).astype(np.float32)
-    values = thumbs * shown
-    fine, light = (
-        gaussian_filter(values, (0, sd, sd)) / np.maximum(gaussian_filter(shown, (0, sd, sd)), 1e-3)
-        for sd in (NOISE_SD, LIGHT_SD)
-    )
-    return np.where(shown > 0, fine - light, np.nan).astype(np.float32)
+    out = np.empty(thumbs.shape, np.float32)
+    for start in range(0, len(thumbs), BLOCK):
+        block = thumbs[start : start + BLOCK]
+        shown = np.stack([~filled(thumb) for thumb in block]).astype(np.float32)
+        values = block * shown
+        fine, light = (
+            gaussian_filter(values, (0, sd, sd)) / np.maximum(gaussian_filter(shown, (0, sd, sd)), 1e-3)
+            for sd in (NOISE_SD, LIGHT_SD)
+        )
+        out[start : start + BLOCK] = np.where(shown > 0, fine - light, np.nan)
+    return out
 
 
 def correlation_in_place(a: np.ndarray, b: np.ndarray, k: int) -> float:

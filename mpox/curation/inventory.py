@@ -94,5 +94,5 @@ def _oddities(path: Path) -> list[tuple[str, str]]:
         odd.append(("unusual_mode", f"mode {mode}: converted to 8-bit RGB"))
     if width * height > LARGE_PIXELS:
         size = f"{width}x{height}, {width * height / 1e6:.0f} megapixels"
-        odd.append(("very_large", f"{size} (files above {MAX_PIXELS / 1e6:.0f} are refused)"))
+        odd.append(("very_large", f"{size} (more than {MAX_PIXELS / 1e6:.0f} are refused)"))
     return odd

@@ -4,6 +4,7 @@ This finds what hashes of whole pictures cannot: other crops, scales, rotations,
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -32,6 +33,14 @@ class Side:
     shown: np.ndarray
     points: np.ndarray
     descriptors: np.ndarray
+
+    @cached_property
+    def mirrored(self) -> "Side":
+        """The photo as its mirror image (left and right exchanged)."""
+        points = self.points.copy()
+        points[:, 0] = self.grey.shape[1] - 1 - points[:, 0]
+        grey, shown = np.ascontiguousarray(self.grey[:, ::-1]), np.ascontiguousarray(self.shown[:, ::-1])
+        return Side(grey, shown, points, mirror_descriptors(self.descriptors))
 
 
 @dataclass(frozen=True)
@@ -67,18 +76,10 @@ def mirror_descriptors(descriptors: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(grid[:, ::-1][..., (-np.arange(8)) % 8]).reshape(-1, 128)
 
 
-def mirrored(side: Side) -> Side:
-    """Return the photo as its mirror image (left and right exchanged)."""
-    points = side.points.copy()
-    points[:, 0] = side.grey.shape[1] - 1 - points[:, 0]
-    grey, shown = np.ascontiguousarray(side.grey[:, ::-1]), np.ascontiguousarray(side.shown[:, ::-1])
-    return Side(grey, shown, points, mirror_descriptors(side.descriptors))
-
-
 def compare(a: Side, b: Side, min_inliers: int) -> Match:
-    """Return the better match of `a` with `b` as it is and mirrored; NO_MATCH below `min_inliers` or an odd map."""
+    """Return the better match of `a`, as it is and mirrored, with `b`; NO_MATCH below `min_inliers` or an odd map."""
     plain = _compare(a, b, min_inliers, False)
-    turned = _compare(a, mirrored(b), min_inliers, True)
+    turned = _compare(a.mirrored, b, min_inliers, True)
     return max(plain, turned, key=lambda match: (match.correlation * (match.inliers > 0), match.inliers))
 
 
@@ -109,12 +110,14 @@ def _matches(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if len(a) < 2 or len(b) < 2:
         return np.zeros(0, int), np.zeros(0, int)
     likeness = a @ b.T
-    nearest, back = likeness.argmax(1), likeness.argmax(0)
-    second = np.partition(likeness, -2, axis=1)[:, -2]
     rows = np.arange(len(a))
+    nearest = likeness.argmax(1)
     first = likeness[rows, nearest]
-    near = np.maximum(2 - 2 * first, 0) < RATIO**2 * np.maximum(2 - 2 * second, 0)
-    good = np.flatnonzero(near & (back[nearest] == rows))
+    likeness[rows, nearest] = -1
+    second = likeness.max(1)
+    likeness[rows, nearest] = first
+    near = np.flatnonzero(np.maximum(2 - 2 * first, 0) < RATIO**2 * np.maximum(2 - 2 * second, 0))
+    good = near[likeness[:, nearest[near]].argmax(0) == near]
     return good, nearest[good]
 
 

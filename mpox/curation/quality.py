@@ -5,6 +5,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from mpox.curation.fingerprints import filled
+from mpox.curation.nearest import nearest
 
 # Grey levels from which a pixel carries no detail.
 BRIGHT, DARK = 250, 20
@@ -91,10 +92,8 @@ def unlikeness(embedded: np.ndarray, k: int = 5) -> np.ndarray:
     if len(embedded) <= 2 * k:
         return np.zeros(len(embedded), np.float32)
     unit = embedded / np.maximum(np.linalg.norm(embedded, axis=1, keepdims=True), 1e-12)
-    far = np.empty(len(unit), np.float32)
-    for start in range(0, len(unit), 512):
-        distance = 1 - unit[start : start + 512] @ unit.T
-        far[start : start + 512] = np.partition(distance, k, axis=1)[:, k]  # the 0-th is the photo itself
+    _, likeness = nearest(unit, unit, k + 1)  # a photo is its own neighbour
+    far = 1 - likeness.min(axis=1)
     off = far - np.median(far)
     return off / max(1.4826 * float(np.median(np.abs(off))), 1e-6)
 

@@ -29,8 +29,7 @@ from mpox.curation.decisions import parse_box
 from mpox.curation.findings import AUDITED
 from mpox.curation.flow import draw, flow
 from mpox.data.manifest import complete, write_manifest
-from mpox.data.photos import open_photo
-from mpox.data.store import square
+from mpox.data.photos import open_photo, square
 from mpox.errors import UserError
 from mpox.files import replacing
 from mpox.progress import watched

@@ -1,15 +1,21 @@
-"""Opening one photo the way every stage of the project does: upright, RGB, whole."""
+"""Opening one photo the way every stage of the project does: upright, RGB, whole; and its working picture."""
 
 import warnings
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mpox.errors import UserError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp"})
-# Above this a file is more likely an attack or a mistake than a phone photo (the largest phone sensors: 200 MP).
-MAX_PIXELS = 250_000_000
+# Pillow's own limit: above it a file is more likely an attack (a decompression bomb) than a photo.
+MAX_PIXELS = 178_956_970
+FILTERS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
 
 
 class PhotoError(UserError):
@@ -22,28 +28,40 @@ def open_photo(path: Path) -> Image.Image:
     Raises PhotoError, naming the file, when it is missing, empty, truncated, not an image, or larger than MAX_PIXELS.
     """
     try:
-        # Pillow's own bomb check warns at half its limit; the explicit limit below is the project's.
+        # Pillow warns at half the limit and raises above it, unless someone has switched its check off.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             photo = Image.open(path)
         with photo:
             width, height = photo.size
             if width * height > MAX_PIXELS:
-                raise PhotoError(
-                    f"{path}: {width}x{height} pixels is more than the limit of {MAX_PIXELS:,}: scale it down"
-                )
+                raise Image.DecompressionBombError
             upright = ImageOps.exif_transpose(photo)
             return _to_rgb(upright)
     except FileNotFoundError as error:
         raise PhotoError(f"{path}: no such file") from error
     except Image.DecompressionBombError as error:
-        raise PhotoError(f"{path}: {error}: scale it down") from error
+        raise PhotoError(f"{path}: more than {MAX_PIXELS:,} pixels, which may be an attack: scale it down") from error
     except UnidentifiedImageError as error:
-        raise PhotoError(f"{path}: not an image Pillow can read: remove it or save it again as JPEG or PNG") from error
+        what = "not an image Pillow can read" if path.stat().st_size else "the file is empty"
+        raise PhotoError(f"{path}: {what}: remove it or save it again as JPEG or PNG") from error
     except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, PhotoError):
             raise
-        raise PhotoError(f"{path}: cannot be decoded ({error}): remove it or save it again") from error
+        what = str(getattr(error, "strerror", None) or error)  # an OSError's whole text repeats the path
+        raise PhotoError(f"{path}: cannot be decoded ({what}): remove it or save it again") from error
+
+
+def square(photo: Image.Image, size: int, interpolation: str) -> np.ndarray:
+    """Crop the centre square and resize it with antialiasing. Returns (size, size, 3) uint8 RGB.
+
+    This is the one definition of the working picture: training, evaluation and every exported model use it.
+    """
+    side = min(photo.size)
+    left, top = (photo.width - side) // 2, (photo.height - side) // 2
+    # Not `resize(box=…)`: its filter reaches over the box's edge, which no phone's crop-then-resize would do.
+    cropped = photo.crop((left, top, left + side, top + side))
+    return np.asarray(cropped.resize((size, size), FILTERS[interpolation]))
 
 
 def _to_rgb(photo: Image.Image) -> Image.Image:

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from filelock import FileLock
-from PIL import Image
 
-from mpox.data.photos import PhotoError, open_photo
+from mpox.data.photos import FILTERS, PhotoError, open_photo, square
 from mpox.errors import UserError
 from mpox.files import replacing
 from mpox.progress import watched
@@ -21,23 +20,6 @@ from mpox.progress import watched
 log = logging.getLogger(__name__)
 # Part of every key: raise it when the pixels that come out of `square` change.
 PIXEL_VERSION = 1
-FILTERS = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
-
-
-def square(photo: Image.Image, size: int, interpolation: str) -> np.ndarray:
-    """Crop the centre square and resize it with antialiasing. Returns (size, size, 3) uint8 RGB.
-
-    This is the one definition of the working picture: training, evaluation and every exported model use it.
-    """
-    side = min(photo.size)
-    left, top = (photo.width - side) // 2, (photo.height - side) // 2
-    # Not `resize(box=…)`: its filter reaches over the box's edge, which no phone's crop-then-resize would do.
-    cropped = photo.crop((left, top, left + side, top + side))
-    return np.asarray(cropped.resize((size, size), FILTERS[interpolation]))
 
 
 def open_store(manifest: pd.DataFrame, root: Path, size: int, interpolation: str, cache: Path) -> np.ndarray:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from mpox.evaluate.comparison import ClassScore, Curve, Mistake, Subgroup
 from mpox.evaluate.intervals import percentile_interval, proportion
+from mpox.evaluate.model_result import ClassScore, Curve, Mistake, Subgroup
 from mpox.evaluate.pooled import balanced_accuracy, weighted_confusion
 
 # Points of a curve that are kept: more than a picture can show.

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from mpox.evaluate.comparison import Calibration, ReliabilityBin
 from mpox.evaluate.intervals import proportion
+from mpox.evaluate.model_result import Calibration, ReliabilityBin
 from mpox.evaluate.pooled import softmax
 
 # Temperatures that fitting may choose from: a validation fold without a mistake would ask for 0.

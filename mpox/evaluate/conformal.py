@@ -8,8 +8,8 @@ import numpy as np
 from mapie.classification import SplitConformalClassifier
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from mpox.evaluate.comparison import Conformal, CoverageOfClass, Referral
 from mpox.evaluate.intervals import proportion
+from mpox.evaluate.model_result import Conformal, CoverageOfClass, Referral
 
 METHOD = "split conformal, least ambiguous sets (Sadinle et al. 2019), calibrated on each validation fold"
 # Shares of the photos that are referred, of the accuracy-referral curve.

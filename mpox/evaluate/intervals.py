@@ -6,11 +6,20 @@ and 1 where the bootstrap collapses.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from statsmodels.stats.proportion import proportion_confint
 
-from mpox.evaluate.comparison import Interval
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its interval at `Comparison.confidence`; `n` photos bear on it. Undefined parts are None."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
 
 
 def group_codes(groups: Sequence[str] | np.ndarray) -> np.ndarray:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mpox.evaluate.comparison import DecisionCurve, Interval, OperatingPoint, PredictiveValue
-from mpox.evaluate.intervals import effective_size, proportion
+from mpox.evaluate.intervals import Interval, effective_size, proportion
+from mpox.evaluate.model_result import DecisionCurve, OperatingPoint, PredictiveValue
 
 # Draws from which the interval of a predictive value is read.
 DRAWS = 20_000

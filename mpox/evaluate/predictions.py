@@ -42,7 +42,7 @@ def score(predictions: pd.DataFrame, classes: Sequence[str], positive: int | Non
     """Return `classification_metrics` of a predictions table (or a part of it)."""
     logits = torch.from_numpy(predictions[[f"{PREFIX}{name}" for name in classes]].to_numpy(copy=True))
     index = {name: k for k, name in enumerate(classes)}
-    targets = torch.from_numpy(predictions["label"].map(index).to_numpy("int64"))
+    targets = torch.from_numpy(predictions["label"].map(index).to_numpy("int64", copy=True))
     return classification_metrics(logits, targets, classes, positive)
 
 

@@ -97,18 +97,21 @@ def build(
 ) -> PhotoClassifier:
     """Build the network in channels_last memory format, its backbone filled from `weights`, its head random.
 
-    timm checks names and shapes of the tensors strictly. `options` go to timm (`drop_rate`, `drop_path_rate`, 0..1).
-    Raises UserError where the tensors are not those of this model, or where it does not end in a linear layer.
+    `options` go to timm (`drop_rate`, `drop_path_rate`, 0..1). Raises UserError where the tensors are not those of this
+    model, by name and shape, or where it does not end in a linear layer.
     """
-    tensors = read_tensors(weights)
+    tensors, pretrained = read_tensors(weights), weights.kind != "none"
     try:
+        # timm holds names and shapes against the model only while the classes are those of the weights.
         backbone: Any = timm.create_model(
             timm_name,
-            pretrained=weights.kind != "none",
+            pretrained=pretrained,
             pretrained_cfg_overlay={"state_dict": tensors} if tensors is not None else None,
-            num_classes=n_classes,
+            num_classes=None if pretrained else n_classes,
             **options,
         )
+        if backbone.num_classes != n_classes:
+            backbone.reset_classifier(n_classes)
     except (RuntimeError, KeyError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"the weights at {weights.location} are not those of {timm_name}: {reason}") from error

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import timm
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mpox.files import read_json, write_json
@@ -24,12 +25,15 @@ def count_cost(timm_name: str, n_classes: int, image_size: int) -> Cost:
     Raises whatever timm raises for a name it does not know.
     """
     with torch.device("meta"):
-        network = timm.create_model(timm_name, num_classes=n_classes).eval()
-        photo = torch.empty(1, 3, image_size, image_size)
+        return cost_of(timm.create_model(timm_name, num_classes=n_classes).eval(), image_size)
+
+
+def cost_of(network: nn.Module, image_size: int) -> Cost:
+    """Count a network in eval mode, wherever its tensors are, by running one photo of zeros through it."""
+    photo = torch.zeros(1, 3, image_size, image_size, device=next(network.parameters()).device)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(photo)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    return Cost(parameters, counter.get_total_flops() // 2)
+    return Cost(sum(parameter.numel() for parameter in network.parameters()), counter.get_total_flops() // 2)
 
 
 def cached_cost(timm_name: str, n_classes: int, image_size: int, cache: Path) -> Cost:

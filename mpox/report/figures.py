@@ -10,25 +10,39 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
+import scikit_posthocs
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mpox.evaluate.comparison import BEST, SAME, UNTESTED, WORSE, Comparison, External, ReliabilityBin
+from mpox.evaluate.comparison import BEST, SAME, UNTESTED, WORSE, Comparison
+from mpox.evaluate.model_result import ReliabilityBin
 from mpox.files import replacing
 from mpox.report.flow import flow
-from mpox.report.style import BLUE, CYCLE, GREY, INK, LINES, ORANGE, SKY, STYLE, VERMILLION, WIDTH
+from mpox.report.outside import external
+from mpox.report.style import (
+    BLUE,
+    CURVES,
+    CYCLE,
+    GREY,
+    INK,
+    LINES,
+    ORANGE,
+    SKY,
+    STYLE,
+    VERMILLION,
+    one_axes,
+    side_by_side,
+)
 from mpox.report.words import metric_name
 
 VERDICTS = {BEST: (BLUE, "o"), SAME: (SKY, "o"), WORSE: (VERMILLION, "D"), UNTESTED: (GREY, "s")}
-# How many models share a picture of curves before they hide one another.
-CURVES = 5
 
 
 def ranking(comparison: Comparison) -> Figure:
     """Draw each model's folds, mean and pooled interval; best on top, verdict by colour and mark."""
     models = comparison.models
-    figure, axes = _figure(1.1 + 0.42 * len(models))
+    figure, axes = one_axes(1.1 + 0.42 * len(models))
     seen = set()
     for row, model in enumerate(models):
         score = model.scores[comparison.metric]
@@ -76,7 +90,7 @@ def reliability(comparison: Comparison) -> Figure:
     if calibration.bins_positive:
         label = f"probability of {comparison.positive}"
         panels.append((f"{comparison.positive},\ntemperature scaled", calibration.bins_positive, VERMILLION, label))
-    figure, all_axes = _panels(len(panels), 3.0)
+    figure, all_axes = side_by_side(len(panels), 3.0)
     for axes, (title, bins, colour, label) in zip(all_axes, panels, strict=True):
         _reliability(axes, bins, colour)
         axes.set_title(title)
@@ -88,7 +102,7 @@ def reliability(comparison: Comparison) -> Figure:
 def confusion(comparison: Comparison) -> Figure:
     """Draw counts and row percentages of the first models: rows are true classes, columns answers."""
     models = comparison.models[:3]
-    figure, all_axes = _panels(len(models), 2.5 + 0.12 * len(comparison.classes))
+    figure, all_axes = side_by_side(len(models), 2.5 + 0.12 * len(comparison.classes))
     for axes, model in zip(all_axes, models, strict=True):
         _matrix(axes, model.confusion, comparison.classes, model.name)
     return figure
@@ -99,7 +113,7 @@ def decision(comparison: Comparison) -> Figure | None:
     curve = comparison.best.decision_curve
     if curve is None:
         return None
-    figure, axes = _figure(3.0)
+    figure, axes = one_axes(3.0)
     axes.plot(curve.thresholds, curve.model, color=BLUE, label=comparison.best.name)
     axes.plot(curve.thresholds, curve.refer_all, color=ORANGE, linestyle="--", label="refer everyone")
     axes.axhline(0, color=INK, linewidth=1, linestyle=":", label="refer no one")
@@ -114,7 +128,7 @@ def decision(comparison: Comparison) -> Figure | None:
 
 def referral(comparison: Comparison) -> Figure:
     """Draw accuracy on the photos still answered as the least confident ones go to a clinician."""
-    figure, axes = _figure(3.0)
+    figure, axes = one_axes(3.0)
     for k, model in enumerate(comparison.models[:CURVES]):
         curve = model.referral
         axes.plot(curve.referred, _gaps(curve.accuracy), color=CYCLE[k], linestyle=LINES[k], label=model.name)
@@ -133,26 +147,16 @@ def referral(comparison: Comparison) -> Figure:
     return figure
 
 
-def external(comparison: Comparison) -> Figure | None:
-    """Draw figures inside and outside with their intervals, a panel a collection, for the first models."""
-    if not comparison.external:
+def datasets(comparison: Comparison) -> Figure | None:
+    """Draw mean ranks over data sets with Nemenyi's critical difference (Demšar 2006; scikit-posthocs draws it)."""
+    ranks = comparison.datasets
+    if ranks is None:
         return None
-    names = [model.name for model in comparison.models[:CURVES]]
-    shown = ("balanced_accuracy", "auroc", "sensitivity", "specificity")
-    groups = {
-        name: [one for model in names for one in comparison.external if (one.name, one.model) == (name, model)]
-        for name in dict.fromkeys(one.name for one in comparison.external)
-    }
-    groups = {name: found for name, found in groups.items() if found}
-    if not groups:
-        return None
-    rows = max(len(found) for found in groups.values()) * len(shown)
-    figure, all_axes = _panels(len(groups), 1.3 + 0.24 * rows, sharey=False)
-    for axes, (name, found) in zip(all_axes, groups.items(), strict=True):
-        _inside_outside(axes, found, shown)
-        axes.set_title(f"{comparison.study}, then {name} (n = {found[0].n})")
-    handles, labels = all_axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=2)
+    figure, axes = one_axes(1.2 + 0.16 * len(ranks.mean_ranks))
+    p_values = pd.DataFrame(ranks.pairs)
+    scikit_posthocs.critical_difference_diagram(
+        ranks.mean_ranks, p_values, cd=ranks.critical_difference, alpha=1 - comparison.confidence, ax=axes
+    )
     return figure
 
 
@@ -165,6 +169,7 @@ FIGURES: dict[str, Callable[[Comparison], Figure | None]] = {
     "decision": decision,
     "referral": referral,
     "flow": flow,
+    "datasets": datasets,
     "external": external,
 }
 
@@ -181,24 +186,15 @@ def write_figures(comparison: Comparison, folder: Path) -> dict[str, Path]:
                 with replacing(folder / f"{name}.{suffix}") as temporary:
                     metadata = {"Date": None} if suffix == "svg" else {}
                     figure.savefig(temporary, format=suffix, metadata=metadata)
+                figure.set_layout_engine(
+                    "none"
+                )  # the second file keeps the first one's layout, which is most of the work
             written[name] = folder / f"{name}.svg"
     return written
 
 
-def _figure(height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    FigureCanvasAgg(figure)  # no pyplot: nothing global, nothing to close
-    return figure, figure.subplots()
-
-
-def _panels(number: int, height: float, *, sharey: bool = True) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, list(figure.subplots(1, number, sharey=sharey, squeeze=False)[0])
-
-
 def _curves(curves: Sequence[tuple[str, Any]], title: str) -> Figure:
-    figure, (roc, precision) = _panels(2, 3.4, sharey=False)
+    figure, (roc, precision) = side_by_side(2, 3.4, sharey=False)
     for k, (name, curve) in enumerate(curves):
         style: dict[str, Any] = {"color": CYCLE[k % len(CYCLE)], "linestyle": LINES[k % len(LINES)]}
         roc.plot(curve.fpr, curve.tpr, label=f"{name} ({curve.auroc:.3f})", **style)
@@ -245,35 +241,6 @@ def _matrix(axes: Axes, counts: Sequence[Sequence[int]], names: Sequence[str], t
     axes.grid(visible=False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-
-
-def _inside_outside(axes: Axes, found: Sequence[External], shown: Sequence[str]) -> None:
-    ticks, labels, row = [], [], 0.0
-    for one in found:
-        scores = {score.metric: score for score in one.scores}
-        first = True
-        for metric in shown:
-            if metric not in scores:
-                continue
-            marks = (
-                ("own test folds", scores[metric].internal, BLUE, "o"),
-                ("outside", scores[metric].external, VERMILLION, "D"),
-            )
-            for offset, (label, interval, colour, marker) in zip((-0.14, 0.14), marks, strict=True):
-                if interval.value is None:
-                    continue
-                if interval.low is not None and interval.high is not None:
-                    axes.plot([interval.low, interval.high], [row + offset] * 2, color=colour, linewidth=2, alpha=0.45)
-                named = label if row == 0 else None
-                axes.plot(interval.value, row + offset, marker, color=colour, markersize=4.5, label=named, linestyle="")
-            ticks.append(row)
-            name = metric_name(metric)
-            labels.append(f"{one.model}\n{name}" if first and len(found) > 1 else name)
-            first, row = False, row + 1
-        row += 0.6
-    axes.set_yticks(ticks, labels)
-    axes.invert_yaxis()
-    axes.grid(axis="y", visible=False)
 
 
 def _gaps(values: Sequence[float | None]) -> list[float]:

@@ -1,5 +1,6 @@
 """The flow of photos as a picture: how many there were, how many were left out and why, how many were scored."""
 
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -26,7 +27,7 @@ def flow(comparison: Comparison) -> Figure:
         [f"{data.n_photos} photos scored ({groups})", *_wrapped(scored)],
         folds,
     ]
-    out = [[f"{data.n_left_out} left out", *_wrapped(reasons, 30)]] if data.n_left_out else []
+    out = [[f"{data.n_left_out} left out", *_wrapped(reasons, 32)]] if data.n_left_out else []
     if missing > 0:
         out.append([f"{missing} in folds not compared"])
     columns: list[tuple[str, list[list[str]], list[list[str]]]] = [("development", steps, out or [["0 left out"]])]
@@ -83,9 +84,9 @@ def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> 
 
 
 def _wrapped(texts: Sequence[str], width: int = 40) -> list[str]:
-    """Join texts by commas into lines of at most `width` characters where they fit."""
+    """Join texts by commas into lines of at most `width` characters, breaking those that are longer."""
     lines: list[str] = []
-    for text in texts:
+    for text in (line for long in texts for line in textwrap.wrap(long, width)):
         if lines and len(lines[-1]) + len(text) + 2 <= width:
             lines[-1] += f", {text}"
         else:

@@ -9,7 +9,8 @@ from pathlib import Path
 from PIL import Image
 
 from mpox.data.photos import PhotoError, open_photo
-from mpox.evaluate.comparison import Mistake
+from mpox.evaluate.model_result import Mistake
+from mpox.report.explanations import maps_of
 
 # Longest side of a thumbnail in pixels: sharp at the size shown on a screen of twice the density.
 THUMBNAIL = 288
@@ -17,24 +18,26 @@ THUMBNAIL = 288
 
 @dataclass(frozen=True)
 class Failure:
-    """A mistake with `photo` and `cam` as data URIs; None for a picture that is not at hand."""
+    """A mistake with `photo` and `cam` as data URIs, None for what is not at hand; `cam_words` says of what."""
 
     mistake: Mistake
     photo: str | None
     cam: str | None
+    cam_words: str
 
 
 def failures(mistakes: Sequence[Mistake], photo_root: Path | None, runs: Path) -> list[Failure]:
     """Embed the photos of mistakes found below `photo_root`; None embeds none.
 
-    `runs` holds the model's fold directories; the CAM of a photo is `fold-<k>/cams/<path, / as __>.png` there, where
-    `mpox.explain` has written one.
+    `runs` holds the model's fold directories; a photo that `mpox.explain` has explained there has its map beside it.
     """
+    maps = {fold: maps_of(runs / f"fold-{fold}") for fold in {mistake.fold for mistake in mistakes}}
     found = []
     for mistake in mistakes:
         photo = None if photo_root is None else _embedded(photo_root / mistake.path)
-        cam = runs / f"fold-{mistake.fold}" / "cams" / f"{mistake.path.replace('/', '__')}.png"
-        found.append(Failure(mistake, photo, _embedded(cam) if photo is not None else None))
+        laid = maps[mistake.fold].get(mistake.path) if photo is not None else None
+        words = laid.words if laid else ""
+        found.append(Failure(mistake, photo, _embedded(laid.path) if laid else None, words))
     return found
 
 

@@ -7,10 +7,12 @@ import jinja2
 
 from mpox import __version__
 from mpox.errors import UserError
-from mpox.evaluate.comparison import BEST, Comparison, ModelResult
+from mpox.evaluate.comparison import BEST, Comparison
+from mpox.evaluate.model_result import ModelResult
 from mpox.files import read_json, replacing
 from mpox.report import words
 from mpox.report.checklist import ITEMS
+from mpox.report.explanations import explained_runs
 from mpox.report.figures import write_figures
 from mpox.report.gallery import data_uri, failures
 
@@ -24,8 +26,8 @@ def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) ->
     """Write `folder`/index.html and `folder`/figures, and return the page's path.
 
     Photos of the most confident mistakes are embedded where `photo_root` holds them; None embeds none. The folder is
-    `<study>/comparison`: CAMs and an audit.json of curation are looked for in the study's directory. All text is
-    escaped. Raises UserError for an audit.json that cannot be read.
+    `<study>/comparison`: what `mpox.explain` left is looked for in the study's runs, what `mpox.curate` counted beside
+    the manifest it was trained from. All text is escaped. Raises UserError for such a file that cannot be read.
     """
     pictures = write_figures(comparison, folder / "figures")
     study = folder.parent
@@ -40,7 +42,8 @@ def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) ->
             figures={name: data_uri(path.read_bytes(), "image/svg+xml") for name, path in pictures.items()},
             gallery=gallery,
             photos_shown=any(failure.photo for failure in gallery),
-            audit=_audit(study / "audit.json"),
+            audit=_curated(model.config),
+            explained=explained_runs(study, [one.name for one in comparison.models], comparison.folds),
             checklist=ITEMS,
             columns=[name for name in COLUMNS if name in model.scores and name != comparison.metric],
             config=_flat(comparison.config),
@@ -74,15 +77,16 @@ def environment() -> jinja2.Environment:
     return made
 
 
-def _audit(path: Path) -> dict[str, Any] | None:
-    """Return what curation counted, where it left a summary: plain numbers and one level of tables of numbers."""
-    if not path.is_file():
+def _curated(config: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what curation counted of the photos of a run, where they came from a manifest with its audit.json."""
+    manifest = (config.get("data") or {}).get("manifest")
+    path = None if manifest is None else Path(manifest).parent / "audit.json"
+    if path is None or not path.is_file():
         return None
     try:
-        content = read_json(path)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    return content if isinstance(content, dict) else None
+        return {name: read_json(path)[name] for name in ("photos", "kept", "groups", "findings", "pairs")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no audit of mpox.curate ({error}): run the audit again") from error
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

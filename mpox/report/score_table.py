@@ -6,7 +6,8 @@ import pandas as pd
 from rich import box
 from rich.table import Table
 
-from mpox.evaluate.comparison import WORSE, Cell, Comparison, Score
+from mpox.evaluate.comparison import WORSE, Cell, Comparison
+from mpox.evaluate.model_result import Score
 from mpox.files import replacing
 
 # Metrics of the narrow tables; the CSV has all.
@@ -61,6 +62,7 @@ def score_view(comparison: Comparison) -> Table:
         title=f"{comparison.study}: {comparison.data.n_photos} photos, {folds}",
         caption="mean, sd over folds, interval of the pooled figure; research use only, not a diagnosis",
         box=box.SIMPLE,
+        pad_edge=False,
     )
     view.add_column("model", overflow="fold", width=22)
     for metric in metrics:

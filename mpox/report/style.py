@@ -2,6 +2,10 @@
 
 from typing import Any
 
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 CYCLE = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY)
 INK, GREY, PALE = "#1f2933", "#7b8794", "#d9dee4"
@@ -33,3 +37,19 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "mpox",
     "savefig.dpi": 200,
 }
+# How many models share a picture of curves before they hide one another.
+CURVES = 5
+
+
+def one_axes(height: float) -> tuple[Figure, Axes]:
+    """Return a figure of full width, `height` in inches, with its axes."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasAgg(figure)  # no pyplot: nothing global, nothing to close
+    return figure, figure.subplots()
+
+
+def side_by_side(number: int, height: float, *, sharey: bool = True) -> tuple[Figure, list[Axes]]:
+    """Return a figure of full width with `number` axes side by side."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, list(figure.subplots(1, number, sharey=sharey, squeeze=False)[0])

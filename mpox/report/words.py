@@ -1,6 +1,8 @@
 """How figures are written for people, the same wherever they are shown."""
 
-from mpox.evaluate.comparison import Comparison, Interval, ModelResult, Score
+from mpox.evaluate.comparison import Comparison
+from mpox.evaluate.intervals import Interval
+from mpox.evaluate.model_result import ModelResult, Score
 
 METRIC_NAMES = {
     "accuracy": "accuracy",

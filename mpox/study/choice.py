@@ -7,7 +7,8 @@ import numpy as np
 import yaml
 
 from mpox.errors import UserError
-from mpox.evaluate.comparison import BEST, SAME, Choice, Comparison, ModelResult
+from mpox.evaluate.comparison import BEST, SAME, Choice, Comparison
+from mpox.evaluate.model_result import ModelResult
 from mpox.evaluate.pooled import weighted_metrics
 from mpox.files import replacing
 from mpox.study.results import StudyResults

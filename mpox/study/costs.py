@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mpox.errors import UserError
-from mpox.evaluate.comparison import Costs
+from mpox.evaluate.model_result import Costs
 from mpox.files import read_json
 from mpox.model.cost import cached_cost
 from mpox.study.results import ModelRuns, StudyResults

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from mpox.errors import UserError
-from mpox.evaluate.comparison import METRICS, External, ExternalScore, Interval
-from mpox.evaluate.intervals import group_codes, percentile_interval, resampling_weights
+from mpox.evaluate.comparison import METRICS, External, ExternalScore
+from mpox.evaluate.intervals import Interval, group_codes, percentile_interval, resampling_weights
 from mpox.evaluate.mapping import collapse, ensemble
 from mpox.evaluate.pooled import weighted_confusion, weighted_metrics
 from mpox.evaluate.predictions import PREFIX, read_predictions

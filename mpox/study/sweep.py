@@ -1,6 +1,7 @@
 """The frame around a command: what a sweep will train before it starts, and a table of how every job ended."""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from mpox.model import weights
 from mpox.study import journal
 
 log = logging.getLogger(__name__)
+# One character a job: ten folds and the longest model name fit a terminal of 80 columns.
 MARKS = {
-    "done": "[green]done[/]",
-    "skipped": "[dim]skipped[/]",
-    "no weights": "[yellow]no weights[/]",
-    "failed": "[red]failed[/]",
+    "done": "[green]✓[/]",
+    "skipped": "[dim]·[/]",
+    "no weights": "[yellow]w[/]",
+    "failed": "[red]✗[/]",
 }
+MEANINGS = {"done": "done", "skipped": "done before", "no weights": "no weights", "failed": "failed"}
 # What the finished command tells the shell; `main` reads it, since a Hydra callback cannot set the exit code.
 exit_code = 0
 
@@ -62,12 +65,16 @@ class StudyReport(Callback):
 
 
 def table(entries: Sequence[journal.Entry]) -> Table:
-    """Return one row a model, one column a fold, and the wall time of the row's jobs."""
+    """Return one row a model, one column a fold, and the wall time of the row's jobs; the caption counts the states."""
     folds = sorted({entry.fold for entry in entries})
-    view = Table(title=f"study {', '.join(sorted({entry.study for entry in entries}))}")
-    view.add_column("model")
+    states = Counter(entry.state for entry in entries)
+    view = Table(
+        title=f"study {', '.join(sorted({entry.study for entry in entries}))}: models by folds",
+        caption=", ".join(f"{MARKS[state]} {n} {MEANINGS[state]}" for state in MARKS if (n := states[state])),
+    )
+    view.add_column("model", no_wrap=True)
     for fold in folds:
-        view.add_column(f"fold {fold}")
+        view.add_column(str(fold), justify="center", no_wrap=True)
     view.add_column("seconds", justify="right")
     several = len({entry.study for entry in entries}) > 1
     for study, model in dict.fromkeys((entry.study, entry.model) for entry in entries):

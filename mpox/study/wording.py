@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from mpox.evaluate.comparison import BEST, SAME, UNTESTED, WORSE, Comparison, ModelResult, Pair, Score
+from mpox.evaluate.comparison import BEST, SAME, UNTESTED, WORSE, Comparison, Pair
+from mpox.evaluate.model_result import ModelResult, Score
 
 NAMES = {
     "accuracy": "accuracy",

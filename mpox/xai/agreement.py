@@ -14,7 +14,10 @@ def cohen_kappa(ratings_UR: np.ndarray, scale: str = "nominal") -> float:  # noq
     both = ratings_UR[(ratings_UR >= 0).all(1)]
     if len(both) < 2 or len(np.unique(both)) < 2:
         return float("nan")
-    return float(cohen_kappa_score(both[:, 0], both[:, 1], weights="quadratic" if scale == "ordinal" else None))
+    # All codes up to the highest: an option that nobody chose still lies between its neighbours.
+    codes = np.arange(both.max() + 1)
+    weights = "quadratic" if scale == "ordinal" else None
+    return float(cohen_kappa_score(both[:, 0], both[:, 1], labels=codes, weights=weights))
 
 
 def fleiss_kappa(ratings_UR: np.ndarray) -> float:  # noqa: N803

@@ -8,9 +8,6 @@ border, heavily blurred. Of the photos: whether a classifier that cannot know th
 photos, tells the classes apart by colours or by background.
 """
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -19,15 +16,13 @@ from sklearn.preprocessing import StandardScaler
 from torch.nn import functional as F
 
 from mpox.progress import watched
-from mpox.xai.bootstrap import Interval, bounds, resampled_weights
 from mpox.xai.cams import Explainer, shown
 from mpox.xai.gradients import blurred
 from mpox.xai.localisation import lesion_masks
 from mpox.xai.regions import corners, frame, hidden, only, with_margin
 from mpox.xai.run import OpenedRun, as_images, logits_of
+from mpox.xai.verdicts import Judge, Report, Sample
 
-# Keeping more than this share of its advantage over guessing (by the lower bound) without the lesion is a shortcut.
-SHORTCUT = 0.5
 # Where there are no masks: the share of each photo, the brightest of its map, that stands for the lesion.
 SALIENT = 0.25
 BLUR = 0.08  # sd as a share of the side: 18 px at 224, beyond every lesion's detail
@@ -35,17 +30,6 @@ BINS = 4  # a channel, for the joint colour histogram
 # Fewer photos than this, or less than half of them, and a test is not made.
 FEWEST = 10
 PENALTY_C = 0.01  # of the background probe: as strong as a probe of a few hundred photos and a thousand features wants
-Report = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Photos under audit: rows of the run, true classes, groups and the region that stands for the lesion."""
-
-    rows: np.ndarray
-    targets: np.ndarray
-    groups: np.ndarray
-    lesions: np.ndarray
 
 
 def audit(
@@ -61,7 +45,7 @@ def audit(
     masked = bool((run.photos["mask"] != "").all())
     sample = _sample(run, explainer, rows, masked, batch_size)
     intact = _answers(run, run.pixels[rows], batch_size)
-    judge = _Judge(sample, intact, len(run.card.classes), seed)
+    judge = Judge(sample, intact, len(run.card.classes), seed)
     report: Report = {
         "run": run.name,
         "photos": len(rows),
@@ -85,7 +69,7 @@ def audit(
     levels = [test["level"] for test in report["tests"]]
     report["flagged"] = "shortcut" in levels
     if report["flagged"]:
-        report["verdict"] = "Do not trust this model before the shortcuts below are explained."
+        report["verdict"] = "Do not trust this model before the shortcuts found are explained."
     elif hints := levels.count("hint"):
         report["verdict"] = f"No test shows a shortcut, but {hints} of {len(levels)} hint at one: read them."
     else:
@@ -138,7 +122,7 @@ def _answers(run: OpenedRun, pixels: np.ndarray, batch_size: int) -> np.ndarray:
     )
 
 
-def _photo_tests(run: OpenedRun, judge: "_Judge", learner: Sample, masked: bool, batch_size: int) -> list[Report]:
+def _photo_tests(run: OpenedRun, judge: Judge, learner: Sample, masked: bool, batch_size: int) -> list[Report]:
     """Classifiers that cannot know the disease, fitted on training photos and asked of those under audit."""
     sample, found = judge.sample, []
     away = Sample(sample.rows, sample.targets, sample.groups, sample.lesions if masked else sample.lesions & False)
@@ -188,131 +172,3 @@ def _backgrounds(run: OpenedRun, sample: Sample, batch_size: int) -> tuple[np.nd
     if features:
         table[kept] = np.concatenate(features)
     return table, kept
-
-
-class _Judge:
-    """Turns the answers to one test into balanced accuracy, kept advantage, level and words."""
-
-    def __init__(self, sample: Sample, intact: np.ndarray, n_classes: int, seed: int) -> None:
-        self.sample, self.hits = sample, intact == sample.targets
-        self.weights = resampled_weights(sample.groups, seed)
-        self.chance = 1 / n_classes
-        self.intact, self.draws = self._accuracy(self.hits, np.ones(len(self.hits), bool), sample.targets)
-
-    def of(self, name: str, answers: np.ndarray, masked: bool, kept: np.ndarray | None = None) -> Report:
-        """Judge the answers (N) to one test, or of the photos `kept` (N) bool of it."""
-        kept = np.ones(len(self.hits), bool) if kept is None else kept
-        hits = np.zeros(len(kept), bool)
-        hits[kept] = answers == self.sample.targets[kept]
-        accuracy, draws = self._accuracy(hits, kept, self.sample.targets)
-        whole, whole_draws = (self.intact, self.draws) if kept.all() else self._accuracy(
-            self.hits, kept, self.sample.targets
-        )  # fmt: skip
-        gain = np.where(whole_draws > self.chance, whole_draws - self.chance, np.nan)
-        share = (accuracy.value - self.chance) / (whole.value - self.chance) if whole.value > self.chance else np.nan
-        retained = bounds(share, (draws - self.chance) / gain)
-        above = "hint" if accuracy.low > self.chance else "clear"
-        level = "shortcut" if retained.low > SHORTCUT else above
-        level, words = _words(name, level, retained, masked)
-        return {
-            "name": name,
-            "photos": int(kept.sum()),
-            "balanced_accuracy": accuracy.as_json(),
-            "retained": retained.as_json(),
-            "level": level,
-            "verdict": words,
-        }
-
-    def of_sources(self, right: np.ndarray, sources: np.ndarray, kept: np.ndarray) -> Report:
-        """Judge how well the background names the collection a photo comes from."""
-        hits = np.zeros(len(kept), bool)
-        hits[kept] = right
-        accuracy, _ = self._accuracy(hits, kept, sources)
-        known = accuracy.low > 1 / len(set(sources))
-        words = (
-            "The background says which collection a photo is from: where classes come from different collections, a "
-            "model can answer by that."
-            if known
-            else "The background does not say which collection a photo is from."
-        )
-        return {
-            "name": "background names the source",
-            "photos": int(kept.sum()),
-            "balanced_accuracy": accuracy.as_json(),
-            "retained": None,
-            "level": "hint" if known else "clear",
-            "verdict": words,
-        }
-
-    def _accuracy(self, hits: np.ndarray, kept: np.ndarray, labels: np.ndarray) -> tuple[Interval, np.ndarray]:
-        """Balanced accuracy over the photos `kept`, with its interval and its resampled values."""
-        recalls, draws = [], []
-        for label in sorted(set(labels[kept])):
-            mine = kept & (labels == label)
-            weights = self.weights[:, mine]
-            recalls.append(hits[mine].mean())
-            total = weights.sum(1)
-            right = weights @ hits[mine].astype(float)
-            draws.append(np.divide(right, total, out=np.full(len(total), np.nan), where=total > 0))
-        resampled = np.nanmean(draws, 0)
-        return bounds(float(np.mean(recalls)), resampled), resampled
-
-
-def _words(name: str, level: str, retained: Interval, masked: bool) -> tuple[str, str]:
-    """Level and verdict of a test; some tests cannot say more than a hint, and one asks the opposite question."""
-    kept = f"{max(0.0, retained.value):.0%} of the model's advantage over guessing"
-    if name.startswith(("only the lesion", "only the salient")):
-        what = name.removeprefix("only the ")
-        if level == "clear":
-            return "hint", f"The {what} alone does not lead the model above guessing: it needs what is around it."
-        return "clear", f"Seeing the {what} alone keeps {kept}."
-    if name == "salient region hidden":
-        if level == "shortcut":
-            return "hint", f"Without what its map points at it keeps {kept}: the map does not show all that it uses."
-        return "clear", f"Without what its map points at it keeps {kept}."
-    doubt = "" if masked else " (without lesion masks, lesions seen in this cannot be ruled out)"
-    subject = {
-        "lesion hidden": "without the lesion",
-        "only the border": "seeing only the border",
-        "blurred": "on photos too blurred to show any lesion",
-    }.get(name)
-    if subject is not None:
-        return level, {
-            "shortcut": f"This model does nearly as well {subject}, keeping {kept}: do not trust it{doubt}.",
-            "hint": f"The model, {subject}, still beats guessing, keeping {kept}: something else helps it{doubt}.",
-            "clear": f"The model is not shown to be better than guessing {subject}, as it should be.",
-        }[level]
-    subject = "The background alone" if name == "background embedding" else f"A histogram of the {name}"
-    return level, {
-        "shortcut": f"{subject} gives the class away, to {kept}: a model trained on these photos need not look at the "
-        f"lesion{doubt}.",
-        "hint": f"{subject} says something about the class, {kept}{doubt}.",
-        "clear": f"{subject} is not shown to tell the classes apart.",
-    }[level]
-
-
-def as_markdown(report: Report) -> str:
-    """Write an `audit` report to be read."""
-    lines = [
-        f"# Shortcut audit: {report['run']}",
-        "",
-        "Research software. Not a medical device, not a diagnosis.",
-        "",
-        f"**{report['verdict']}**",
-        "",
-        f"{report['photos']} photos of {report['groups']} groups; lesions: {report['lesions']}; balanced accuracy on "
-        f"intact photos {_cell(report['intact'])}, guessing {report['chance']:.3f}. 95 % intervals over groups.",
-        "",
-        "| test | balanced accuracy | advantage kept | | verdict |",
-        "|---|---|---|---|---|",
-    ]
-    for test in report["tests"]:
-        kept = "-" if test["retained"] is None else _cell(test["retained"])
-        lines.append(
-            f"| {test['name']} | {_cell(test['balanced_accuracy'])} | {kept} | {test['level']} | {test['verdict']} |"
-        )
-    return "\n".join([*lines, ""])
-
-
-def _cell(interval: dict[str, float | None]) -> str:
-    return str(Interval(*(np.nan if number is None else number for number in interval.values())))

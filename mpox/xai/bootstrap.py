@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mpox.evaluate.intervals import group_codes, resampling_weights
+
 DRAWS, LEVEL = 2000, 0.95
 
 
@@ -25,10 +27,7 @@ class Interval:
 
 def resampled_weights(groups: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarray:
     """How often each photo (column) is drawn in each of `draws` resamples of groups: (draws, N) int64."""
-    _, member = np.unique(groups, return_inverse=True)
-    n_groups = int(member.max()) + 1
-    rng = np.random.default_rng(seed)
-    return rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws)[:, member]
+    return resampling_weights(group_codes(groups), draws, seed).astype(int)
 
 
 def mean_interval(values: np.ndarray, groups: np.ndarray, seed: int = 0) -> Interval:
@@ -48,3 +47,10 @@ def bounds(value: float, draws: np.ndarray) -> Interval:
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.percentile(draws, [tail, 100 - tail])
     return Interval(value, float(low), float(high))
+
+
+def written(interval: dict[str, float | None]) -> str:
+    """Write an `Interval.as_json` for people; a dash where it is not defined."""
+    if interval["value"] is None:
+        return "-"
+    return str(Interval(*(np.nan if number is None else number for number in interval.values())))

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from mpox.errors import UserError
 from mpox.model.backbone import PhotoClassifier
-from mpox.xai.layers import find_layer, make_functional
+from mpox.xai.layers import LEAST_SIDE, find_layer, make_functional
 
 METHODS: dict[str, Any] = {
     "gradcam": grad_cam.GradCAM,  # Selvaraju et al., ICCV 2017
@@ -42,7 +42,8 @@ class Explainer(Protocol):
 class ClassActivation:
     """One of METHODS at one layer of a copy of a network.
 
-    `examples` are photos (images_NCHW, 0..255) to find the layer with. The backward pass ends at that layer, so a map
+    `examples` are photos (images_NCHW, 0..255) to find the layer with: the one named, else the deepest whose maps have
+    `least_side` places a side. The backward pass ends at that layer, so a map
     costs little more than a forward pass. Raises UserError for an unknown method or where no layer will do.
     """
 
@@ -53,6 +54,7 @@ class ClassActivation:
         *,
         method: str = "gradcam",
         layer: str | None = None,
+        least_side: int = LEAST_SIDE,
         batch_size: int = 32,
     ) -> None:
         if method not in METHODS:
@@ -61,7 +63,7 @@ class ClassActivation:
         network = copy.deepcopy(network).eval().requires_grad_(False)
         make_functional(network)
         self.network, self.method = network, method
-        self.layer, module = find_layer(network, examples[:2], layer)
+        self.layer, module = find_layer(network, examples[:2], layer, least_side)
         # Registered before grad-cam's own hooks, which then see the output as the start of the graph.
         module.register_forward_hook(_start_of_graph)
         self.cam = _unscaled(METHODS[method])(network.backbone, [module])

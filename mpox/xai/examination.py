@@ -10,7 +10,7 @@ from torch import Tensor
 from mpox.model.backbone import PhotoClassifier
 from mpox.progress import watched
 from mpox.xai import baselines
-from mpox.xai.bootstrap import Interval, mean_interval
+from mpox.xai.bootstrap import mean_interval, written
 from mpox.xai.cams import Explainer, shown
 from mpox.xai.faithfulness import deletion_insertion, road
 from mpox.xai.localisation import MEASURES, lesion_masks
@@ -161,20 +161,14 @@ def as_markdown(report: Report) -> str:
         "|---|---|---|---|---|",
     ]
     for measure, found in report["measures"].items():
-        lines.append(f"| {measure} | " + " | ".join(_cell(found[name]) for name in ("map", *_NAMES)) + " |")
+        lines.append(f"| {measure} | " + " | ".join(written(found[name]) for name in ("map", *_NAMES)) + " |")
     lines += ["", "| rank correlation of the map with itself after … | |", "|---|---|"]
     lines += [
         f"| layers from depth {entry['depth']:g} (1 the head, 0 the input) were shuffled | "
-        f"{_cell(entry['rank_correlation'])} |"
+        f"{written(entry['rank_correlation'])} |"
         for entry in report["randomisation"]
     ]
-    lines += [f"| {name} | {_cell(found)} |" for name, found in report["stability"].items()]
+    lines += [f"| {name} | {written(found)} |" for name, found in report["stability"].items()]
     if agreement := report.get("agreement"):
-        lines.append(f"| agreement of {agreement['models']} folds' models | {_cell(agreement['rank_correlation'])} |")
+        lines.append(f"| agreement of {agreement['models']} folds' models | {written(agreement['rank_correlation'])} |")
     return "\n".join([*lines, ""])
-
-
-def _cell(interval: dict[str, float | None]) -> str:
-    if interval["value"] is None:
-        return "-"
-    return str(Interval(*(np.nan if number is None else number for number in interval.values())))

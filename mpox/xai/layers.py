@@ -8,13 +8,21 @@ from torch import Tensor, nn
 from mpox.errors import UserError
 from mpox.model.backbone import PhotoClassifier
 
+# A map of one place shows nothing.
+LEAST_SIDE = 2
 
-def find_layer(network: PhotoClassifier, images_NCHW: Tensor, name: str | None = None) -> tuple[str, nn.Module]:  # noqa: N803
+
+def find_layer(
+    network: PhotoClassifier,
+    images_NCHW: Tensor,  # noqa: N803
+    name: str | None = None,
+    least_side: int = LEAST_SIDE,
+) -> tuple[str, nn.Module]:
     """Return the deepest of the layers timm's feature info lists that a map can be taken from, with its name.
 
-    Such a layer gives maps (N, C, h, w) with h and w above 1, finite, and the logits of `images_NCHW` (float32, 0..255,
-    one photo or more) have a gradient there that is not zero. `name` (a module of the timm model) asks for one layer.
-    Raises UserError where none, or not that one, will do.
+    Such a layer gives finite maps (N, C, h, w) with h and w of `least_side` (2 or more), and the logits of
+    `images_NCHW` (float32, 0..255, one photo or more) have a gradient there that is not zero. `name` (a module of the
+    timm model) asks for one layer. Raises UserError where none, or not that one, will do.
     """
     modules = dict(network.backbone.named_modules())
     if name is not None and name not in modules:
@@ -22,11 +30,14 @@ def find_layer(network: PhotoClassifier, images_NCHW: Tensor, name: str | None =
     listed = [str(info["module"]) for info in network.backbone.feature_info]
     wanted = [name] if name is not None else [layer for layer in reversed(listed) if layer in modules]
     reasons = []
-    for layer, reason in _examine(network, images_NCHW, {layer: modules[layer] for layer in wanted}).items():
+    side = max(LEAST_SIDE, least_side)
+    for layer, reason in _examine(network, images_NCHW, {layer: modules[layer] for layer in wanted}, side).items():
         if reason is None:
             return layer, modules[layer]
         reasons.append(f"{layer} {reason}")
-    raise UserError(f"no layer to explain: {'; '.join(reasons) or 'timm lists none'}: use larger photos or give layer=")
+    raise UserError(
+        f"no layer to explain: {'; '.join(reasons) or 'timm lists none'}: use larger photos, or give another layer="
+    )
 
 
 def make_functional(network: nn.Module) -> None:
@@ -36,7 +47,9 @@ def make_functional(network: nn.Module) -> None:
             module.inplace = False  # type: ignore[assignment]
 
 
-def _examine(network: PhotoClassifier, images: Tensor, layers: dict[str, nn.Module]) -> dict[str, str | None]:
+def _examine(
+    network: PhotoClassifier, images: Tensor, layers: dict[str, nn.Module], side: int
+) -> dict[str, str | None]:
     """Say of each layer why it will not do; None where it will."""
     outputs: dict[str, Tensor] = {}
     with ExitStack() as hooks:
@@ -53,7 +66,7 @@ def _examine(network: PhotoClassifier, images: Tensor, layers: dict[str, nn.Modu
         output = outputs.get(name)
         if not isinstance(output, Tensor) or output.ndim != 4:
             verdicts[name] = "gives no 4-D maps"
-        elif min(output.shape[2:]) < 2:
+        elif min(output.shape[2:]) < side:
             verdicts[name] = f"gives maps of {output.shape[2]}x{output.shape[3]}"
         elif not torch.isfinite(output).all():
             verdicts[name] = "gives values that are not finite"

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mpox.data.photos import open_photo
-from mpox.data.store import square
+from mpox.data.photos import open_photo, square
 from mpox.errors import UserError
 
 # Thresholds among which the best IoU of a photo is sought.

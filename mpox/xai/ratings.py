@@ -9,7 +9,7 @@ import pandas as pd
 
 from mpox.errors import UserError
 from mpox.xai.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
-from mpox.xai.bootstrap import bounds, mean_interval, resampled_weights
+from mpox.xai.bootstrap import bounds, mean_interval, resampled_weights, written
 from mpox.xai.likeness import rank_correlation
 from mpox.xai.review import Question, photo_code
 
@@ -194,8 +194,7 @@ def as_markdown(report: Report) -> str:
         if known:
             lines += ["", f"Agreement over {entry['rated_by_all']} photos rated by all: {known}."]
         if right := entry.get("raters_right"):
-            lines += ["", f"Raters name the recorded class in {right['value']:.3f} of ratings "
-                          f"({right['low']:.3f} to {right['high']:.3f})."]  # fmt: skip
+            lines += ["", f"Raters name the recorded class in {written(right)} of ratings."]
         if shares := entry.get("against_correctness"):
             options = list(entry["answers"])
             lines += ["", "| | ratings | " + " | ".join(options) + " |", "|---|---|" + "---|" * len(options)]
@@ -204,7 +203,7 @@ def as_markdown(report: Report) -> str:
                 lines.append(f"| {what.replace('_', ' ')} | {part['ratings']} | {cells} |")
         for measure, found in (entry.get("against_faithfulness") or {}).items():
             value = found["rank_correlation"]
-            text = f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})" if value else "too few photos"
+            text = written(value) if value else "too few photos"
             lines += ["", f"Rank correlation with {measure} over {found['photos']} photos: {text}."]
     if report["comments"]:
         lines += ["", "## Comments", ""]

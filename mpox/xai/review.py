@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from mpox.data.photos import open_photo
-from mpox.data.store import square
+from mpox.data.photos import open_photo, square
 from mpox.errors import UserError
 from mpox.files import replacing
 from mpox.xai.cams import shown

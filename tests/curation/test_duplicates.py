@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from sklearn.neighbors import NearestNeighbors
 
-from mpox.curation import fingerprints, local_features
+from mpox.curation import fingerprints, local_features, nearest
 from mpox.curation.audit import audit, pair_findings
 from mpox.curation.candidates import neighbours
 from mpox.curation.findings import PAIR_COLUMNS, Audit
@@ -115,6 +115,33 @@ def test_hash_distances_are_imagehash_s() -> None:
         turned = [photos[j].rotate(90 * k) for k in range(4)]
         turned += [ImageOps.mirror(photo) for photo in turned]
         assert found[i, j] == min(imagehash.phash(photos[i]) - imagehash.phash(photo) for photo in turned)
+
+
+@pytest.mark.parametrize("distance", [3, 14, 20])
+def test_an_index_of_hashes_misses_nothing(distance: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(distance)
+    hashes = rng.integers(0, 2**63, (700, 8), dtype=np.uint64)
+    for i, j, k in zip(*rng.integers(0, 700, (2, 300)), rng.integers(0, 8, 300), strict=True):
+        flips = rng.choice(64, rng.integers(0, distance + 3), replace=False)
+        hashes[j, k] = hashes[i, 0] ^ np.bitwise_or.reduce(np.uint64(1) << flips.astype(np.uint64))
+    every_two = sorted(fingerprints.hash_pairs(hashes, distance))
+    assert len(every_two) > 100
+    monkeypatch.setattr(fingerprints, "EXHAUSTIVE", 0)
+    assert sorted(fingerprints.hash_pairs(hashes, distance)) == every_two
+
+
+def test_an_index_of_vectors_finds_nearly_all_neighbours_and_always_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    rows = (rng.normal(size=(200, 32))[rng.integers(0, 200, 1500)] + rng.normal(0, 0.4, (1500, 32))).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    exact = neighbours(rows, rows, 10)
+    monkeypatch.setattr(nearest, "EXHAUSTIVE", 0)
+    found = neighbours(rows, rows, 10)
+    assert len(found & exact) / len(exact) > 0.99
+    assert len(found) < 1.01 * len(exact)
+    assert neighbours(rows, rows, 10) == found
+    _, likeness = nearest.nearest(rows, rows[:50], 3)
+    assert likeness.max(1) == pytest.approx(1, abs=1e-5)
 
 
 def test_padding_alone_does_not_correlate() -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -111,3 +112,16 @@ def test_weights_of_another_model(tmp_path: Path) -> None:
     safetensors.torch.save_file(timm.create_model("mobilenetv3_small_100").state_dict(), path)
     with pytest.raises(UserError, match=f"are not those of {LITE0}"):
         build(LITE0, 4, input_record(LITE0), weights.WeightSource("file", str(path)))
+
+
+@pytest.mark.parametrize(
+    "kept", [lambda name: False, lambda name: not name.startswith("blocks.2.")], ids=["none", "most"]
+)
+def test_lacking_tensors_are_never_left_random(tmp_path: Path, kept: Callable[[str], bool]) -> None:
+    tensors = timm.create_model("mobilenetv3_small_100").state_dict()
+    path = tmp_path / "partial.pth"
+    torch.save({"other": torch.zeros(3)} | {name: value for name, value in tensors.items() if kept(name)}, path)
+    with pytest.raises(UserError, match=r"are not those of mobilenetv3_small_100.*Missing key") as raised:
+        name = "mobilenetv3_small_100.lamb_in1k"
+        build(name, 4, input_record(name), weights.WeightSource("file", str(path)))
+    assert "\n" not in str(raised.value)

@@ -1,28 +1,35 @@
 """The page, the figures, the model card: from a real study of two networks, with photos and with an external set."""
 
 import dataclasses
-import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from mpox.config import config_dir
-from mpox.data import synthetic
+from mpox.curation.audit import audit
+from mpox.curation.findings import write_audit
+from mpox.data import sources, synthetic
 from mpox.evaluate.__main__ import evaluate
-from mpox.evaluate.comparison import Comparison, Interval
-from mpox.files import write_json
+from mpox.evaluate.comparison import Comparison, DatasetComparison
+from mpox.evaluate.intervals import Interval
+from mpox.evaluate.paired_tests import compare_over_datasets
+from mpox.explain import explain
 from mpox.report import words
 from mpox.report.checklist import ITEMS
 from mpox.report.figures import FIGURES, write_figures
 from mpox.report.model_card import write_model_card
 from mpox.report.page import write_page
-from mpox.study.comparing import Options, compare
+from mpox.study.comparing import compare
+from mpox.study.options import Options
 from mpox.study.results import read_study
+from mpox.xai.review import photo_code
 
 
 class Page(HTMLParser):
@@ -104,21 +111,47 @@ def test_page_stands_alone_and_says_what_the_comparison_says(
     assert (folder / "index.html").stat().st_size < 3_000_000
 
 
-def test_cams_and_the_audit_are_shown_where_they_are(
+def test_what_was_explained_rated_and_curated_is_shown(
     runs: Path, comparison: Comparison, photos: Path, tmp_path: Path
 ) -> None:
-    study = Path(shutil.copytree(runs / "default", tmp_path / "default"))
-    mistake = comparison.best.mistakes[0]
-    cam = study / comparison.best.name / f"fold-{mistake.fold}" / "cams" / f"{mistake.path.replace('/', '__')}.png"
-    cam.parent.mkdir()
-    Image.new("RGB", (40, 40), "red").save(cam)
-    write_json(study / "audit.json", {"counts": {"near_duplicate": 7}, "seconds": 1.5})
-    page = Page(write_page(comparison, study / "comparison", photos))
-    assert page.alts.count("where the model looked") == 1
-    assert "near duplicate7" in re.sub(r"\s", "", page.text).replace("nearduplicate7", "near duplicate7")
-    bare = Page(write_page(comparison, study / "comparison", None))
-    assert not [source for source in bare.sources if source.startswith("data:image/jpeg")]
-    assert "The photos were not at hand" in bare.text
+    study = Path(shutil.copytree(runs, tmp_path / "runs")) / "default"
+    best, mistake = comparison.best, comparison.best.mistakes[0]
+    run = study / best.name / f"fold-{mistake.fold}"
+
+    def explained(*options: str) -> dict[str, Any]:
+        with initialize_config_dir(config_dir(), version_base="1.3"):
+            return explain(compose("explain", [f"run={run}", *options]))
+
+    explained("batch_size=8")
+    explained("command=faithfulness", "faithfulness.photos=2", "faithfulness.road_photos=1")
+    facts = explained("command=review")
+    (tmp_path / "ratings.csv").write_text(ratings(facts, pd.read_parquet(run / "explain/gradcam/index.parquet")))
+    explained("command=review", f"ratings={tmp_path / 'ratings.csv'}")
+    found = audit([sources.folder(photos)], tmp_path / "cache")
+    write_audit(found, tmp_path / "audit")
+    config = {**best.config, "data": {"manifest": str(tmp_path / "audit" / "manifest.parquet")}}
+    told = dataclasses.replace(comparison, models=(dataclasses.replace(best, config=config), *comparison.models[1:]))
+    page = Page(write_page(told, study / "comparison", photos))
+    assert page.alts.count(f"where the model looked: gradcam of {mistake.predicted}") >= 1
+    text = " ".join(page.text.split())
+    assert f"{best.name}, fold {mistake.fold}" in text
+    assert "Can maps of gradcam" in text
+    assert "8 photos rated by 2 people" in text
+    assert "What does the photo show?" in text
+    assert f"{found.summary['groups']} groups that no fold tears apart" in text
+    for kind, count in found.summary["findings"].items():
+        assert f"{kind.replace('_', ' ')}{count}" in text
+
+
+def ratings(facts: dict[str, Any], index: pd.DataFrame) -> str:
+    """Return what a review page exports: two raters, who give each photo the same first or second option."""
+    rows = [
+        f"{facts['id']},{rater},{photo_code(photo)},{question['id']},{question['options'][k % 2]},2026"
+        for rater in ("anna", "ben")
+        for k, photo in enumerate(index["photo_id"])
+        for question in facts["questions"]
+    ]
+    return "\n".join(["page,rater,photo_id,question,answer,at", *rows])
 
 
 def test_names_of_classes_cannot_become_markup(comparison: Comparison, tmp_path: Path) -> None:
@@ -130,6 +163,9 @@ def test_names_of_classes_cannot_become_markup(comparison: Comparison, tmp_path:
 
 
 def test_every_figure_is_drawn_and_shows_something(comparison: Comparison, tmp_path: Path) -> None:
+    scores = pd.DataFrame(np.random.default_rng(0).random((6, 4)), columns=list("abcd"))
+    ranks = DatasetComparison(tuple("stuvwx"), *dataclasses.astuple(compare_over_datasets(scores, 0.05)))
+    comparison = dataclasses.replace(comparison, datasets=ranks)
     written = write_figures(comparison, tmp_path)
     assert set(written) == set(FIGURES)
     for name, path in written.items():
@@ -151,7 +187,10 @@ def test_a_study_without_mpox_external_photos_or_a_second_model(comparison: Comp
     less = dataclasses.replace(comparison, positive=None, models=(best,), pairs=(), external=())
     page = Page(write_page(less, tmp_path / "comparison", None))
     assert "nothing to test it against" in page.text
-    assert "Not done" in page.text
+    assert not [source for source in page.sources if source.startswith("data:image/jpeg")]
+    assert "The photos were not at hand" in page.text
+    assert "Not done. Figures on photos of the same collection" in " ".join(page.text.split())
+    assert "Not done. A network can be right for reasons" in " ".join(page.text.split())
     assert "threshold" not in page.ids
     assert not (tmp_path / "comparison" / "figures" / "decision.svg").exists()
     write_model_card(less, tmp_path / "comparison")

@@ -38,7 +38,7 @@ def test_offline_run_is_complete(configured: Callable[..., DictConfig], tmp_path
         history |= {item.key or "/".join(item.nested_key) for item in record.history.item}
         files |= {item.path for item in record.files.files}
     assert config["fold"] == 1
-    assert config["optimizer"]["lr"] == 1e-4
+    assert config["optimizer"]["weight_decay"] == 0.05
     assert {"train/loss", "val/nll", "val/balanced_accuracy"} <= history
     assert summary["test_final/balanced_accuracy"] == pytest.approx(result["test"]["balanced_accuracy"])
     assert any("predictions" in path for path in files)

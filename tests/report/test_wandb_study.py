@@ -9,7 +9,8 @@ from wandb_records import records
 from mpox.evaluate.comparison import Comparison
 from mpox.report.wandb import stable_id
 from mpox.report.wandb_study import build_report, log_study
-from mpox.study.comparing import Options, compare
+from mpox.study.comparing import compare
+from mpox.study.options import Options
 from mpox.study.results import read_study
 
 

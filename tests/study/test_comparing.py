@@ -9,13 +9,15 @@ import pytest
 import torch
 from generated_study import CLASSES, make_study
 
+from mpox.data.manifest import read_manifest, write_manifest
 from mpox.errors import UserError
 from mpox.evaluate.comparison import BEST, METRICS, SAME, UNTESTED, WORSE, Comparison
 from mpox.evaluate.metrics import classification_metrics
 from mpox.evaluate.predictions import write_predictions
 from mpox.files import write_json
 from mpox.study.choice import choose
-from mpox.study.comparing import Options, compare
+from mpox.study.comparing import compare
+from mpox.study.options import Options
 from mpox.study.results import StudyResults, read_study
 
 QUICK = Options(resamples=200)
@@ -223,6 +225,19 @@ def test_a_class_absent_in_a_fold(tmp_path: Path) -> None:
     point = comparison.best.operating_point
     assert point is not None
     assert [limit is None for limit in point.thresholds] == [False, False, False, True]
+
+
+def test_photos_left_out_are_counted_by_kind_of_reason(tmp_path: Path) -> None:
+    study = make_study(tmp_path, "s", {"a": 2.0}, n_photos=96, n_folds=4, metrics=False)
+    manifest = read_manifest(study / "manifest.parquet")
+    other = manifest["photo_id"].iloc[0]
+    reasons = [f"label conflict with {other}", "near_duplicate: 0.98 of the pixels", "near_duplicate: 0.91", ""]
+    names = [f"out/{k}.jpg" for k in range(4)]
+    out = manifest.head(4).assign(photo_id=[f"web/{name}" for name in names], path=names, keep=False, reason=reasons)
+    write_manifest(pd.concat([manifest, out], ignore_index=True), study / "manifest.parquet")
+    _, comparison = compared(tmp_path)
+    assert (comparison.data.n_manifest, comparison.data.n_left_out, comparison.data.n_photos) == (100, 4, 96)
+    assert comparison.data.left_out == {"near duplicate": 2, "label conflict": 1, "no reason given": 1}
 
 
 def test_one_fold_is_scored_and_not_tested(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A finished run to explain: a small CNN trained for a moment on small synthetic photos that have lesion masks."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,7 +25,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with initialize_config_dir(config_dir(), version_base="1.3"):
         cfg = compose("train", options)
     train(cfg)
-    return Path(cfg.runs_dir) / "tried" / "mobilenetv3_small_100" / "fold-0"
+    run = Path(cfg.runs_dir) / "tried" / "mobilenetv3_small_100" / "fold-0"
+    shutil.copytree(run / "explain", run / "explained_at_end")  # tests explain the run again, in any order
+    return run
 
 
 @pytest.fixture(scope="session")

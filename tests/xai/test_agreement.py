@@ -36,6 +36,14 @@ def test_cohen_example() -> None:
         cohen_kappa(np.zeros((3, 3), int))
 
 
+def test_an_option_that_nobody_chose_still_counts_as_a_step() -> None:
+    """Codes 0, 1 and 3 of a scale of four; weights and chance written out. Without the gap 3 would lie beside 1."""
+    pairs = np.array([(0, 0), (0, 1), (1, 3), (3, 3), (1, 1), (3, 1)])
+    apart = np.mean([(a - b) ** 2 for a, b in pairs])
+    by_chance = np.mean([(a - b) ** 2 for a in pairs[:, 0] for b in pairs[:, 1]])
+    assert cohen_kappa(pairs, "ordinal") == pytest.approx(1 - apart / by_chance)
+
+
 def test_limits() -> None:
     perfect = np.array([[0, 0], [1, 1], [2, 2]])
     assert (cohen_kappa(perfect), fleiss_kappa(perfect), krippendorff_alpha(perfect)) == (1, 1, 1)

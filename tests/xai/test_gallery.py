@@ -23,7 +23,7 @@ from mpox.xai.run import OpenedRun
 
 def test_a_job_is_explained_at_its_end(trained: Path) -> None:
     """The fixture trained with callbacks=gradcam."""
-    index = pd.read_parquet(trained / "explain" / "gradcam" / "index.parquet")
+    index = pd.read_parquet(trained / "explained_at_end" / "gradcam" / "index.parquet")
     assert set(index["split"]) == {"test"}
     assert "photos explained" in (trained / "train.log").read_text()
     assert read_json(trained / "status.json")["state"] == "done"

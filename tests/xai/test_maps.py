@@ -103,6 +103,12 @@ def test_the_layer_is_deep_enough_and_no_deeper(images: Tensor) -> None:
     # At 32 pixels the last layers are a single place, which can show nothing.
     assert find_layer(network, images[..., :32, :32])[0] == "blocks.3"
     assert find_layer(network, images, "blocks.2")[0] == "blocks.2"
+    # Small lesions want finer maps; the deepest that is fine enough is taken.
+    assert [find_layer(network, images, least_side=side)[0] for side in (3, 4, 6, 12)] == [
+        *("blocks.5", "blocks.3", "blocks.3", "blocks.1")
+    ]
+    with pytest.raises(UserError, match=r"blocks\.0 gives maps of 24x24"):
+        find_layer(network, images, least_side=49)
     with pytest.raises(UserError, match=r"no layer 'blocks\.9'"):
         find_layer(network, images, "blocks.9")
     with pytest.raises(UserError, match="classifier gives no 4-D maps"):

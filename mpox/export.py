@@ -1,0 +1,123 @@
+"""Export a finished run for phones, and prove that the file agrees with the network. `python -m mpox.export --help`."""
+
+import logging
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from torchvision.transforms import v2
+
+from mpox.config import build, config_dir, plain
+from mpox.errors import UserError
+from mpox.jobs import one_line, quieten
+from mpox.mobile.job import export_run
+from mpox.mobile.onnx_job import export_onnx_run
+from mpox.mobile.prune import Tuning, prune_run
+from mpox.mobile.subject import Request
+from mpox.mobile.verify import Bound
+from mpox.report.export_card import export_table, write_export_card
+from mpox.report.wandb_export import log_export
+from mpox.xai.run import OpenedRun, open_run
+
+log = logging.getLogger("mpox")
+FORMATS = {"pte": export_run, "onnx": export_onnx_run}
+exit_code = 0
+
+
+def export(cfg: DictConfig) -> dict[str, Any]:
+    """Write `<exports_dir>/<name>/` and return the content of its export.json. Raises UserError."""
+    plain(cfg)
+    if cfg.format not in FORMATS:
+        raise UserError(f"format={cfg.format} is unknown: choose {', '.join(FORMATS)}")
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
+    torch.manual_seed(cfg.seed)
+    wanted = request(cfg)
+    run = open_run(_run_directory(cfg), device="cpu", root=cfg.root, cache=cfg.cache_dir)
+    pruned = None
+    if cfg.prune.ratio:
+        options = {name: value for name, value in plain(cfg)["prune"].items() if name != "ratio"}
+        run, pruned = prune_run(
+            run, cfg.prune.ratio, tuning=Tuning(**options), transform=_augmentation(run), seed=cfg.seed
+        )
+    return FORMATS[cfg.format](run, wanted, write_export_card, pruned)
+
+
+def request(cfg: DictConfig) -> Request:
+    """Turn the configuration into plain values. Raises UserError for one that makes no sense."""
+    return Request(
+        recipe=cfg.recipe,
+        backend=cfg.backend,
+        exports_dir=Path(cfg.exports_dir).expanduser(),
+        name=cfg.name,
+        overwrite=cfg.overwrite,
+        bound=Bound(cfg.bound.agreement, cfg.bound.balanced_accuracy),
+        target_sensitivity=cfg.target_sensitivity,
+        calibration_photos=cfg.calibration.photos,
+        tune_steps=cfg.qat.steps,
+        tune_rate=cfg.qat.rate,
+        tune_batch=cfg.qat.batch_size,
+        timing_rounds=cfg.timing.rounds,
+        seed=cfg.seed,
+    )
+
+
+def _augmentation(run: OpenedRun) -> v2.Compose | None:
+    """What the run's training photos went through; the tuning after pruning sees the same."""
+    nodes = OmegaConf.create(run.config["augment"]["transforms"] or {})
+    transforms = [build(node) for node in nodes.values()]
+    return v2.Compose(transforms) if transforms else None
+
+
+def _run_directory(cfg: DictConfig) -> Path:
+    if (cfg.run is None) == (cfg.chosen is None):
+        raise UserError("give run=<runs_dir>/<study>/<model>/fold-<k>, or chosen=<chosen.yaml>, one of the two")
+    if cfg.run is not None:
+        return Path(cfg.run)
+    path = Path(cfg.chosen).expanduser()
+    if not path.is_file():
+        raise UserError(f"no file {path}: python -m mpox.compare study=<study> select=best writes chosen.yaml")
+    try:
+        chosen = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Path(cfg.runs_dir) / str(chosen["study"]) / str(chosen["model"]) / f"fold-{int(chosen['fold'])}"
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} names no study, model and fold: make it with mpox.compare select=best") from error
+
+
+@hydra.main(version_base="1.3", config_path=config_dir(), config_name="export")
+def _hydra_main(cfg: DictConfig) -> None:
+    global exit_code
+    try:
+        report = export(cfg)
+        place = Path(cfg.exports_dir).expanduser()
+        log_export(place / report["name"], **cfg.logger, place=place / ".wandb")
+    except Exception as error:
+        exit_code = 1
+        if not isinstance(error, UserError):
+            traceback.print_exc()
+        Console(stderr=True, soft_wrap=True).print(f"error: {one_line(error, '.')}", markup=False, highlight=False)
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(export_table(report))
+    if report["note"]:
+        console.print(f"note: {report['note']}", markup=False)
+    console.print(f"{Path(cfg.exports_dir) / report['name']} holds the model, its contract, card and golden set.")
+
+
+def main() -> None:
+    """Run `python -m mpox.export`; exit code 0 only where a file was placed."""
+    global exit_code
+    exit_code = 0
+    quieten()
+    _hydra_main()
+    sys.exit(exit_code)
+
+
+if __name__ == "__main__":
+    main()

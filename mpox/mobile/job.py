@@ -1,0 +1,230 @@
+"""One export from start to end: recipe after recipe until a file keeps the bound, then the folder that proves it."""
+
+import hashlib
+import logging
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from mpox.errors import UserError
+from mpox.files import write_json
+from mpox.mobile.contents import contents_of
+from mpox.mobile.contract import CONTRACT_FILE, Facts, constants, contract
+from mpox.mobile.golden import GOLDEN, write_golden
+from mpox.mobile.likeness import map_likeness
+from mpox.mobile.lower import RUNNABLE, lower
+from mpox.mobile.measure import opener, ratio, side_by_side
+from mpox.mobile.package import check_free, placed
+from mpox.mobile.recipes import AUTO, Made, Options, check_promise, make
+from mpox.mobile.runtime import MODEL_FILE, PhoneModel, sha256_of
+from mpox.mobile.subject import Request, Subject, subject_of, torch_logits
+from mpox.mobile.verify import Decisions, decisions, verify
+from mpox.study.environment import versions
+from mpox.xai.run import OpenedRun
+
+log = logging.getLogger("mpox")
+# Photos on which the maps are held against PyTorch's.
+MAP_PHOTOS = 8
+
+
+class MissedBoundError(UserError):
+    """No file of the recipes that were tried keeps the bound."""
+
+
+def export_run(
+    run: OpenedRun, request: Request, finish: Callable[[Path], None], pruned: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Export the network of a run into `<exports_dir>/<name>/`; return the content of its export.json.
+
+    `finish` is called with the folder when all but its sums are written; what it adds belongs to the export. `pruned`
+    is what `mpox.mobile.prune.prune_run` reported of the run it returned, where that is the one to export.
+
+    Raises MissedBoundError, leaving only `<name>.missed.json`, where no file keeps the bound; UserError for photos that
+    are missing, a recipe that this backend or model does not take, or a folder that exists.
+    """
+    name = name_of(run, request, pruned)
+    folder = request.exports_dir / name
+    check_free(folder, overwrite=request.overwrite)
+    request.exports_dir.mkdir(parents=True, exist_ok=True)
+    subject = subject_of(run, request)
+    tried: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(dir=request.exports_dir, prefix=".export-") as scratch:
+        reference = _float_file(subject, request, pruned)
+        for recipe in request.recipes:
+            report, path = _attempt(subject, request, recipe, Path(scratch) / f"{recipe}.pte", reference)
+            if not report["kept"]:
+                tried.append(report)
+                log.warning("%s: %s", recipe, "; ".join(report["reasons"]))
+                continue
+            with placed(folder, overwrite=request.overwrite) as place:
+                path.rename(place / MODEL_FILE)
+                report |= {"name": name, "tried": tried, "prune": pruned}
+                _complete(place, subject, report, request)
+                finish(place)
+            (request.exports_dir / f"{name}.missed.json").unlink(missing_ok=True)
+            return report
+    missed = request.exports_dir / f"{name}.missed.json"
+    write_json(missed, {"name": name, "card": card_of(run), "tried": tried, "prune": pruned})
+    raise MissedBoundError(_missed(tried, request.backend, missed))
+
+
+def name_of(run: OpenedRun, request: Request, pruned: dict[str, Any] | None) -> str:
+    """Return the name of the export's folder: the one asked for, or one of all that tells it from others."""
+    share = [f"pruned{pruned['ratio']:g}"] if pruned else []
+    return request.name or "-".join([run.card.study, run.card.model, f"fold{run.card.fold}", *share, request.recipe])
+
+
+def _float_file(subject: Subject, request: Request, pruned: dict[str, Any] | None) -> Path | None:
+    """The same network as a float32 file, kept for the next export of this checkpoint: what sizes are held against."""
+    if request.backend != RUNNABLE:
+        return None
+    key = tensors_sha256(subject.run.network) if pruned else sha256_of(subject.run.path / "checkpoint.ckpt")
+    path = request.exports_dir / ".fp32" / f"{key[:16]}.pte"
+    if not path.is_file():
+        facts = facts_of(subject, request, "fp32", subject.decisions)
+        _lower(Made(subject.network), facts, path, maps=False)  # maps share all weights but the classifier's
+    return path
+
+
+def _attempt(
+    subject: Subject, request: Request, recipe: str, path: Path, reference: Path | None
+) -> tuple[dict[str, Any], Path]:
+    """Make, write, read back and verify one recipe; a recipe that cannot be made is a report of that, not an error.
+
+    With one recipe asked for, the error is raised.
+    """
+    log.info("%s: making, lowering and verifying %s for %s", subject.run.name, recipe, request.backend)
+    try:
+        made = make(
+            recipe, subject.network, subject.photos, Options(request.bound, request.tune_steps, request.tune_rate)
+        )
+        targets = subject.run.photos["target"].to_numpy()
+        val = torch_logits(made.network, subject.photos.validation)
+        of_file = decisions(val, targets[subject.val_rows], subject.positive, request.target_sensitivity)
+        facts = facts_of(subject, request, recipe, of_file)
+        _lower(made, facts, path, maps=subject.no_maps is None)
+        contents = contents_of(path)
+        if request.backend == RUNNABLE:
+            check_promise(recipe, contents)
+    except UserError as error:
+        if request.recipe != "auto":
+            raise
+        return {"recipe": recipe, "kept": False, "reasons": [str(error)]}, path
+    report = {
+        "recipe": recipe,
+        "backend": request.backend,
+        "size_bytes": path.stat().st_size,
+        "size_against_fp32": reference and path.stat().st_size / reference.stat().st_size,
+        "contents": asdict(contents) | {"delegated": contents.delegated},
+        "made": made.facts,
+        "facts": asdict(facts),
+    }
+    if request.backend != RUNNABLE:
+        note = f"lowered for {request.backend} and not run: only a device can. Verify it there with its golden set"
+        return report | {"kept": True, "reasons": [], "verification": None, "note": note, "latency_ms": None}, path
+    model = PhoneModel(path, threads=1)
+    verification = verify(
+        subject.test_logits,
+        model.logits(subject.run.pixels[subject.test_rows]),
+        of_network=subject.decisions,
+        of_file=of_file,
+        targets_N=targets[subject.test_rows],
+        groups=subject.run.photos["group"].to_numpy()[subject.test_rows],
+        classes=subject.run.card.classes,
+        positive=subject.positive,
+        bound=request.bound,
+        seed=request.seed,
+    )
+    outcome = {name: verification[name] for name in ("kept", "reasons", "note")}
+    return report | outcome | {"verification": verification} | _timing(path, reference, request), path
+
+
+def _timing(path: Path, reference: Path | None, request: Request) -> dict[str, Any]:
+    """Latency of one photo on this machine, one thread, beside the float32 file in interleaved runs."""
+    if reference is None or not request.timing_rounds:
+        return {"latency_ms": None, "latency_against_fp32": None}
+    taken = side_by_side({"fp32": opener(reference), "file": opener(path)}, threads=1, rounds=request.timing_rounds)
+    against = ratio(taken["file"]["round_ms"], taken["fp32"]["round_ms"])
+    return {
+        "latency_ms": taken["file"]["median_ms"],
+        "fp32_latency_ms": taken["fp32"]["median_ms"],
+        "latency_against_fp32": against,
+    }
+
+
+def _lower(made: Made, facts: Facts, path: Path, *, maps: bool) -> None:
+    lower(
+        made.network,
+        path,
+        image_size=facts.image_size,
+        temperature=facts.temperature,
+        maps=maps,
+        constants=constants(facts),
+        backend=facts.backend,
+        half=made.half,
+    )
+
+
+def facts_of(subject: Subject, request: Request, recipe: str, chosen: Decisions) -> Facts:
+    """Return what a file of this recipe says of itself."""
+    card = subject.run.card
+    return Facts(
+        labels=card.classes,
+        image_size=card.record.image_size,
+        interpolation=card.record.interpolation,
+        temperature=chosen.temperature,
+        positive=card.positive,
+        threshold=chosen.threshold,
+        recipe=recipe,
+        backend=request.backend,
+        study=card.study,
+        model=card.model,
+        fold=card.fold,
+        splits_sha256=card.splits_sha256,
+        checkpoint_sha256=sha256_of(subject.run.path / "checkpoint.ckpt"),
+    )
+
+
+def _complete(place: Path, subject: Subject, report: dict[str, Any], request: Request) -> None:
+    """Write all that goes beside the file; `report` gains what is learned on the way."""
+    path = place / MODEL_FILE
+    facts = Facts(**{**report.pop("facts"), "labels": subject.run.card.classes})
+    map_size = None
+    if request.backend == RUNNABLE:
+        model = PhoneModel(path, threads=1)
+        write_golden(model, place / GOLDEN)
+        if subject.no_maps is None:
+            images = subject.run.images(subject.test_rows[:MAP_PHOTOS])
+            report["maps"] = map_likeness(model, subject.run.network, images)
+            map_size = model.explain(images[:1].numpy())[1].shape[2:]
+    report["no_maps_because"] = subject.no_maps
+    report |= {"card": card_of(subject.run), "environment": versions(), "sha256": sha256_of(path)}
+    write_json(place / CONTRACT_FILE, contract(facts, report["sha256"], map_size, subject.no_maps))
+    write_json(place / "export.json", report)
+
+
+def card_of(run: OpenedRun) -> dict[str, Any]:
+    """Return what export.json says of where the network comes from."""
+    card = run.card
+    return {"study": card.study, "model": card.model, "fold": card.fold, "classes": list(card.classes)}
+
+
+def tensors_sha256(network: nn.Module) -> str:
+    """Return the SHA-256 of a network's tensors, in order."""
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _missed(tried: list[dict[str, Any]], backend: str, path: Path) -> str:
+    """The reason, and the next best recipe, in one line."""
+    last = tried[-1]
+    order = AUTO[backend]
+    following = order[order.index(last["recipe"]) + 1 :] if last["recipe"] in order else order[-1:]
+    advice = f"try recipe={following[0]}" if following else "the network itself is too uncertain: train it longer"
+    return f"recipe={last['recipe']} is not placed: {'; '.join(last['reasons'])}; {advice} (figures: {path})"

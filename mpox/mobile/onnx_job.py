@@ -1,0 +1,146 @@
+"""One export for onnxruntime: the same proof as for a `.pte`, of `model.onnx`."""
+
+import logging
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mpox.errors import UserError
+from mpox.files import write_json
+from mpox.mobile.contract import CONTRACT_FILE, Facts, contract
+from mpox.mobile.golden import GOLDEN, write_golden
+from mpox.mobile.job import MissedBoundError, card_of, facts_of, name_of
+from mpox.mobile.measure import opener, ratio, side_by_side
+from mpox.mobile.onnx import RECIPES, export_onnx, layers_of
+from mpox.mobile.onnx_model import MODEL_FILE, OnnxModel
+from mpox.mobile.package import check_free, placed
+from mpox.mobile.runtime import sha256_of
+from mpox.mobile.subject import Request, Subject, subject_of
+from mpox.mobile.verify import Decisions, decisions, verify
+from mpox.study.environment import versions
+from mpox.xai.run import OpenedRun
+
+log = logging.getLogger("mpox")
+NO_MAPS = "the ONNX form holds no maps: export with format=pte"
+
+
+def export_onnx_run(
+    run: OpenedRun, request: Request, finish: Callable[[Path], None], pruned: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Export a run as `mpox.mobile.job.export_run` does, with its arguments, for onnxruntime; `auto` tries int8 first.
+
+    Raises what that does.
+    """
+    if request.recipe not in (*RECIPES, "auto"):
+        raise UserError(f"format=onnx has no recipe={request.recipe}: choose auto, {', '.join(RECIPES)}")
+    name = f"{name_of(run, request, pruned)}{'' if request.name else '-onnx'}"
+    folder = request.exports_dir / name
+    check_free(folder, overwrite=request.overwrite)
+    request.exports_dir.mkdir(parents=True, exist_ok=True)
+    subject = subject_of(run, request)
+    tried: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(dir=request.exports_dir, prefix=".export-") as scratch:
+        reference = Path(scratch) / "fp32.onnx"
+        facts = replace(facts_of(subject, request, "fp32", subject.decisions), backend="onnxruntime")
+        found = export_onnx(subject.network, reference, facts)
+        for recipe in reversed(RECIPES) if request.recipe == "auto" else (request.recipe,):
+            path = reference
+            if recipe != "fp32":
+                path = Path(scratch) / f"{recipe}-file.onnx"
+                facts, found = _quantized(subject, request, recipe, path)
+            report = _report(subject, request, recipe, path, facts, found) | _beside_float(path, reference, request)
+            if not report["kept"]:
+                tried.append(report)
+                log.warning("%s: %s", recipe, "; ".join(report["reasons"]))
+                continue
+            with placed(folder, overwrite=request.overwrite) as place:
+                (place / MODEL_FILE).write_bytes(path.read_bytes())
+                report |= {"name": name, "tried": tried, "prune": pruned, "card": card_of(run)}
+                _complete(place, facts, report)
+                finish(place)
+            (request.exports_dir / f"{name}.missed.json").unlink(missing_ok=True)
+            return report
+    missed = request.exports_dir / f"{name}.missed.json"
+    write_json(missed, {"name": name, "card": card_of(run), "tried": tried, "prune": pruned})
+    why = "; ".join(tried[-1]["reasons"])
+    raise MissedBoundError(f"recipe={tried[-1]['recipe']} is not placed: {why}; try format=pte (figures: {missed})")
+
+
+def _quantized(subject: Subject, request: Request, recipe: str, path: Path) -> tuple[Facts, dict[str, Any]]:
+    """Write an int8 file whose temperature and threshold are chosen on its own logits; return its facts and contents.
+
+    Raises UserError where no layer of it is int8.
+    """
+    run, photos = subject.run, subject.photos.calibration
+    facts = replace(facts_of(subject, request, recipe, subject.decisions), backend="onnxruntime")
+    export_onnx(subject.network, path, facts, recipe=recipe, photos_NCHW=photos)
+    targets = run.photos["target"].to_numpy()[subject.val_rows]
+    logits = OnnxModel(path).logits(run.pixels[subject.val_rows])
+    chosen = decisions(logits, targets, subject.positive, request.target_sensitivity)
+    facts = replace(facts, temperature=chosen.temperature, threshold=chosen.threshold)
+    found = export_onnx(subject.network, path, facts, recipe=recipe, photos_NCHW=photos)
+    if not (layers := layers_of(path)).get("int8"):
+        raise UserError(f"recipe={recipe} left no int8 layer in the file (it holds {layers}): choose recipe=fp32")
+    return facts, found
+
+
+def _report(
+    subject: Subject, request: Request, recipe: str, path: Path, facts: Facts, found: dict[str, Any]
+) -> dict[str, Any]:
+    """Verify a file on the held-out photos; what export.json says of it."""
+    run = subject.run
+    log.info("%s: verifying %s for onnxruntime", run.name, recipe)
+    verification = verify(
+        subject.test_logits,
+        OnnxModel(path).logits(run.pixels[subject.test_rows]),
+        of_network=subject.decisions,
+        of_file=Decisions(facts.temperature, facts.threshold),
+        targets_N=run.photos["target"].to_numpy()[subject.test_rows],
+        groups=run.photos["group"].to_numpy()[subject.test_rows],
+        classes=run.card.classes,
+        positive=subject.positive,
+        bound=request.bound,
+        seed=request.seed,
+    )
+    return {
+        "recipe": recipe,
+        "backend": "onnxruntime",
+        "size_bytes": path.stat().st_size,
+        "contents": {"layers": layers_of(path), "operators": found["operators"], "delegated": 1.0},
+        "opset": found["opset"],
+        "float_difference": found["float_difference"],
+        **{key: verification[key] for key in ("kept", "reasons", "note")},
+        "verification": verification,
+    }
+
+
+def _beside_float(path: Path, reference: Path, request: Request) -> dict[str, Any]:
+    """Size against the float32 file, and latency of one photo on this machine, one thread, in interleaved runs."""
+    share = path.stat().st_size / reference.stat().st_size
+    if not request.timing_rounds:
+        return {"size_against_fp32": share, "latency_ms": None, "latency_against_fp32": None}
+    taken = side_by_side({"fp32": opener(reference), "file": opener(path)}, rounds=request.timing_rounds)
+    return {
+        "size_against_fp32": share,
+        "latency_ms": taken["file"]["median_ms"],
+        "fp32_latency_ms": taken["fp32"]["median_ms"],
+        "latency_against_fp32": ratio(taken["file"]["round_ms"], taken["fp32"]["round_ms"]),
+    }
+
+
+def _complete(place: Path, facts: Facts, report: dict[str, Any]) -> None:
+    """Write what goes beside the file."""
+    path = place / MODEL_FILE
+    write_golden(OnnxModel(path), place / GOLDEN)
+    report |= {"no_maps_because": NO_MAPS, "environment": versions(), "sha256": sha256_of(path)}
+    content = contract(facts, report["sha256"], None, NO_MAPS)
+    content |= {
+        "file": MODEL_FILE,
+        "opset": report["opset"],
+        "batch": "any number of photos; the first axis is dynamic",
+    }
+    content["golden"] = "golden/: photos, their working pictures and the answers expected of them"
+    write_json(place / CONTRACT_FILE, content)
+    write_json(place / "export.json", report)

@@ -1,0 +1,58 @@
+"""A finished run asked as an exported file is: its checkpoint in PyTorch, decisions from its validation photos."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mpox.errors import UserError
+from mpox.evaluate.predictions import PREFIX, read_predictions
+from mpox.mobile.network import PhoneNetwork, why_no_maps
+from mpox.mobile.runtime import as_input
+from mpox.mobile.verify import decisions
+from mpox.model.checkpoint import load_checkpoint
+
+
+class RunModel:
+    """The network of a run directory; `path` is the directory or the checkpoint in it.
+
+    Temperature and threshold (the highest that finds `sensitivity` of the validation fold's mpox) are chosen as the
+    export chooses them. Attributes and methods are those of `mpox.mobile.runtime.PhoneModel`. Raises UserError for what
+    is no finished run.
+    """
+
+    def __init__(self, path: str | Path, sensitivity: float) -> None:
+        place = Path(path).expanduser()
+        self.path = place.parent if place.suffix == ".ckpt" else place
+        network, card = load_checkpoint(self.path / "checkpoint.ckpt")
+        table, classes = read_predictions(self.path / "predictions.parquet")
+        val = table[table["split"] == "val"]
+        if val.empty or tuple(classes) != card.classes:
+            raise UserError(f"{self.path} has no validation predictions of its classes: run the job again")
+        logits = val[[f"{PREFIX}{name}" for name in classes]].to_numpy("float32")
+        targets = val["label"].map({name: k for k, name in enumerate(classes)}).to_numpy("int64")
+        chosen = decisions(logits, targets, card.positive, sensitivity)
+        self.labels, self.positive = card.classes, card.positive
+        self.image_size, self.interpolation = card.record.image_size, card.record.interpolation
+        self.temperature, self.threshold = chosen.temperature, chosen.threshold
+        noise = torch.rand(2, 3, self.image_size, self.image_size, generator=torch.Generator().manual_seed(0)) * 255
+        self.explains = why_no_maps(network, noise) is None
+        self._network = PhoneNetwork(network, image_size=self.image_size, maps=self.explains)
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Return probabilities (N, C) float32 at the run's temperature."""
+        return torch.softmax(self._run(images)[0] / self.temperature, 1).numpy()
+
+    def explain(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return logits (N, C) and one class activation map a class (N, C, h, w), float32, raw and signed.
+
+        Raises UserError for a network whose maps are not exact.
+        """
+        if not self.explains:
+            raise UserError(f"{self.path} has no exact maps: python -m mpox.explain run={self.path} makes them")
+        logits, maps = self._run(images)
+        return logits.numpy(), maps.numpy()
+
+    @torch.no_grad()
+    def _run(self, images: np.ndarray) -> tuple[torch.Tensor, ...]:
+        return self._network(torch.from_numpy(as_input(images, self.image_size)))

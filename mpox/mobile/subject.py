@@ -1,0 +1,115 @@
+"""What is exported, with everything a recipe and its verification may look at; and what is asked for."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mpox.errors import UserError
+from mpox.mobile.lower import RUNNABLE
+from mpox.mobile.network import PhoneNetwork, why_no_maps
+from mpox.mobile.recipes import AUTO, RECIPES, Photos
+from mpox.mobile.verify import DEFAULT_BOUND, Bound, Decisions, decisions
+from mpox.xai.run import OpenedRun
+
+log = logging.getLogger("mpox")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for; conf/export.yaml says what each entry means.
+
+    `recipe` is a name or `auto`; `name` None makes one of study, model, fold and recipe. Raises UserError for values
+    that make no sense.
+    """
+
+    exports_dir: Path
+    recipe: str = "auto"
+    backend: str = RUNNABLE
+    name: str | None = None
+    overwrite: bool = False
+    bound: Bound = DEFAULT_BOUND
+    target_sensitivity: float = 0.95
+    calibration_photos: int = 64
+    tune_steps: int = 60
+    tune_rate: float = 2e-5
+    tune_batch: int = 16
+    timing_rounds: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.backend not in AUTO:
+            raise UserError(f"backend={self.backend} is unknown: choose {', '.join(AUTO)}")
+        if self.recipe not in (*RECIPES, "auto"):
+            raise UserError(f"recipe={self.recipe} is unknown: choose auto, {', '.join(RECIPES)}")
+        if self.calibration_photos < 2:
+            raise UserError(f"calibration.photos={self.calibration_photos} cannot tell a range: give 16 or more")
+
+    @property
+    def recipes(self) -> tuple[str, ...]:
+        """The recipes to try, in order."""
+        return AUTO[self.backend] if self.recipe == "auto" else (self.recipe,)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The network that is exported, its photos by role, and what it says of them in PyTorch (float32 logits)."""
+
+    run: OpenedRun
+    network: PhoneNetwork
+    no_maps: str | None
+    positive: int | None
+    photos: Photos
+    val_rows: np.ndarray
+    test_rows: np.ndarray
+    test_logits: np.ndarray
+    decisions: Decisions
+
+
+def subject_of(run: OpenedRun, request: Request) -> Subject:
+    """Gather what recipes and verification need, and refuse what they could not work with."""
+    rows = {role: run.rows(role) for role in ("train", "val", "test")}
+    for role in ("val", "test"):
+        if not len(rows[role]):
+            what = "to choose temperature and threshold by" if role == "val" else "to verify the file on"
+            raise UserError(f"{run.path} has no held-out photos ({role}) {what}: export a run whose folds have them")
+    no_maps = why_no_maps(run.network, run.images(rows["test"][:2]))
+    network = PhoneNetwork(run.network, image_size=run.card.record.image_size, maps=no_maps is None)
+    random = np.random.default_rng(request.seed)
+    train = random.permutation(rows["train"])
+    if request.calibration_photos > len(train):
+        log.warning(
+            "calibration.photos=%d: the fold trains on %d, all are taken", request.calibration_photos, len(train)
+        )
+    photos = Photos(
+        run.images(np.sort(train[: request.calibration_photos])),
+        run.images(rows["val"]),
+        _batches(run, train, request),
+    )
+    val, test = (torch_logits(network, run.images(rows[role])) for role in ("val", "test"))
+    positive = run.card.positive
+    chosen = decisions(val, run.photos["target"].to_numpy()[rows["val"]], positive, request.target_sensitivity)
+    return Subject(run, network, no_maps, positive, photos, rows["val"], rows["test"], test, chosen)
+
+
+def _batches(run: OpenedRun, train: np.ndarray, request: Request) -> Callable[[int], Tensor]:
+    """Training photos for a fine-tune: batch k drawn from (seed, k), half of them mirrored."""
+
+    def batch(step: int) -> Tensor:
+        random = np.random.default_rng([request.seed, step])
+        size = min(request.tune_batch, len(train))
+        images = run.images(random.choice(train, size, replace=False))
+        mirrored = torch.from_numpy(random.random(size) < 0.5)
+        return torch.where(mirrored[:, None, None, None], images.flip(3), images)
+
+    return batch
+
+
+@torch.no_grad()
+def torch_logits(network: PhoneNetwork, images: Tensor) -> np.ndarray:
+    """Return logits_NC (float32) of photos as a phone sees them, one at a time."""
+    return torch.cat([network(one)[0] for one in images.split(1)]).float().numpy()

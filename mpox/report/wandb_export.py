@@ -1,0 +1,86 @@
+"""An export on Weights & Biases: one run with its figures, and the whole folder as an artifact."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import wandb
+
+from mpox.files import read_json
+from mpox.report.wandb import resolve_mode, stable_id
+
+log = logging.getLogger(__name__)
+
+
+def log_export(
+    folder: Path, benchmark: Path | None = None, *, project: str, entity: str | None, mode: str, place: Path
+) -> str | None:
+    """Send the export in `folder`, and what `mpox.report.phones.write_benchmark` wrote into `benchmark`; return its id.
+
+    Job type `export`, group the study, an id of study and name: typed again, it updates the same run. Local files of
+    W&B go into `place`. Artifact `export-<name>`: the folder as it is. None where disabled, and where W&B fails, which
+    is said: the export is on disk already. Raises UserError for another mode.
+    """
+    mode = resolve_mode(mode)
+    if mode == "disabled":
+        return None
+    os.environ.setdefault("WANDB_SILENT", "true")
+    report = read_json(folder / "export.json")
+    study, name = report["card"]["study"], report["name"]
+    identity = stable_id(f"{study}/export/{name}")
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        with wandb.init(
+            project=project,
+            entity=entity,
+            id=identity,
+            name=f"{study}: export {name}",
+            group=study,
+            job_type="export",
+            tags=[study, "export", report["recipe"]],
+            dir=str(place),
+            resume="allow",
+            mode="online" if mode == "online" else "offline",
+            settings=wandb.Settings(console="off", silent=True, quiet=True),
+            config={"recipe": report["recipe"], "backend": report["backend"], "card": report["card"]},
+        ) as run:
+            run.summary.update(_summary(report))
+            artifact = wandb.Artifact(f"export-{stable_id(name)}", type="model", metadata={"sha256": report["sha256"]})
+            artifact.add_dir(str(folder))
+            if benchmark is not None:
+                artifact.add_file(str(benchmark / "benchmark.json"), name="benchmark.json")
+                run.log(_benchmark(benchmark))
+            run.log_artifact(artifact)
+    except wandb.errors.Error as error:
+        log.warning("W&B: the export was not sent (%s); %s has it all", " ".join(str(error).split())[:160], folder)
+        return None
+    return identity
+
+
+def _summary(report: dict[str, Any]) -> dict[str, Any]:
+    told = {name: report.get(name) for name in ("size_bytes", "size_against_fp32", "latency_ms")}
+    told["delegated"] = report["contents"]["delegated"]
+    if (found := report["verification"]) is not None:
+        told |= {
+            "agreement": found["agreement"]["value"],
+            "balanced_accuracy_lost": found["balanced_accuracy_lost"]["value"],
+        }
+        told |= {f"{side}/{name}": value for side in ("pytorch", "exported") for name, value in found[side].items()}
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _benchmark(folder: Path) -> dict[str, Any]:
+    """The table of engines, and the picture where there is one."""
+    result = read_json(folder / "benchmark.json")
+    charts: dict[str, Any] = {}
+    if "engines" in result:
+        table = wandb.Table(columns=["engine", "threads", "size_bytes", "model_mb", "load_ms", "median_ms", "p90_ms"])
+        for name, engine in result["engines"].items():
+            for threads, times in engine["latency"].items():
+                costs = (engine["size_bytes"], engine["model_mb"], engine["load_ms"])
+                table.add_data(name, int(threads), *costs, times["median_ms"], times["p90_ms"])
+        charts["benchmark"] = table
+    if (folder / "benchmark.png").is_file():
+        charts["benchmark_figure"] = wandb.Image(str(folder / "benchmark.png"))
+    return charts

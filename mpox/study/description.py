@@ -1,0 +1,106 @@
+"""Everything a comparison says of one model beside its tests against the others."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mpox.evaluate import breakdown, conformal, operating_point
+from mpox.evaluate.calibration import calibration, fit_temperature
+from mpox.evaluate.comparison import METRICS, Pair
+from mpox.evaluate.model_result import Costs, DecisionCurve, ModelResult, OperatingPoint
+from mpox.evaluate.pooled import softmax, weighted_confusion
+from mpox.study import wording
+from mpox.study.options import Options
+from mpox.study.results import ModelRuns, StudyResults
+from mpox.study.scored import Scored, score
+
+
+def describe(
+    one: Scored,
+    rank: int,
+    results: StudyResults,
+    options: Options,
+    *,
+    pairs: Sequence[Pair],
+    draws: np.ndarray,
+    subgroups: Mapping[str, np.ndarray],
+    costs: Costs,
+) -> ModelResult:
+    """Describe the model of a rank. `draws` (R, N) are the resamples, `subgroups` the photos' values by column."""
+    runs, targets, codes, positive = one.runs, results.targets, results.codes, results.positive
+    confidence, n_classes = options.confidence, len(results.classes)
+    temperatures = [fit_temperature(*val) for val in runs.val]
+    scaled = softmax(runs.logits, np.array(temperatures)[results.fold_index, None])
+    probabilities, answers = softmax(runs.logits), runs.logits.argmax(1)
+    counts = weighted_confusion(answers, targets, np.ones((1, len(targets)), "float32"), n_classes)[0]
+    aurocs = [(float(one.figures[f"auroc/{k}"][0]), one.draws(f"auroc/{k}")) for k in range(n_classes)]
+    sets = _prediction_sets(runs, results, probabilities, options.coverage)
+    point, decision = _mpox_or_not(runs, results, scaled, temperatures, options)
+    verdict = wording.verdict(runs.name, rank, pairs, confidence)
+    return ModelResult(
+        name=runs.name,
+        timm_name=str(runs.config["model"]["timm_name"]),
+        rank=rank,
+        verdict=verdict,
+        words=wording.against_best(runs.name, verdict, pairs, options.metric, options.rope, confidence),
+        scores={
+            metric: score(one, metric, results, answers, confidence) for metric in METRICS if metric in one.figures
+        },
+        per_class=breakdown.class_scores(answers, targets, codes, results.classes, aurocs, confidence),
+        confusion=tuple(tuple(int(count) for count in row) for row in counts),
+        curves=tuple(
+            breakdown.curve(
+                label, probabilities[:, k], targets == k, aurocs[k][0], float(one.figures[f"average_precision/{k}"][0])
+            )
+            for k, label in enumerate(results.classes)
+            if np.isfinite(aurocs[k][0])
+        ),
+        calibration=calibration(runs.logits, scaled, targets, codes, temperatures, positive, confidence),
+        operating_point=point,
+        decision_curve=decision,
+        conformal=conformal.describe_sets(
+            sets, targets, codes, results.classes, target=options.coverage, confidence=confidence
+        ),
+        referral=conformal.referral_curve(scaled, targets, positive),
+        subgroups=breakdown.subgroups(answers, targets, codes, draws, subgroups, n_classes, positive, confidence),
+        costs=costs,
+        mistakes=breakdown.mistakes(results.photos, scaled, targets, results.classes, options.mistakes),
+        mistakes_total=int((answers != targets).sum()),
+        config=runs.config,
+    )
+
+
+def _prediction_sets(runs: ModelRuns, results: StudyResults, probabilities: np.ndarray, coverage: float) -> np.ndarray:
+    """Return the sets (bool, N x C) of all photos, each fold's calibrated on its validation photos."""
+    parts = []
+    for k, (logits, truth) in enumerate(runs.val):
+        mine = probabilities[results.fold_index == k]
+        parts.append(conformal.prediction_sets(softmax(logits), truth, mine, coverage))
+    return np.concatenate(parts)  # photos are in the order of their folds
+
+
+def _mpox_or_not(
+    runs: ModelRuns, results: StudyResults, scaled: np.ndarray, temperatures: Sequence[float], options: Options
+) -> tuple[OperatingPoint | None, DecisionCurve | None]:
+    """Return what mpox against the rest comes to; None where the photos do not have both."""
+    positive = results.positive
+    if positive is None or not 0 < (is_mpox := results.targets == positive).sum() < len(is_mpox):
+        return None, None
+    thresholds = [
+        operating_point.choose_threshold(
+            softmax(logits, temperature)[:, positive], truth == positive, options.target_sensitivity
+        )
+        for (logits, truth), temperature in zip(runs.val, temperatures, strict=True)
+    ]
+    point = operating_point.operating_point(
+        scaled[:, positive],
+        is_mpox,
+        results.codes,
+        results.fold_index,
+        thresholds,
+        target_sensitivity=options.target_sensitivity,
+        prevalences=options.prevalences,
+        confidence=options.confidence,
+        seed=options.seed,
+    )
+    return point, operating_point.decision_curve(scaled[:, positive], is_mpox)

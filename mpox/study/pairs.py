@@ -1,0 +1,65 @@
+"""Every pair of models tested: on the folds, and on the pooled answers."""
+
+import dataclasses
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+
+from mpox.evaluate import paired_tests
+from mpox.evaluate.comparison import Pair
+from mpox.evaluate.intervals import Interval, percentile_interval
+from mpox.study import wording
+from mpox.study.options import Options
+from mpox.study.results import StudyResults
+from mpox.study.scored import Scored, defined
+
+
+def compare_pairs(scored: Sequence[Scored], results: StudyResults, options: Options) -> tuple[Pair, ...]:
+    """Test every pair of `scored` (in rank order), the one ranked higher first; corrections are over all pairs."""
+    found = [_pair(first, second, results, options) for first, second in combinations(scored, 2)]
+    corrected = iter(paired_tests.holm([pair.p for pair in found if pair.p is not None]))
+    corrected_mcnemar = paired_tests.holm([pair.mcnemar_p for pair in found])
+    pairs = []
+    for pair, mcnemar_p in zip(found, corrected_mcnemar, strict=True):
+        p = None if pair.p is None else next(corrected)
+        whole = dataclasses.replace(pair, p_holm=p, mcnemar_p_holm=mcnemar_p)
+        words = wording.pair(whole, options.metric, options.confidence)
+        pairs.append(dataclasses.replace(whole, words=words))
+    return tuple(pairs)
+
+
+def _pair(first: Scored, second: Scored, results: StudyResults, options: Options) -> Pair:
+    """Test one pair, not corrected yet and without words."""
+    metric, n = options.metric, len(results.targets)
+    sizes = zip(results.test_sizes, results.train_sizes, strict=True)
+    a, b = first.folds(metric), second.folds(metric)
+    both = np.isfinite(a) & np.isfinite(b)
+    test = None
+    if both.sum() > 1:
+        test = paired_tests.fold_difference(a[both], b[both], float(np.mean([test / train for test, train in sizes])))
+    low, high = test.interval(options.confidence) if test else (None, None)
+    better, same, worse = test.probabilities(options.rope) if test else (None, None, None)
+    right = [one.runs.logits.argmax(1) == results.targets for one in (first, second)]
+    only_first, only_second, mcnemar_p = paired_tests.mcnemar_exact(*right)
+    values = [first.pooled(metric), second.pooled(metric)]
+    pooled = None if None in values else float(values[0]) - float(values[1])  # type: ignore[arg-type]
+    return Pair(
+        first=first.runs.name,
+        second=second.runs.name,
+        difference=Interval(test.mean if test else None, low, high, n),
+        t=defined(test.t) if test else None,
+        p=test.p if test else None,
+        p_holm=None,
+        p_first_better=better,
+        p_same=same,
+        p_second_better=worse,
+        only_first_right=only_first,
+        only_second_right=only_second,
+        mcnemar_p=mcnemar_p,
+        mcnemar_p_holm=mcnemar_p,
+        pooled_difference=percentile_interval(
+            pooled, first.draws(metric) - second.draws(metric), n, options.confidence
+        ),
+        words="",
+    )

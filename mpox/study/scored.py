@@ -1,0 +1,67 @@
+"""One model's runs under every weighting at once: all photos pooled, each fold, each resample."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mpox.evaluate.intervals import Interval, percentile_interval, proportion
+from mpox.evaluate.model_result import Score
+from mpox.study.results import ModelRuns, StudyResults
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A model's runs; `figures` are each metric of all photos pooled (first), of each fold, of each resample."""
+
+    runs: ModelRuns
+    figures: dict[str, np.ndarray]
+    n_folds: int
+
+    def pooled(self, metric: str) -> float | None:
+        """Return the figure of all photos."""
+        return defined(self.figures[metric][0])
+
+    def folds(self, metric: str) -> np.ndarray:
+        """Return the figure of each fold (K), NaN where it is not defined."""
+        return self.figures[metric][1 : 1 + self.n_folds]
+
+    def draws(self, metric: str) -> np.ndarray:
+        """Return the figure of each resample (R), NaN where it is not defined."""
+        return self.figures[metric][1 + self.n_folds :]
+
+    def mean(self, metric: str) -> float:
+        """Return the mean over folds; minus infinity where no fold defines it."""
+        values = self.folds(metric)
+        return float(np.nanmean(values)) if np.isfinite(values).any() else float("-inf")
+
+
+def defined(value: float) -> float | None:
+    """Return the number, or None where it is none."""
+    return float(value) if np.isfinite(value) else None
+
+
+def score(one: Scored, metric: str, results: StudyResults, answers: np.ndarray, confidence: float) -> Score:
+    """Return one metric of a model: over folds, and pooled with the interval that suits it; answers (N) are classes."""
+    folds = one.folds(metric)
+    valid = folds[np.isfinite(folds)]
+    pooled = one.pooled(metric)
+    if metric in ("sensitivity", "specificity"):
+        sick = results.targets == results.positive
+        mine, hit = (
+            (sick, answers == results.positive) if metric == "sensitivity" else (~sick, answers != results.positive)
+        )
+        interval, method = proportion(hit[mine], results.codes[mine], confidence), "wilson"
+    elif metric == "ece":
+        # A resample repeats photos, which raises its calibration error: the draws lie beside the figure, not around it.
+        interval, method = Interval(pooled, None, None, len(answers)), "none"
+    else:
+        interval, method = percentile_interval(pooled, one.draws(metric), len(answers), confidence), "bootstrap"
+    return Score(
+        mean=float(valid.mean()) if len(valid) else None,
+        sd=float(valid.std(ddof=1)) if len(valid) > 1 else None,
+        folds=tuple(defined(value) for value in folds),
+        pooled=pooled,
+        low=interval.low,
+        high=interval.high,
+        method=method,
+    )

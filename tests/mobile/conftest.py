@@ -1,0 +1,34 @@
+"""One run, and its export in int8: a real EfficientNet-Lite0 with its ImageNet weights, probed on small photos."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from phone_exports import export_config
+
+from mpox.config import config_dir
+from mpox.train import train
+
+
+@pytest.fixture(scope="session")
+def phone_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of the run: 48 synthetic photos of 96 pixels, 3 folds."""
+    options = [
+        *("model=tf_efficientnet_lite0", "weights=bundled", "schedule=probe", "image_size=96", "trainer=cpu"),
+        *("data.subjects_per_class=6", "data.photos_per_subject=2", "data.size=96", "n_folds=3", "logger=none"),
+        *("study=phones", f"runs_dir={tmp_path_factory.mktemp('phones')}"),
+    ]
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        cfg = compose("train", options)
+    train(cfg)
+    return Path(cfg.runs_dir) / "phones" / "tf_efficientnet_lite0" / "fold-0"
+
+
+@pytest.fixture(scope="session")
+def exported(phone_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the run's int8_static export; its parent is the exports folder. Read only."""
+    from mpox.export import export
+
+    exports = tmp_path_factory.mktemp("exports")
+    report = export(export_config(phone_run, exports, "recipe=int8_static", "name=lite0"))
+    return exports / report["name"]

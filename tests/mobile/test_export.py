@@ -1,0 +1,150 @@
+"""The export command: what it writes is what it says, and what it must not write it does not."""
+
+import dataclasses
+import hashlib
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from phone_exports import export_config
+from sklearn.metrics import balanced_accuracy_score
+
+from mpox.errors import UserError
+from mpox.export import export
+from mpox.files import read_json
+from mpox.mobile.contents import contents_of
+from mpox.mobile.job import MissedBoundError
+from mpox.mobile.recipes import check_promise
+from mpox.mobile.runtime import PhoneModel
+from mpox.mobile.subject import Request, subject_of
+from mpox.xai.run import open_run
+
+
+def test_the_report_says_what_the_file_does(exported: Path, phone_run: Path) -> None:
+    report = read_json(exported / "export.json")
+    run = open_run(phone_run, device="cpu")
+    rows = run.rows("test")
+    with torch.no_grad():
+        expected = run.network(run.images(rows)).argmax(1).numpy()
+    given = PhoneModel(exported).probabilities(run.pixels[rows]).argmax(1)
+    found = report["verification"]
+    assert found["photos"] == len(rows)
+    assert found["agreement"]["value"] == pytest.approx(np.mean(expected == given))
+    targets = run.photos["target"].to_numpy()[rows]
+    for side, answers in (("pytorch", expected), ("exported", given)):
+        assert found[side]["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(targets, answers))
+    assert report["card"]["study"] == "phones" and report["latency_ms"] > 0  # what mpox.compare reads
+    assert (exported / "model.pte").stat().st_size == report["size_bytes"]
+
+
+def test_int8_is_in_the_file_and_only_there(exported: Path) -> None:
+    contents = contents_of(exported / "model.pte")
+    assert contents.layers == {"int8": 49, "fp32": 1}  # the classifier answers in float
+    assert contents.delegated == 1.0 and contents.delegates == 1
+    assert read_json(exported / "export.json")["size_against_fp32"] < 1 / 3.5
+    (floats,) = (exported.parent / ".fp32").glob("*.pte")
+    with pytest.raises(UserError, match="left no int8 layer"):
+        check_promise("int8_static", contents_of(floats))
+
+
+def test_the_file_says_what_it_is(exported: Path, phone_run: Path) -> None:
+    model, card = PhoneModel(exported), open_run(phone_run, device="cpu").card
+    assert model.labels == card.classes and model.image_size == 96
+    assert model.facts["splits_sha256"] == card.splits_sha256 and model.facts["channel_order"] == "RGB"
+    assert "Never a diagnosis" in model.facts["intended_use"]
+    assert model.temperature > 0 and 0 <= model.threshold <= 1
+    contract = read_json(exported / "contract.json")
+    assert contract["constants"]["threshold"] == pytest.approx(model.threshold)
+    assert contract["methods"]["explain"]["outputs"][1]["shape"] == [1, 4, 3, 3]
+
+
+def test_probabilities_are_those_of_the_logits_at_the_temperature(exported: Path) -> None:
+    model = PhoneModel(exported, threads=1)
+    photos = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), dtype=np.uint8)
+    logits = torch.from_numpy(model.logits(photos))
+    assert np.allclose(model.probabilities(photos), (logits / model.temperature).softmax(1), atol=1e-5)
+    assert np.array_equal(model.probabilities(photos), model.probabilities(photos.transpose(0, 3, 1, 2).astype("f4")))
+
+
+def test_maps_are_of_the_same_weights(exported: Path) -> None:
+    model = PhoneModel(exported)
+    photos = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), dtype=np.uint8)
+    logits, maps = model.explain(photos)
+    assert np.allclose(logits, model.logits(photos), atol=0.05)
+    offsets = logits - maps.mean((2, 3))  # the classifier's bias, the same for every photo
+    assert np.ptp(offsets, axis=0).max() < 0.1
+    assert read_json(exported / "export.json")["maps"]["least_correlation"] > 0.9
+    assert (exported / "model.pte").stat().st_size < 1.02 * read_json(exported / "export.json")["size_bytes"]
+
+
+def test_sums_are_of_every_file(exported: Path) -> None:
+    lines = (exported / "SHA256SUMS").read_text().splitlines()
+    sums = {name: digest for digest, name in (line.split("  ") for line in lines)}
+    files = {path.relative_to(exported).as_posix() for path in exported.rglob("*") if path.is_file()}
+    assert set(sums) == files - {"SHA256SUMS"}
+    assert all(hashlib.sha256((exported / name).read_bytes()).hexdigest() == digest for name, digest in sums.items())
+    assert {"model.pte", "export.json", "contract.json", "model_card.md", "golden/expected.json"} <= files
+
+
+def test_an_export_is_not_overwritten_unasked(exported: Path, phone_run: Path) -> None:
+    with pytest.raises(UserError, match="overwrite=true"):
+        export(export_config(phone_run, exported.parent, "name=lite0"))
+
+
+@pytest.mark.slow
+def test_a_file_that_misses_its_bound_is_not_placed(exported: Path, phone_run: Path) -> None:
+    with pytest.raises(MissedBoundError, match=r"agrees .* not 101\.0%; .*recipe=int8_mixed"):
+        export(export_config(phone_run, exported.parent, "name=missed", "recipe=int8_static", "bound.agreement=1.01"))
+    assert not (exported.parent / "missed").exists()
+    assert read_json(exported.parent / "missed.missed.json")["tried"][0]["recipe"] == "int8_static"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["int8_dynamic", "int8_mixed", "int8_qat"])
+def test_every_recipe_is_made_and_verified(recipe: str, phone_run: Path, exported: Path) -> None:
+    report = export(export_config(phone_run, exported.parent, f"recipe={recipe}", f"name={recipe}", "qat.steps=3"))
+    layers = report["contents"]["layers"]
+    assert layers["int8_dynamic" if recipe == "int8_dynamic" else "int8"] > 10
+    assert report["verification"]["agreement"]["value"] >= 0.75
+
+
+@pytest.mark.slow
+def test_a_backend_that_cannot_run_here_says_so(phone_run: Path, exported: Path) -> None:
+    report = export(export_config(phone_run, exported.parent, "backend=vulkan", "recipe=fp16", "name=vulkan"))
+    assert "not run" in report["note"] and report["verification"] is None
+    assert "verify it on the device" in read_json(exported.parent / "vulkan" / "contract.json")["runs_on"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["recipe=int4"], "recipe=int4 is unknown"),
+        (["backend=qnn"], "backend=qnn is unknown"),
+        (["calibration.photos=1"], "calibration.photos=1 cannot tell a range"),
+        (["run=null"], "give run="),
+        (["run=null", "chosen=none.yaml"], "no file none.yaml"),
+    ],
+)
+def test_mistakes_get_one_line(overrides: list[str], message: str, phone_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        export(export_config(phone_run, tmp_path, *overrides))
+    assert "\n" not in str(caught.value)
+
+
+def test_without_held_out_photos_nothing_is_exported(phone_run: Path, tmp_path: Path) -> None:
+    run = open_run(phone_run, device="cpu")
+    photos = run.photos.assign(role=run.photos["role"].replace("test", "train"))
+    with pytest.raises(UserError, match="no held-out photos"):
+        subject_of(dataclasses.replace(run, photos=photos), Request(tmp_path))
+
+
+def test_a_checkpoint_of_another_class_count_is_refused(phone_run: Path, tmp_path: Path) -> None:
+    content = torch.load(phone_run / "checkpoint.ckpt", weights_only=True)
+    content["card"]["classes"] = (*content["card"]["classes"], "measles")
+    (tmp_path / "config.yaml").write_bytes((phone_run / "config.yaml").read_bytes())
+    torch.save(content, tmp_path / "checkpoint.ckpt")
+    with pytest.raises(UserError, match=r"does not fit .* with 5 classes") as caught:
+        export(export_config(tmp_path, tmp_path / "exports"))
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,136 @@
+"""Int8 arithmetic: ranges, what is rounded together, biases, and the verdict on what it changes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
+
+from mpox.errors import UserError
+from mpox.mobile.network import PhoneNetwork, why_no_maps
+from mpox.mobile.quantize import CLAMPS, HEAD, Calibrated
+from mpox.mobile.ranges import ActivationRange, least_error_range, observers
+from mpox.mobile.verify import Bound, Decisions, decisions, verify
+from mpox.model.backbone import build, input_record
+from mpox.xai.run import OpenedRun, open_run
+
+
+@pytest.fixture(scope="module")
+def run(phone_run: Path) -> OpenedRun:
+    return open_run(phone_run, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def calibrated(run: OpenedRun) -> Calibrated:
+    network = PhoneNetwork(run.network, image_size=96, maps=False)
+    return Calibrated(network, run.images(run.rows("train")[:16]))
+
+
+@pytest.mark.parametrize("outlier", [None, 60.0])
+def test_the_range_is_that_of_least_error(outlier: float | None) -> None:
+    values = torch.randn(20_000, generator=torch.Generator().manual_seed(0))
+    if outlier is not None:
+        values[0] = outlier
+    low, high = least_error_range(values, 255)
+
+    def error(low: float, high: float) -> float:
+        step = (high - low) / 255
+        zero = round(-low / step) - 128
+        return float((torch.fake_quantize_per_tensor_affine(values, step, zero, -128, 127) - values).square().mean())
+
+    ends = np.linspace(0.5, 60 if outlier else 4.2, 120)
+    best = min(error(-low, high) for low in np.linspace(1.5, 4.2, 40) for high in ends)
+    assert error(float(low), float(high)) <= 1.05 * best
+
+
+def test_relu6_and_its_convolution_are_rounded_as_one(calibrated: Calibrated) -> None:
+    graph = calibrated.prepared
+    clamps = [node for node in graph.graph.nodes if node.target in CLAMPS]
+    assert len(clamps) == 33
+    for clamp in clamps:
+        assert clamp.args[0].op == "call_function"  # nothing is rounded between the two
+        (rounding,) = clamp.users
+        observer = graph.get_submodule(str(rounding.target))
+        assert isinstance(observer, ActivationRange)
+        assert float(observer.step) <= 6 / 255 + 1e-6 and int(observer.zero) == -128
+
+
+def test_int8_is_simulated_as_it_will_be(calibrated: Calibrated, run: OpenedRun) -> None:
+    images = run.images(run.rows("test")[:6])
+    with torch.no_grad():
+        converted = calibrated.converted()(images)[0]
+    assert torch.allclose(calibrated.logits(images), converted, atol=0.02)
+
+
+def test_more_photos_change_little(calibrated: Calibrated, run: OpenedRun) -> None:
+    images = run.images(run.rows("test"))
+    more = Calibrated(calibrated.network, run.images(run.rows("train")))
+    with torch.no_grad():
+        exact = calibrated.network(images)[0].softmax(1)
+    few, many = (float((one.logits(images).softmax(1) - exact).abs().mean()) for one in (calibrated, more))
+    assert few < 0.05 and many < 0.05
+
+
+def test_sensitivities_name_units_that_can_stay_in_float(calibrated: Calibrated, run: OpenedRun) -> None:
+    images = run.images(run.rows("train")[:4])
+    harm = calibrated.sensitivities(images)
+    assert list(harm.values()) == sorted(harm.values(), reverse=True) and harm["blocks.0.0"] > 0
+    assert HEAD not in harm  # is in float already
+    kept = Calibrated(calibrated.network, run.images(run.rows("train")[:16]), ["blocks.0.0", "conv_stem"])
+    assert len(observers(kept.prepared)) < len(observers(calibrated.prepared))
+
+
+def test_maps_are_left_out_where_they_would_not_be_exact() -> None:
+    def network_of(name: str) -> str | None:
+        record = input_record(name, 64)
+        images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 255
+        return why_no_maps(build(name, 3, record).eval(), images)
+
+    assert network_of("resnet50.a1_in1k") is None
+    assert "only for averages" in str(network_of("mobilenetv3_small_100.lamb_in1k"))
+
+
+def draw(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    targets = random.integers(0, 3, n)
+    logits = random.normal(size=(n, 3)).astype("float32")
+    logits[np.arange(n), targets] += 2
+    return targets, logits, (logits + random.normal(scale=0.3, size=(n, 3))).astype("float32")
+
+
+@pytest.mark.parametrize("n", [30, 400])
+def test_the_verdict_is_what_the_answers_say(n: int) -> None:
+    targets, network, file = draw(n, n)
+    groups = np.arange(n) // 2
+    chosen = decisions(network, targets, 0, 0.9)
+    report = verify(
+        network, file, of_network=chosen, of_file=decisions(file, targets, 0, 0.9), targets_N=targets, groups=groups,
+        classes=("mpox", "acne", "healthy"), positive=0, bound=Bound(0.8, 0.05),
+    )  # fmt: skip
+    answers = network.argmax(1), file.argmax(1)
+    assert report["agreement"]["value"] == pytest.approx(np.mean(answers[0] == answers[1]))
+    scores = [balanced_accuracy_score(targets, one) for one in answers]
+    assert report["balanced_accuracy_lost"]["value"] == pytest.approx(scores[0] - scores[1])
+    assert report["exported"]["accuracy"] == pytest.approx(accuracy_score(targets, answers[1]))
+    assert report["pytorch"]["sensitivity_at_threshold"] >= 0.9
+    assert report["kept"] == (np.mean(answers[0] == answers[1]) >= 0.8 and scores[0] - scores[1] <= 0.05)
+
+
+def test_too_few_photos_to_tell_is_said() -> None:
+    targets, logits, _ = draw(20, 0)
+    side = Decisions(1.0, None)
+    report = verify(
+        logits, logits, of_network=side, of_file=side, targets_N=targets, groups=np.arange(20),
+        classes=("a", "b", "c"), positive=None, bound=Bound(0.98, 0.01),
+    )  # fmt: skip
+    assert report["kept"] and "too few to tell" in report["note"]
+
+
+def test_no_photos_no_verdict() -> None:
+    empty, side = np.zeros((0, 3), "float32"), Decisions(1.0, None)
+    with pytest.raises(UserError, match="no held-out photos"):
+        verify(
+            empty, empty, of_network=side, of_file=side, targets_N=np.zeros(0, int), groups=[],
+            classes=("a", "b", "c"), positive=None, bound=Bound(0.98, 0.01),
+        )  # fmt: skip

@@ -1,0 +1,23 @@
+"""The table that ends a sweep: readable in the narrowest usual terminal, and complete."""
+
+import io
+from itertools import cycle, product
+
+from rich.console import Console
+
+from mpox.study.journal import STATES, Entry
+from mpox.study.sweep import table
+
+
+def test_ten_folds_of_the_longest_names_fit_80_columns() -> None:
+    jobs = zip(product(("mobilenetv4_conv_small", "inception_resnet_v2"), range(10)), cycle(STATES), strict=False)
+    entries = [Entry("paper", model, fold, state, 60.0) for (model, fold), state in jobs]
+    console = Console(file=io.StringIO(), width=80)
+    console.print(table(entries))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in text
+    assert "mobilenetv4_conv_small" in text
+    assert "5 done, " in text
+    assert "5 failed" in text
+    row = next(line for line in text.splitlines() if "inception_resnet_v2" in line)
+    assert (row.count("✗"), row.count("✓"), row.count("w")) == (3, 2, 3)
