@@ -29,6 +29,7 @@ def mpox(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, cwd=CHECKOUT)
 
 
+@pytest.mark.slow
 @needs("hydra_plugins.hydra_joblib_launcher")
 def test_joblib_finishes_what_a_serial_sweep_left_and_reports(tiny: list[str], tmp_path: Path) -> None:
     options = [*tiny, "schedule=probe", "threads=1"]

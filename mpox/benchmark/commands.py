@@ -1,6 +1,7 @@
 """The commands that are measured, started as a user would start them."""
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -57,15 +58,29 @@ def start(module: str, *arguments: str, threads: int | None = None) -> subproces
     )  # fmt: skip
 
 
-def run(module: str, *arguments: str, threads: int | None = None) -> tuple[float, str]:
-    """Run `python -m module` to its end. Returns wall seconds and what it printed; UserError where it failed."""
-    begin = time.perf_counter()
+@dataclass(frozen=True)
+class Ran:
+    """Wall seconds of a command, processor seconds of it and all it started, and what it printed."""
+
+    seconds: float
+    processor_seconds: float
+    printed: str
+
+
+def run(module: str, *arguments: str, threads: int | None = None) -> Ran:
+    """Run `python -m module` to its end; UserError where it failed."""
+    begin, used = time.perf_counter(), _children()
     process = start(module, *arguments, threads=threads)
     printed, _ = process.communicate()
     seconds = time.perf_counter() - begin
     if process.returncode != 0:
         raise UserError(f"python -m {module} {' '.join(arguments)} failed: {' '.join(printed.split())[-600:]}")
-    return seconds, printed
+    return Ran(seconds, _children() - used, printed)
+
+
+def _children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def fit_seconds(study: Path) -> list[float]:

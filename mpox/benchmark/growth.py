@@ -1,4 +1,4 @@
-"""How the time of a study grows with photos, models and folds."""
+"""How the processor time of a study grows with photos, models and folds."""
 
 import time
 from collections.abc import Sequence
@@ -43,10 +43,10 @@ def measure(place: Path, subjects: int, factor: int, models: Sequence[str], opti
 def _study(
     place: Path, subjects: int, models: Sequence[str], folds: int, options: Sequence[str]
 ) -> tuple[float, float]:
-    """Return wall seconds of a study from nothing, and of the same command when one of its jobs is done."""
+    """Return processor seconds of a study from nothing, and of the same command when one of its jobs is done."""
     photos = generated(place, subjects, 2, 256)
     runs = place / f"growth-{time.time_ns()}"
     command = ["-m", *photos.options, f"runs_dir={runs}", "schedule=probe", "n_folds=10", *options]
-    full, _ = run("mpox.train", *command, f"model={','.join(models)}", f"fold=range({folds})")
-    one, _ = run("mpox.train", *command, f"model={models[0]}", "fold=0")
-    return full, one
+    full = run("mpox.train", *command, f"model={','.join(models)}", f"fold=range({folds})")
+    one = run("mpox.train", *command, f"model={models[0]}", "fold=0")
+    return full.processor_seconds, one.processor_seconds

@@ -37,7 +37,7 @@ def measure(place: Path, photos: Photos, launchers: Sequence[str], options: Sequ
         if name == "ray":
             seconds, killed = _with_a_kill(command, runs)
         else:
-            (seconds, _), killed = run("mpox.train", *command, threads=1), None
+            seconds, killed = run("mpox.train", *command, threads=1).seconds, None
         table = predictions(runs / "default")
         reference = table if reference is None else reference
         found[name] = {"seconds": round(seconds, 1), "identical": table.equals(reference), "rows": len(table)}

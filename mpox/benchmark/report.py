@@ -44,6 +44,7 @@ def rows(results: dict[str, Any]) -> Iterator[Row]:
             yield f"{key} study, {extent}: baseline{scaled}", f"{study['baseline_seconds']:.0f} s", ""
             yield f"{key} study, {extent}: mpox.train -m", f"{study['seconds']:.0f} s", ""
             yield f"{key} study, times faster", f"{study['speedup']:.1f}", aim
+            yield f"{key} study, times less processor time", f"{study['processor_speedup']:.1f}", aim
             for name, score in study["scores"].items():
                 text = f"{score['mpox']:.3f} ({score['low']:.3f} to {score['high']:.3f})"
                 yield f"  {name}, balanced accuracy", text, f"baseline {score['baseline']:.3f}"

@@ -10,7 +10,13 @@ from mpox.files import read_json
 
 
 def measure(
-    place: Path, photos: Photos, models: Sequence[str], epochs: int, workers: Sequence[int], options: Sequence[str]
+    place: Path,
+    photos: Photos,
+    models: Sequence[str],
+    epochs: int,
+    workers: Sequence[int],
+    clock: str,
+    options: Sequence[str],
 ) -> dict[str, Any]:
     """Fine-tune each model for `epochs` epochs on one fold by the real command.
 
@@ -22,7 +28,7 @@ def measure(
         path = place / f"pace-{model}.json"
         callback = (
             f"+callbacks.pace={{_target_: mpox.benchmark.pace.Pace, path: '{path}', photos: '{photos.root}', "
-            f"workers: {list(workers)}}}"
+            f"workers: {list(workers)}, clock: {clock}}}"
         )
         run(
             "mpox.train", *photos.options, f"model={model}", "weights=none", "schedule=finetune", "n_folds=10",

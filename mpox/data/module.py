@@ -82,7 +82,9 @@ class Photos(Dataset[Batch]):
 class EpochSampler(Sampler[int]):
     """Order of the photos, a pure function of (seed, epoch): a permutation, or draws with `weights` (balanced).
 
-    Lightning calls `set_epoch`; the same call moves the data set's augmentation on.
+    Lightning calls `set_epoch`; the same call moves the data set's augmentation on. Of several processes (DDP) each
+    takes its share of the same order. Lightning's own wrapper would hide this class and with it the epoch: it is
+    switched off in conf/trainer/ddp.yaml.
     """
 
     def __init__(self, photos: Photos, seed: int, weights: Tensor | None = None) -> None:
@@ -93,15 +95,16 @@ class EpochSampler(Sampler[int]):
         self.photos.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.photos)
+        return len(self.photos) // _share()[1]
 
     def __iter__(self) -> Iterator[int]:
+        rank, n_processes = _share()
         generator = torch.Generator().manual_seed(stream_seed(ORDER_STREAM, self.seed, self.photos.epoch))
         if self.weights is None:
-            order = torch.randperm(len(self), generator=generator)
+            order = torch.randperm(len(self.photos), generator=generator)
         else:
-            order = torch.multinomial(self.weights, len(self), replacement=True, generator=generator)
-        return iter(order.tolist())
+            order = torch.multinomial(self.weights, len(self.photos), replacement=True, generator=generator)
+        return iter(order[rank::n_processes][: len(self)].tolist())
 
 
 class FoldData(L.LightningDataModule):
@@ -201,6 +204,13 @@ class FoldData(L.LightningDataModule):
             collate_fn=_as_it_is,  # type: ignore[arg-type]  # a batch comes whole from __getitems__
             **options,  # type: ignore[arg-type]
         )
+
+
+def _share() -> tuple[int, int]:
+    """Return which of how many training processes this is."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
 
 
 def as_they_are(pixels: np.ndarray) -> Photos:

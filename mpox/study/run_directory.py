@@ -32,7 +32,13 @@ NOT_COMPARED = frozenset(
     [
         *("runs_dir", "cache_dir", "overwrite", "threads", "num_workers", "photos_on", "compile", "logger", "splits"),
         *("data.root", "data.cache", "data.manifest", "weights.path"),
-        *("trainer.accelerator", "trainer.devices", "trainer.strategy", "trainer.num_nodes"),
+        *(
+            "trainer.accelerator",
+            "trainer.devices",
+            "trainer.strategy",
+            "trainer.num_nodes",
+            "trainer.use_distributed_sampler",
+        ),
         *("trainer.enable_progress_bar", "trainer.enable_model_summary"),
     ]
 )

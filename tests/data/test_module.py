@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from torchvision.transforms import v2
 
@@ -83,3 +84,14 @@ def _targets(module: FoldData, epoch: int) -> list[int]:
 def test_streams_are_apart() -> None:
     seeds = {stream_seed(a, b, c) for a in range(5) for b in range(5) for c in range(5)}
     assert len(seeds) == 125
+
+
+def test_processes_share_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = data().train_dataloader().sampler
+    whole.set_epoch(2)  # type: ignore[union-attr]
+    order, parts = list(whole), []
+    for rank in range(3):
+        monkeypatch.setattr("mpox.data.module._share", lambda rank=rank: (rank, 3))
+        parts.append(list(whole))
+        assert len(parts[-1]) == len(whole) == len(order) // 3
+    assert [part for together in zip(*parts, strict=True) for part in together] == order[: 3 * len(parts[0])]
