@@ -14,7 +14,7 @@ EXHAUSTIVE = 5000
 # Rows answered at once: bounds memory to BLOCK x N x 4 bytes.
 BLOCK = 512
 # HNSW (Malkov and Yashunin, doi 10.1109/TPAMI.2018.2889473): links a row, and rows looked at to place and to find one.
-LINKS, PLACING, FINDING = 32, 60, 100
+LINKS, PLACING, FINDING = 32, 100, 128
 # Multi-index hashing (Norouzi, Punjani, Fleet, doi 10.1109/TPAMI.2013.231): parts of a 64-bit code, and bits of each.
 PARTS, PART_BITS = 5, 12
 # Queries (M, D) and k to rows (M, k) and their cosines (M, k).
