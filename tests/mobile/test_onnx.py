@@ -1,0 +1,113 @@
+"""The same network for onnxruntime, against PyTorch and the `.pte`; int8 holds int8; costs beside other engines."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from phone_exports import export_config
+
+from mpox.errors import UserError
+from mpox.export import export
+from mpox.files import read_json
+from mpox.mobile.benchmark import EAGER, phone_benchmark
+from mpox.mobile.contract import Facts
+from mpox.mobile.network import PhoneNetwork
+from mpox.mobile.onnx import RECIPES, export_onnx
+from mpox.mobile.onnx_model import OnnxModel, run_file
+from mpox.mobile.run_model import RunModel
+from mpox.mobile.runtime import PhoneModel
+from mpox.report.phones import benchmark_table, write_benchmark
+from mpox.xai.run import OpenedRun, logits_of, open_run
+
+
+@pytest.fixture(scope="module")
+def run(phone_run: Path) -> OpenedRun:
+    return open_run(phone_run, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def exports(phone_run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """The run exported with format=onnx: reports by recipe, with the folder as `place`."""
+    folder = tmp_path_factory.mktemp("onnx")
+    reports = {}
+    for recipe in RECIPES:
+        options = ["format=onnx", f"recipe={recipe}", f"name={recipe}", "timing.rounds=0"]
+        reports[recipe] = export(export_config(phone_run, folder, *options)) | {"place": folder / recipe}
+    return reports
+
+
+@pytest.fixture(scope="module")
+def files(exports: dict[str, dict[str, Any]]) -> dict[str, Path]:
+    return {recipe: report["place"] / "model.onnx" for recipe, report in exports.items()}
+
+
+def test_export_says_what_it_is(exports: dict[str, dict[str, Any]], phone_run: Path) -> None:
+    run = RunModel(phone_run, 0.95)
+    for recipe, report in exports.items():
+        assert report["opset"] == 18 and report["float_difference"] < 1e-4 and report["kept"]
+        contract = read_json(report["place"] / "contract.json")
+        assert (contract["file"], contract["sha256"]) == ("model.onnx", report["sha256"])
+        assert {path.name for path in report["place"].iterdir()} >= {"golden", "model_card.md", "SHA256SUMS"}
+        assert ("int8" in report["contents"]["layers"]) == (recipe != "fp32")
+    model = OnnxModel(exports["fp32"]["place"])
+    assert (model.labels, model.positive, model.image_size) == (run.labels, run.positive, run.image_size)
+    assert model.threshold == pytest.approx(run.threshold, abs=1e-4)
+    assert model.temperature == pytest.approx(run.temperature, abs=1e-4)
+
+
+def test_float_file_computes_what_pytorch_does_for_any_number_of_photos(run: OpenedRun, files: dict[str, Path]) -> None:
+    images = run.images(run.rows("test"))
+    expected = logits_of(run.network, images, 4)
+    for count in (1, 5, len(images)):
+        probabilities, logits = run_file(files["fp32"], images[:count].numpy())
+        np.testing.assert_allclose(logits, expected[:count], atol=1e-3)
+        temperature = OnnxModel(files["fp32"]).temperature
+        np.testing.assert_allclose(probabilities, torch.softmax(expected[:count] / temperature, 1), atol=1e-4)
+
+
+def test_int8_file_is_int8_and_agrees(run: OpenedRun, files: dict[str, Path]) -> None:
+    model = onnx.load(files["int8_static"])
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    quantized = {output for node in model.graph.node if node.op_type == "DequantizeLinear" for output in node.output}
+    assert convolutions and all(set(node.input[:2]) <= quantized for node in convolutions)
+    sizes = [path.stat().st_size for path in files.values()]
+    assert sizes[1] < sizes[0] / 3
+    pixels = run.pixels[run.rows("test")]
+    exact, rounded = (OnnxModel(path).probabilities(pixels) for path in files.values())
+    assert (exact.argmax(1) == rounded.argmax(1)).mean() >= 0.75
+
+
+def test_bad_input_is_said(run: OpenedRun, files: dict[str, Path], exported: Path, tmp_path: Path) -> None:
+    known = PhoneModel(exported).facts
+    facts = Facts(**{name: known.get(name) for name in Facts.__dataclass_fields__})
+    network = PhoneNetwork(run.network, image_size=96, maps=False)
+    with pytest.raises(UserError, match="recipe=int4"):
+        export_onnx(network, tmp_path / "x.onnx", facts, recipe="int4")
+    with pytest.raises(UserError, match="too small to know the range"):
+        export_onnx(network, tmp_path / "x.onnx", facts, recipe="int8_static", photos_NCHW=torch.zeros(1, 3, 96, 96))
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "cut.onnx").write_bytes(files["fp32"].read_bytes()[:5000])
+    with pytest.raises(UserError, match="cannot be loaded"):
+        OnnxModel(tmp_path / "cut.onnx")
+
+
+def test_engines_are_measured_side_by_side(run: OpenedRun, exported: Path, tmp_path: Path) -> None:
+    result = phone_benchmark(exported, run=run, threads=[1], rounds=2, runs=2)
+    engines = result["engines"]
+    expected = ["ExecuTorch int8_static", "ExecuTorch fp32", "onnxruntime fp32", "onnxruntime int8", EAGER]
+    assert list(engines) == expected
+    for engine in engines.values():
+        times = engine["latency"]["1"]
+        assert 0 < times["least_ms"] <= times["median_ms"] <= times["p90_ms"] and len(times["round_ms"]) == 2
+    assert engines["ExecuTorch int8_static"]["latency"]["1"]["against_first"]["median"] == 1
+    assert engines["ExecuTorch fp32"]["size_bytes"] > 3 * engines["ExecuTorch int8_static"]["size_bytes"]
+    # The engine's own memory is that of its process: onnxruntime's holds no PyTorch.
+    if (memory := engines["onnxruntime fp32"]["runtime_mb"]) is not None:
+        assert memory < 150 < engines[EAGER]["runtime_mb"]
+    write_benchmark(result, tmp_path)
+    assert (tmp_path / "benchmark.png").is_file() and benchmark_table(result).row_count == 5
+    with pytest.raises(UserError, match="choose host"):
+        phone_benchmark(exported, device="tpu")
