@@ -1,4 +1,7 @@
-"""Measure this tool against its limit and against the usual script, in one run. See `python -m mpox.bench --help`."""
+"""Measure training against its limit and the usual script, or an export here and on a phone.
+
+See `python -m mpox.bench --help`; `python -m mpox.bench model=exports/<name> [device=adb]` is the second.
+"""
 
 import logging
 import sys
@@ -16,7 +19,10 @@ from mpox.config import config_dir, plain
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
 from mpox.jobs import quieten
+from mpox.mobile.benchmark import phone_benchmark
+from mpox.report.phones import benchmark_table, write_benchmark
 from mpox.study import environment
+from mpox.xai.run import open_run
 
 log = logging.getLogger("mpox")
 
@@ -38,7 +44,6 @@ def bench(cfg: DictConfig) -> dict[str, Any]:
         "jobs": lambda: jobs.measure(place, generated(place / "data", 10, 2, 48), **options["jobs"]),
         "launchers": lambda: launchers.measure(place, photos, **options["launchers"]),
         "growth": lambda: growth.measure(place / "data", **options["growth"]),
-        # A part on a phone (device=adb) goes here, `"phone": lambda: phone_benchmark(...)`; its rows into report.rows.
     }
     if unknown := [name for name in cfg.parts if name not in measures]:
         raise UserError(f"parts={','.join(unknown)} is unknown: choose from {', '.join(measures)}")
@@ -53,6 +58,18 @@ def bench(cfg: DictConfig) -> dict[str, Any]:
     return results
 
 
+def bench_export(cfg: DictConfig) -> dict[str, Any]:
+    """Measure the export `cfg.of` on `cfg.device` and write its figures and picture into `cfg.output`.
+
+    With `cfg.run`, the run it was made of, onnxruntime and PyTorch take turns with it. Raises as `phone_benchmark`.
+    """
+    run = open_run(Path(cfg.run), cache=cfg.cache_dir) if cfg.run else None
+    phone = {"runner": cfg.runner, "adb": cfg.adb, "serial": cfg.serial}
+    result = phone_benchmark(cfg.of, device=cfg.device, run=run, **phone)
+    write_benchmark(result, Path(cfg.output))
+    return result
+
+
 def _device() -> Any:
     import torch
 
@@ -63,17 +80,22 @@ def _device() -> Any:
 def _hydra_main(cfg: DictConfig) -> None:
     quieten()
     OmegaConf.resolve(cfg)
+    console = Console(highlight=False, soft_wrap=True)
     try:
+        if cfg.of is not None:
+            console.print(benchmark_table(bench_export(cfg)))
+            return
         results = bench(cfg)
     except UserError as error:
         sys.exit(f"error: {error}")
-    console = Console(highlight=False, soft_wrap=True)
     console.print(report.table(results))
     console.print(f"{cfg.output}/bench.json and bench.png hold all of it")
 
 
 def main() -> None:
     """Run `python -m mpox.bench`."""
+    # To Hydra `model=` would be a choice among conf/model/, the CNNs to train.
+    sys.argv[1:] = [f"of={text.removeprefix('model=')}" if text.startswith("model=") else text for text in sys.argv[1:]]
     _hydra_main()
 
 
