@@ -55,6 +55,7 @@ def test_a_killed_ray_worker_changes_nothing(tmp_path: Path, photos: Path) -> No
     assert found["ray"]["killed"]
 
 
+@pytest.mark.slow
 @needs("optuna")
 def test_search_is_resumed_and_sees_validation_figures_only(tiny: list[str], tmp_path: Path) -> None:
     search = [
