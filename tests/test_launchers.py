@@ -55,10 +55,11 @@ def test_a_killed_ray_worker_changes_nothing(tmp_path: Path, photos: Path) -> No
     assert found["ray"]["killed"]
 
 
+@pytest.mark.slow
 @needs("optuna")
 def test_search_is_resumed_and_sees_validation_figures_only(tiny: list[str], tmp_path: Path) -> None:
     search = [
-        *("-m", *tiny, "schedule=probe", "study=search", "hydra/sweeper=optuna", "hydra.sweeper.folds=range(2)"),
+        *("-m", *tiny, "schedule=probe", "study=search", "hydra/sweeper=optuna", "hydra.sweeper.folds='range(2)'"),
         *("hydra.sweeper.startup_trials=1", "balance=choice(none, class_weights)", "dropout=interval(0.0, 0.5)"),
     ]
     assert mpox(*search, "hydra.sweeper.n_trials=1").returncode == 0
