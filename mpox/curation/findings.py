@@ -94,7 +94,8 @@ def findings_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
     Sorted by kind in the order of ACTIONS, then by photo. ValueError for a kind ACTIONS does not have.
     """
-    frame = pd.DataFrame(rows, columns=list(FINDING_COLUMNS))
+    # Objects: a column that nothing fills would otherwise be one of floats, and take no text.
+    frame = pd.DataFrame(rows, columns=list(FINDING_COLUMNS), dtype=object)
     if unknown := sorted(set(frame["kind"]) - set(ACTIONS)):
         raise ValueError(f"no such kinds of findings: {unknown}")
     frame["action"] = frame["action"].where(frame["action"].notna(), frame["kind"].map(ACTIONS))
