@@ -1,3 +1,5 @@
+"""Phones: a trained network into a file that is proven to agree with it."""
+
 import logging
 
 # On import torchao warns of each of its CUDA extensions that cannot be loaded, and torch of how torchao registers enums.
