@@ -2,6 +2,6 @@
 
 import logging
 
-# On import torchao warns of each of its CUDA extensions that cannot be loaded, and torch of how torchao registers enums.
+# On import torchao warns of each CUDA extension that cannot be loaded, and torch of how torchao registers enums.
 for _name in ("torchao", "torch.utils._pytree"):
     logging.getLogger(_name).setLevel(logging.ERROR)
