@@ -93,7 +93,7 @@ def _float_file(subject: Subject, request: Request, pruned: dict[str, Any] | Non
 def _attempt(
     subject: Subject, request: Request, recipe: str, path: Path, reference: Path | None
 ) -> tuple[dict[str, Any], Path]:
-    """Make, write, read back and verify one recipe; a recipe that cannot be made is a report of that, not an error.
+    """Make, write, read back and verify one recipe; a recipe that cannot be made or run is a report, no error.
 
     With one recipe asked for, the error is raised.
     """
@@ -110,6 +110,7 @@ def _attempt(
         contents = contents_of(path)
         if request.backend == RUNNABLE:
             check_promise(recipe, contents)
+            answers = PhoneModel(path, threads=1).logits(subject.run.pixels[subject.test_rows])
     except UserError as error:
         if request.recipe != "auto":
             raise
@@ -126,10 +127,9 @@ def _attempt(
     if request.backend != RUNNABLE:
         note = f"lowered for {request.backend} and not run: only a device can. Verify it there with its golden set"
         return report | {"kept": True, "reasons": [], "verification": None, "note": note, "latency_ms": None}, path
-    model = PhoneModel(path, threads=1)
     verification = verify(
         subject.test_logits,
-        model.logits(subject.run.pixels[subject.test_rows]),
+        answers,
         of_network=subject.decisions,
         of_file=of_file,
         targets_N=targets[subject.test_rows],

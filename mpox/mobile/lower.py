@@ -64,9 +64,13 @@ def _partitioners(backend: str, half: bool) -> Callable[[], list[Any]]:
     if backend == "xnnpack":
         if half:
             raise UserError("recipe=fp16 needs backend=coreml or vulkan: XNNPACK keeps float weights in 32 bits")
-        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import (
+            XnnpackDynamicallyQuantizedPartitioner,
+            XnnpackPartitioner,
+        )
 
-        return lambda: [XnnpackPartitioner()]
+        # Layers of dynamic ranges first, each a graph of its own: XNNPACK cannot run them within a larger one.
+        return lambda: [XnnpackDynamicallyQuantizedPartitioner(), XnnpackPartitioner()]
     if backend == "vulkan":
         from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
 

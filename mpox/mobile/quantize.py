@@ -46,8 +46,9 @@ class PhoneQuantizer(XNNPACKQuantizer):
 
     def annotate(self, model: GraphModule) -> GraphModule:
         """Annotate convolutions with a clamp after them as one; leave the rest to XNNPACK's quantizer."""
+        rounds_outputs = self.config.output_activation is not None  # dynamic ranges do not: there is nothing to fuse
         for clamp in model.graph.nodes:
-            if clamp.target not in CLAMPS:
+            if not rounds_outputs or clamp.target not in CLAMPS:
                 continue
             layer = clamp.args[0]
             if layer.target not in LAYERS or len(layer.users) > 1 or self.in_float(layer):
