@@ -23,16 +23,16 @@ def config_dir(name: str = "conf") -> str:
     raise UserError(f"no '{name}' folder in {package} or beside it: install mpox again")
 
 
-# Sides are rounded to this many pixels, the total stride of the usual backbones.
-STRIDE = 32
+# Sides are rounded to this many pixels, the total stride of the usual backbones; the stem of Inception needs 75.
+STRIDE, SMALLEST = 32, 96
 
 
 def share_of_side(side: int, share: float) -> int:
     """Return `share` (0..1) of a picture's side in pixels, rounded to whole strides: 224 and 0.8 give 192.
 
-    At least one stride, at most `side`. In a configuration: `${share_of_side:${image_size},0.8}`.
+    At least 96 pixels, at most `side`. In a configuration: `${share_of_side:${image_size},0.8}`.
     """
-    return min(side, max(STRIDE, STRIDE * round(side * share / STRIDE)))
+    return min(side, max(SMALLEST, STRIDE * round(side * share / STRIDE)))
 
 
 OmegaConf.register_new_resolver("share_of_side", share_of_side, replace=True)

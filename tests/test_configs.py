@@ -82,7 +82,7 @@ def test_every_model_builds_and_runs(name: str) -> None:
 
 def test_training_photos_have_a_side_of_whole_strides_that_no_picture_exceeds() -> None:
     assert [share_of_side(side, 0.8) for side in (224, 240, 260, 299)] == [192, 192, 192, 224]
-    assert [share_of_side(side, 0.8) for side in (16, 32, 48)] == [16, 32, 32]
+    assert [share_of_side(side, 0.8) for side in (16, 48, 96, 128)] == [16, 48, 96, 96]
     with initialize_config_dir(config_dir(), version_base="1.3"):
         cfg = compose("train", ["image_size=224"])
     assert cfg.augment.transforms.crop.size == 192
