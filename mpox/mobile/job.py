@@ -166,6 +166,7 @@ def _lower(made: Made, facts: Facts, path: Path, *, maps: bool) -> None:
         constants=constants(facts),
         backend=facts.backend,
         half=made.half,
+        dynamic=made.dynamic,
     )
 
 

@@ -30,14 +30,16 @@ def lower(
     constants: Mapping[str, Any],
     backend: str = RUNNABLE,
     half: bool = False,
+    dynamic: bool = False,
 ) -> None:
     """Write `network` (images_NCHW float32 0..255 to (logits_NC,) or (logits_NC, maps_NChw)) to `path` as a `.pte`.
 
     Methods: `forward` (probabilities_NC, logits_NC), with `maps` also `explain` (logits_NC, maps_NChw), both for one
     image (1, 3, S, S), and one method without arguments for each of `constants`. With `half` weights and arithmetic are
-    16-bit. Raises UserError for a backend that is unknown or cannot do that, or a network it cannot take.
+    16-bit; with `dynamic` the network has layers whose ranges each photo sets anew. Raises UserError for a backend that
+    is unknown or cannot do that, or a network it cannot take.
     """
-    partitioners = _partitioners(backend, half)
+    partitioners = _partitioners(backend, half, dynamic)
     example = (torch.zeros(1, 3, image_size, image_size),)
     methods: dict[str, nn.Module] = {"forward": Answer(network, temperature)}
     if maps:
@@ -59,7 +61,7 @@ def lower(
         program.write_to_file(file)
 
 
-def _partitioners(backend: str, half: bool) -> Callable[[], list[Any]]:
+def _partitioners(backend: str, half: bool, dynamic: bool) -> Callable[[], list[Any]]:
     """Return a maker of the backend's partitioners; imported here since each brings its own compiler."""
     if backend == "xnnpack":
         if half:
@@ -70,7 +72,8 @@ def _partitioners(backend: str, half: bool) -> Callable[[], list[Any]]:
         )
 
         # Layers of dynamic ranges first, each a graph of its own: XNNPACK cannot run them within a larger one.
-        return lambda: [XnnpackDynamicallyQuantizedPartitioner(), XnnpackPartitioner()]
+        first = [XnnpackDynamicallyQuantizedPartitioner] if dynamic else []
+        return lambda: [partitioner() for partitioner in (*first, XnnpackPartitioner)]
     if backend == "vulkan":
         from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
 

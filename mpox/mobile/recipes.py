@@ -51,10 +51,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Made:
-    """A network to lower, whether in 16 bits, and what was done (for the report)."""
+    """A network to lower, whether in 16 bits or with dynamic ranges, and what was done (for the report)."""
 
     network: PhoneNetwork
     half: bool = False
+    dynamic: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -84,7 +85,7 @@ def _fp16(network: PhoneNetwork, _: Photos, __: Options) -> Made:
 
 
 def _dynamic(network: PhoneNetwork, _: Photos, __: Options) -> Made:
-    return Made(quantize_dynamic(network))
+    return Made(quantize_dynamic(network), dynamic=True)
 
 
 def _static(network: PhoneNetwork, photos: Photos, _: Options) -> Made:
