@@ -15,7 +15,7 @@ from rich.console import Console
 
 from mpox.benchmark import growth, jobs, launchers, report, stages, study, training
 from mpox.benchmark.commands import Photos, generated
-from mpox.config import config_dir, plain
+from mpox.config import config_dir, plain, take_model_as_of
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
 from mpox.jobs import quieten
@@ -94,8 +94,7 @@ def _hydra_main(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Run `python -m mpox.bench`."""
-    # To Hydra `model=` would be a choice among conf/model/, the CNNs to train.
-    sys.argv[1:] = [f"of={text.removeprefix('model=')}" if text.startswith("model=") else text for text in sys.argv[1:]]
+    take_model_as_of()
     _hydra_main()
 
 

@@ -1,5 +1,6 @@
 """Where the configuration lies, and how entry points start Hydra with it."""
 
+import sys
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -36,6 +37,13 @@ def share_of_side(side: int, share: float) -> int:
 
 
 OmegaConf.register_new_resolver("share_of_side", share_of_side, replace=True)
+
+
+def take_model_as_of() -> None:
+    """Rewrite `model=` of the command line as `of=`: to Hydra it would be one of conf/model/, the CNNs to train."""
+    texts = sys.argv[1:]
+    sys.argv[1:] = [f"of={text.removeprefix('model=')}" if text.startswith("model=") else text for text in texts]
+
 
 # What a configuration may name as a `_target_`: this project and the packages it declares.
 TARGETS = ("mpox", "torch", "torchvision", "lightning", "timm", "torchmetrics")

@@ -8,7 +8,6 @@ python -m mpox.explain review run=<run>          a page for clinicians; with rat
 
 import logging
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from rich.console import Console
 from mpox.config import build, config_dir, plain
 from mpox.errors import UserError
 from mpox.files import read_json, replacing, write_json
-from mpox.jobs import one_line, quieten
+from mpox.jobs import quieten, say_error
 from mpox.model.checkpoint import load_checkpoint
 from mpox.report import wandb as wandb_report
 from mpox.xai.audit import audit as audit_run
@@ -194,9 +193,7 @@ def _hydra_main(cfg: DictConfig) -> None:
         result = explain(cfg)
     except Exception as error:
         exit_code = 1
-        if not isinstance(error, UserError):
-            traceback.print_exc()
-        Console(stderr=True, soft_wrap=True).print(f"error: {one_line(error, '.')}", markup=False, highlight=False)
+        say_error(error)
         return
     console = Console(highlight=False, soft_wrap=True)
     for line in result["said"]:

@@ -2,7 +2,6 @@
 
 import logging
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from torchvision.transforms import v2
 
 from mpox.config import build, config_dir, plain
 from mpox.errors import UserError
-from mpox.jobs import one_line, quieten
+from mpox.jobs import quieten, say_error
 from mpox.mobile.job import export_run
 from mpox.mobile.onnx_job import export_onnx_run
 from mpox.mobile.prune import Tuning, prune_run
@@ -99,9 +98,7 @@ def _hydra_main(cfg: DictConfig) -> None:
         log_export(place / report["name"], **cfg.logger, place=place / ".wandb")
     except Exception as error:
         exit_code = 1
-        if not isinstance(error, UserError):
-            traceback.print_exc()
-        Console(stderr=True, soft_wrap=True).print(f"error: {one_line(error, '.')}", markup=False, highlight=False)
+        say_error(error)
         return
     console = Console(highlight=False, soft_wrap=True)
     console.print(export_table(report))

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,13 @@ def one_line(error: BaseException, runs_dir: str) -> str:
             f"the disk of {runs_dir} is full: free some space, or give runs_dir=<folder elsewhere>, and type it again"
         )
     return f"{type(error).__name__}: {text[:300]}"
+
+
+def say_error(error: Exception, runs_dir: str = ".") -> None:
+    """Print why a command ends: one line, and the traceback where it is not something its user can mend."""
+    if not isinstance(error, UserError):
+        traceback.print_exception(error)
+    Console(stderr=True, soft_wrap=True).print(f"error: {one_line(error, runs_dir)}", markup=False, highlight=False)
 
 
 def run_job(cfg: DictConfig, train: Callable[[DictConfig], dict[str, Any]]) -> float | None:

@@ -17,7 +17,7 @@ import numpy as np
 from omegaconf import DictConfig
 from PIL import Image
 
-from mpox.config import config_dir
+from mpox.config import config_dir, take_model_as_of
 from mpox.data.photos import SUFFIXES, PhotoError, open_photo, square
 from mpox.errors import UserError
 from mpox.files import replacing
@@ -177,8 +177,7 @@ def main() -> None:
     """Run `python -m mpox.predict`; exit code 0 only where every photo was answered."""
     global exit_code
     exit_code = 0
-    # To Hydra `model=` would be a choice among conf/model/, the CNNs to train.
-    sys.argv[1:] = [f"of={text.removeprefix('model=')}" if text.startswith("model=") else text for text in sys.argv[1:]]
+    take_model_as_of()
     _hydra_main()
     sys.exit(exit_code)
 

@@ -140,10 +140,10 @@ def _attempt(
         seed=request.seed,
     )
     outcome = {name: verification[name] for name in ("kept", "reasons", "note")}
-    return report | outcome | {"verification": verification} | _timing(path, reference, request), path
+    return report | outcome | {"verification": verification} | timing(path, reference, request), path
 
 
-def _timing(path: Path, reference: Path | None, request: Request) -> dict[str, Any]:
+def timing(path: Path, reference: Path | None, request: Request) -> dict[str, Any]:
     """Latency of one photo on this machine, one thread, beside the float32 file in interleaved runs."""
     if reference is None or not request.timing_rounds:
         return {"latency_ms": None, "latency_against_fp32": None}

@@ -11,8 +11,7 @@ from mpox.errors import UserError
 from mpox.files import write_json
 from mpox.mobile.contract import CONTRACT_FILE, Facts, contract
 from mpox.mobile.golden import GOLDEN, write_golden
-from mpox.mobile.job import MissedBoundError, card_of, facts_of, name_of
-from mpox.mobile.measure import opener, ratio, side_by_side
+from mpox.mobile.job import MissedBoundError, card_of, facts_of, name_of, timing
 from mpox.mobile.onnx import RECIPES, export_onnx, layers_of
 from mpox.mobile.onnx_model import MODEL_FILE, OnnxModel
 from mpox.mobile.package import check_free, placed
@@ -118,16 +117,7 @@ def _report(
 
 def _beside_float(path: Path, reference: Path, request: Request) -> dict[str, Any]:
     """Size against the float32 file, and latency of one photo on this machine, one thread, in interleaved runs."""
-    share = path.stat().st_size / reference.stat().st_size
-    if not request.timing_rounds:
-        return {"size_against_fp32": share, "latency_ms": None, "latency_against_fp32": None}
-    taken = side_by_side({"fp32": opener(reference), "file": opener(path)}, rounds=request.timing_rounds)
-    return {
-        "size_against_fp32": share,
-        "latency_ms": taken["file"]["median_ms"],
-        "fp32_latency_ms": taken["fp32"]["median_ms"],
-        "latency_against_fp32": ratio(taken["file"]["round_ms"], taken["fp32"]["round_ms"]),
-    }
+    return {"size_against_fp32": path.stat().st_size / reference.stat().st_size, **timing(path, reference, request)}
 
 
 def _complete(place: Path, facts: Facts, report: dict[str, Any]) -> None:
