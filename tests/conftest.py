@@ -5,12 +5,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from mpox.config import config_dir
 from mpox.data import synthetic
 from mpox.train import train
+
+# Tests run in two processes (pyproject.toml): a thread each, for them and for the commands they start.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
 
 # One epoch of a small CNN on small pictures, random weights, no logger: a job in about a second.
 TINY = (
@@ -25,6 +31,14 @@ TINY = (
         "data=folder",
     ),
 )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test module stays in one process; so do all that share the costly export, which is then made once."""
+    for item in items:
+        shared = "phone_run" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("phones" if shared else item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session")

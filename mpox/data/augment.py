@@ -43,7 +43,7 @@ class Draws:
 
 @dataclass(frozen=True)
 class BatchAugment:
-    """Geometry, then colour. `steps` each make an affine map (3, 3) of uniforms; `size` is the side that results."""
+    """Geometry, then colour. `steps` each make affine maps (B, 3, 3) of uniforms (B, n); `size` is the new side."""
 
     source_size: int
     size: int
@@ -53,20 +53,18 @@ class BatchAugment:
     def draw(self, key: int, rows: np.ndarray) -> Draws:
         """Draw for the photos `rows`, each by itself: a pure function of (key, row)."""
         n_geometry = sum(n for n, _ in self.steps)
-        affine = np.empty((len(rows), 2, 3))
-        factors, order = np.ones((len(rows), 3), np.float32), np.empty((len(rows), 3), np.int64)
-        for k, row in enumerate(rows):
-            drawn = np.random.Generator(np.random.Philox(key=[key, int(row)])).random(n_geometry + 6)
-            total, start = np.eye(3), 0
-            for n, step in self.steps:
-                total = total @ step(drawn[start : start + n])
-                start += n
-            affine[k] = total[:2]
-            for j, bounds in enumerate(self.colour):
-                if bounds is not None:
-                    factors[k, j] = bounds[0] + (bounds[1] - bounds[0]) * drawn[start + j]
-            order[k] = drawn[start + 3 :].argsort()
-        return Draws(affine, factors, order)
+        # Row k of this table is the same however many rows there are: the generator fills it in order.
+        table = np.random.Generator(np.random.Philox(key=[key, 0])).random((int(rows.max()) + 1, n_geometry + 6))
+        drawn, start = table[rows], 0
+        affine = np.tile(np.eye(3), (len(rows), 1, 1))
+        for n, step in self.steps:
+            affine = affine @ step(drawn[:, start : start + n])
+            start += n
+        factors = np.ones((len(rows), 3), np.float32)
+        for j, bounds in enumerate(self.colour):
+            if bounds is not None:
+                factors[:, j] = bounds[0] + (bounds[1] - bounds[0]) * drawn[:, start + j]
+        return Draws(affine[:, :2], factors, drawn[:, start + 3 :].argsort(axis=1))
 
     @property
     def recolours(self) -> bool:
@@ -76,6 +74,7 @@ class BatchAugment:
     def on_processor(self, pixels: np.ndarray, rows: np.ndarray, draws: Draws) -> Tensor:
         """Augment `pixels[rows]`, uint8 (N, S, S, 3). Returns float32 (B, 3, T, T), 0..255, in channels_last."""
         out = np.empty((len(rows), self.size, self.size, 3), np.float32)
+        colours = _colour_matrices(draws.factors)
 
         def part(first: int, step: int) -> None:
             for k in range(first, len(rows), step):
@@ -83,7 +82,7 @@ class BatchAugment:
                 flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
                 cv2.warpAffine(photo, draws.affine[k], (self.size, self.size), dst=out[k], flags=flags)
                 if self.recolours:
-                    _recolour(out[k], draws.factors[k], draws.order[k])
+                    _recolour(out[k], colours[k], draws.order[k])
 
         threads = min(torch.get_num_threads(), len(rows))
         if threads == 1:
@@ -140,22 +139,22 @@ def _bounds(value: Any) -> tuple[float, float] | None:
 
 
 def _geometric(node: nn.Module, size: int) -> tuple[int, Callable[[np.ndarray], np.ndarray], int] | None:
-    """Return how many uniforms a transform takes, its map from them to (3, 3), and the side that comes out."""
+    """Return how many uniforms a transform takes, its map from them to (B, 3, 3), and the side that comes out."""
     bilinear = getattr(node, "interpolation", None) in BILINEAR
     if isinstance(node, v2.RandomHorizontalFlip | v2.RandomVerticalFlip):
         axis = 0 if isinstance(node, v2.RandomHorizontalFlip) else 1
-        return 1, lambda u: _flip(axis, size) if u[0] < node.p else np.eye(3), size
+        return 1, lambda u: np.where((u < node.p)[:, :, None], _flip(axis, size), np.eye(3)), size
     if isinstance(node, v2.RandomRotation):
         if not bilinear or node.expand or node.center is not None or any(node._fill.values()):
             return None
         low, high = node.degrees
-        return 1, lambda u: _rotation(low + (high - low) * u[0], size), size
+        return 1, lambda u: _rotation(low + (high - low) * u[:, 0], size), size
     if isinstance(node, v2.RandomResizedCrop):
         height, width = node.size
         largest = min(size, size * (node.scale[1] * max(node.ratio[1], 1 / node.ratio[0])) ** 0.5)
         if not bilinear or height != width or largest / height > MAX_REDUCTION:
             return None
-        return 4 * ATTEMPTS, lambda u: _cut(u.reshape(4, ATTEMPTS), size, height, node.scale, node.ratio), height
+        return 4 * ATTEMPTS, lambda u: _cut(u.reshape(-1, 4, ATTEMPTS), size, height, node.scale, node.ratio), height
     return None
 
 
@@ -165,45 +164,52 @@ def _flip(axis: int, size: int) -> np.ndarray:
     return matrix
 
 
-def _rotation(degrees: float, size: int) -> np.ndarray:
-    """Map output to source pixels of a counter-clockwise turn about the centre."""
+def _rotation(degrees: np.ndarray, size: int) -> np.ndarray:
+    """Map output to source pixels of counter-clockwise turns (B) about the centre."""
     cos, sin, centre = np.cos(np.radians(degrees)), np.sin(np.radians(degrees)), (size - 1) / 2
-    matrix = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
-    matrix[:2, 2] = centre - matrix[:2, :2] @ [centre, centre]
+    matrix = np.zeros((len(degrees), 3, 3))
+    matrix[:, 0, 0] = matrix[:, 1, 1] = cos
+    matrix[:, 0, 1], matrix[:, 1, 0] = -sin, sin
+    matrix[:, :2, 2] = centre - matrix[:, :2, :2] @ np.array([centre, centre])
+    matrix[:, 2, 2] = 1
     return matrix
 
 
 def _cut(drawn: np.ndarray, size: int, out: int, scale: Sequence[float], ratio: Sequence[float]) -> np.ndarray:
-    """Map output to source pixels of a cut: its area, aspect and place as RandomResizedCrop draws them."""
-    area = size * size * (scale[0] + (scale[1] - scale[0]) * drawn[0])
+    """Map output to source pixels of cuts: area, aspect and place as RandomResizedCrop draws them (B, 4, ATTEMPTS)."""
+    area = size * size * (scale[0] + (scale[1] - scale[0]) * drawn[:, 0])
     low, high = np.log(ratio)
-    aspect = np.exp(low + (high - low) * drawn[1])
+    aspect = np.exp(low + (high - low) * drawn[:, 1])
     width, height = np.rint(np.sqrt(area * aspect)), np.rint(np.sqrt(area / aspect))
     fits = (width > 0) & (width <= size) & (height > 0) & (height <= size)
-    if fits.any():
-        k = int(fits.argmax())
-        w, h = width[k], height[k]
-        left, top = np.floor(drawn[2, k] * (size - w + 1)), np.floor(drawn[3, k] * (size - h + 1))
-    else:  # the whole photo, or as much of it as has an allowed aspect
-        w, h = np.rint(size * min(1.0, ratio[1])), np.rint(size / max(1.0, ratio[0]))
-        left, top = (size - w) // 2, (size - h) // 2
-    matrix = np.diag([w / out, h / out, 1.0])
-    matrix[:2, 2] = left + (w / out - 1) / 2, top + (h / out - 1) / 2
+    each, first = np.arange(len(drawn)), fits.argmax(axis=1)
+    w, h = width[each, first], height[each, first]
+    left, top = np.floor(drawn[each, 2, first] * (size - w + 1)), np.floor(drawn[each, 3, first] * (size - h + 1))
+    none = ~fits.any(axis=1)  # the whole photo then, or as much of it as has an allowed aspect
+    w[none], h[none] = np.rint(size * min(1.0, ratio[1])), np.rint(size / max(1.0, ratio[0]))
+    left[none], top[none] = (size - w[none]) // 2, (size - h[none]) // 2
+    matrix = np.zeros((len(drawn), 3, 3))
+    matrix[:, 0, 0], matrix[:, 1, 1], matrix[:, 2, 2] = w / out, h / out, 1
+    matrix[:, 0, 2], matrix[:, 1, 2] = left + (w / out - 1) / 2, top + (h / out - 1) / 2
     return matrix
 
 
-def _recolour(image: np.ndarray, factors: np.ndarray, order: np.ndarray) -> None:
-    """Change the colours of one photo (T, T, 3) float32 in place."""
+def _colour_matrices(factors: np.ndarray) -> np.ndarray:
+    """Return for each photo and change (B, 3, 3, 4) what it does to a colour; contrast's offset is the photo's own."""
+    matrices = np.zeros((len(factors), 3, 3, 4))
+    matrices[..., :3] = np.eye(3) * factors[:, :, None, None]
+    matrices[:, SATURATION, :, :3] += (1 - factors[:, SATURATION, None, None]) * np.array(GREY)
+    return matrices
+
+
+def _recolour(image: np.ndarray, matrices: np.ndarray, order: np.ndarray) -> None:
+    """Change the colours of one photo (T, T, 3) float32 in place by its `_colour_matrices` (3, 3, 4)."""
     for which in order:
-        factor, grey = float(factors[which]), np.array(GREY)
-        if factor == 1.0:
+        matrix = matrices[which]
+        if matrix[0, 0] == 1:  # no change
             continue
-        matrix = np.zeros((3, 4))
-        matrix[:, :3] = np.eye(3) * factor
         if which == CONTRAST:
-            matrix[:, 3] = (1 - factor) * (grey @ cv2.mean(image)[:3])
-        elif which == SATURATION:
-            matrix[:, :3] += (1 - factor) * grey
+            matrix[:, 3] = (1 - matrix[0, 0]) * np.dot(GREY, cv2.mean(image)[:3])
         cv2.transform(image, matrix, dst=image)
         np.clip(image, 0.0, 255.0, out=image)
 
