@@ -16,6 +16,7 @@ import numpy as np
 
 from mpox.errors import UserError
 from mpox.files import read_json
+from mpox.mobile.contract import CONTRACT_FILE, RUNNABLE
 from mpox.mobile.golden import AS_AGREED, GOLDEN, Golden, read_golden, versions
 from mpox.mobile.runtime import MODEL_FILE, SUMS_FILE, PhoneModel, recorded_sums, sha256_of
 
@@ -40,11 +41,16 @@ def check(folder: Path, app: Path | None = None) -> list[Finding]:
     findings = [_sums(folder)]
     if not findings[0].passed:
         return findings
-    model = PhoneModel(folder)
+    facts = read_json(folder / CONTRACT_FILE)
     golden = read_golden(folder / GOLDEN)
-    made = versions(golden, model.image_size, model.interpolation)
-    again = np.abs(model.probabilities(golden.pictures) - golden.probabilities).max()
-    findings.append(Finding(bool(again <= PROBABILITY), f"{MODEL_FILE} gives the expected answers here to {again:.4f}"))
+    made = versions(golden, facts["constants"]["image_size"], facts["constants"]["interpolation"])
+    model = PhoneModel(folder) if facts["backend"] == RUNNABLE else None
+    if model is None:
+        findings.append(Finding(True, f"not run: {MODEL_FILE} is for {facts['backend']}, which only a device can run"))
+    else:
+        again = np.abs(model.probabilities(golden.pictures) - golden.probabilities).max()
+        told = f"{MODEL_FILE} gives the expected answers here to {again:.4f}"
+        findings.append(Finding(bool(again <= PROBABILITY), told))
     if app is not None:
         findings += _check_app(app, folder, model, golden, made)
     return findings
@@ -65,7 +71,7 @@ def _sum_or_none(path: Path) -> str | None:
 
 
 def _check_app(
-    app: Path, folder: Path, model: PhoneModel, golden: Golden, made: dict[str, np.ndarray]
+    app: Path, folder: Path, model: PhoneModel | None, golden: Golden, made: dict[str, np.ndarray]
 ) -> list[Finding]:
     findings = []
     copy = app / MODEL_FILE
@@ -107,19 +113,21 @@ def _read_tensor(path: Path, shape: tuple[int, ...]) -> np.ndarray:
         raise UserError(f"{path} is no tensor of {'x'.join(map(str, shape))} float32 values ({error})") from error
 
 
-def _probabilities(path: Path, model: PhoneModel, golden: Golden, made: dict[str, np.ndarray]) -> Finding:
+def _probabilities(path: Path, model: PhoneModel | None, golden: Golden, made: dict[str, np.ndarray]) -> Finding:
     content = read_json(path)
-    names = [name for name in golden.names if name in content]
-    if not names or any(len(content[name]) != len(model.labels) for name in names):
-        raise UserError(f"{path} must hold {len(model.labels)} probabilities for {golden.names[0]} and so on")
+    names, n_classes = [name for name in golden.names if name in content], golden.probabilities.shape[1]
+    if not names or any(len(content[name]) != n_classes for name in names):
+        raise UserError(f"{path} must hold {n_classes} probabilities for {golden.names[0]} and so on")
     rows = [golden.names.index(name) for name in names]
     given = np.array([content[name] for name in names], "float32")
     agreed = float(np.abs(golden.probabilities[rows] - given).max())
     if agreed <= SAME_PROBABILITY:
         return Finding(True, f"probabilities of {len(rows)} photos are the expected ones to {agreed:.4f}")
+    text = f"probabilities of {len(rows)} photos are up to {agreed:.4f} from the expected ones"
+    if model is None:
+        return Finding(agreed <= PROBABILITY, text)
     distances = {name: _distance(model, values[rows], given) for name, values in made.items()}
     nearest = min(distances, key=distances.__getitem__)
-    text = f"probabilities of {len(rows)} photos are up to {agreed:.4f} from the expected ones"
     if nearest == AS_AGREED or distances[nearest] > PROBABILITY:
         advice = "" if agreed <= PROBABILITY else "; no known mistake explains it: is it this model.pte that was run?"
         return Finding(agreed <= PROBABILITY, text + advice)

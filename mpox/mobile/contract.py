@@ -8,6 +8,8 @@ from mpox.mobile.runtime import MODEL_FILE
 
 CONTRACT_FILE = "contract.json"
 FORMAT = 1
+# Of the backends, the one that ExecuTorch's runtime holds on a computer; files for the others are not run here.
+RUNNABLE = "xnnpack"
 INTENDED_USE = (
     "Research on the recognition of mpox in smartphone photos of skin lesions, and decision support for people who "
     "know its limits. Never a diagnosis; not a medical device."

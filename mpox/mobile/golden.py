@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -14,8 +15,6 @@ from PIL import Image
 from mpox.data.photos import FILTERS, open_photo, square
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
-from mpox.mobile.onnx_model import OnnxModel
-from mpox.mobile.runtime import PhoneModel
 
 GOLDEN = "golden"
 EXPECTED = "expected.json"
@@ -40,10 +39,25 @@ class Golden:
     probabilities: np.ndarray
 
 
-def write_golden(model: PhoneModel | OnnxModel, folder: Path) -> Golden:
+class Answering(Protocol):
+    """What a golden set asks of a model; see `mpox.mobile.runtime.PhoneModel`."""
+
+    labels: tuple[str, ...]
+    image_size: int
+    interpolation: str
+
+    def probabilities(self, images: np.ndarray, /) -> np.ndarray:
+        """Return probabilities (N, C) of working pictures."""
+
+    def logits(self, images: np.ndarray, /) -> np.ndarray:
+        """Return logits (N, C) of working pictures."""
+
+
+def write_golden(model: Answering, folder: Path, *, of_network: bool = False) -> Golden:
     """Generate photos, run `model` on their working pictures, and write both with the answers into `folder`.
 
-    Writes photo-<k>.png, picture-<k>.png (the tensor the file takes, as pixels) and expected.json.
+    Writes photo-<k>.png, picture-<k>.png (the tensor the file takes, as pixels) and expected.json. `of_network`: the
+    answers are PyTorch's, since the file itself cannot be run here; said in expected.json.
     """
     from mpox.data.synthetic import generate
 
@@ -62,7 +76,9 @@ def write_golden(model: PhoneModel | OnnxModel, folder: Path) -> Golden:
         name: {"label_drawn": label, "probabilities": p.tolist(), "logits": z.tolist()}
         for name, label, p, z in zip(names, table["label"], probabilities, logits, strict=True)
     }
-    write_json(folder / EXPECTED, {"synthetic": True, "labels": list(model.labels), "answers": answers})
+    of = "the network in PyTorch, float32" if of_network else "the exported file"
+    said = {"synthetic": True, "answers_of": of, "labels": list(model.labels), "answers": answers}
+    write_json(folder / EXPECTED, said)
     return Golden(names, photos, pictures, probabilities)
 
 

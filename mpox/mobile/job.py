@@ -13,13 +13,14 @@ from torch import nn
 from mpox.errors import UserError
 from mpox.files import write_json
 from mpox.mobile.contents import contents_of
-from mpox.mobile.contract import CONTRACT_FILE, Facts, constants, contract
+from mpox.mobile.contract import CONTRACT_FILE, RUNNABLE, Facts, constants, contract
 from mpox.mobile.golden import GOLDEN, write_golden
 from mpox.mobile.likeness import map_likeness
-from mpox.mobile.lower import RUNNABLE, lower
+from mpox.mobile.lower import lower
 from mpox.mobile.measure import opener, ratio, side_by_side
 from mpox.mobile.package import check_free, placed
 from mpox.mobile.recipes import AUTO, Made, Options, check_promise, make
+from mpox.mobile.run_model import NetworkModel
 from mpox.mobile.runtime import MODEL_FILE, PhoneModel, sha256_of
 from mpox.mobile.subject import Request, Subject, subject_of, torch_logits
 from mpox.mobile.verify import Decisions, decisions, verify
@@ -195,7 +196,10 @@ def _complete(place: Path, subject: Subject, report: dict[str, Any], request: Re
     path = place / MODEL_FILE
     facts = Facts(**{**report.pop("facts"), "labels": subject.run.card.classes})
     map_size = None
-    if request.backend == RUNNABLE:
+    if request.backend != RUNNABLE:
+        network = NetworkModel(subject.network, facts.labels, facts.interpolation, facts.temperature)
+        write_golden(network, place / GOLDEN, of_network=True)
+    else:
         model = PhoneModel(path, threads=1)
         write_golden(model, place / GOLDEN)
         if subject.no_maps is None:

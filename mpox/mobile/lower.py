@@ -14,10 +14,8 @@ from torch import nn
 
 from mpox.errors import UserError
 from mpox.files import replacing
+from mpox.mobile.contract import RUNNABLE
 from mpox.mobile.network import Answer, Explanation
-
-# What runs a file: on this machine ExecuTorch's runtime holds XNNPACK only, the others are lowered and not run.
-RUNNABLE = "xnnpack"
 
 
 def lower(
@@ -39,7 +37,8 @@ def lower(
     16-bit; with `dynamic` the network has layers whose ranges each photo sets anew. Raises UserError for a backend that
     is unknown or cannot do that, or a network it cannot take.
     """
-    partitioners = _partitioners(backend, half, dynamic)
+    with _quiet():
+        partitioners = _partitioners(backend, half, dynamic)
     example = (torch.zeros(1, 3, image_size, image_size),)
     methods: dict[str, nn.Module] = {"forward": Answer(network, temperature)}
     if maps:
@@ -95,7 +94,8 @@ def _quiet() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        nowhere = io.StringIO()
+        with warnings.catch_warnings(), contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
             warnings.simplefilter("ignore")
             yield
     finally:

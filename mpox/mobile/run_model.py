@@ -1,4 +1,4 @@
-"""A finished run asked as an exported file is: its checkpoint in PyTorch, decisions from its validation photos."""
+"""A network in PyTorch asked as an exported file is; and a finished run, decisions from its validation photos."""
 
 from pathlib import Path
 
@@ -13,7 +13,27 @@ from mpox.mobile.verify import decisions
 from mpox.model.checkpoint import load_checkpoint
 
 
-class RunModel:
+class NetworkModel:
+    """A network with the attributes and methods of `mpox.mobile.runtime.PhoneModel` that give answers."""
+
+    def __init__(self, network: PhoneNetwork, labels: tuple[str, ...], interpolation: str, temperature: float) -> None:
+        self._network, self.labels, self.image_size = network, labels, network.image_size
+        self.interpolation, self.temperature = interpolation, temperature
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Return probabilities (N, C) float32 at the temperature."""
+        return torch.softmax(self._run(images)[0] / self.temperature, 1).numpy()
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Return logits (N, C) float32."""
+        return self._run(images)[0].numpy()
+
+    @torch.no_grad()
+    def _run(self, images: np.ndarray) -> tuple[torch.Tensor, ...]:
+        return self._network(torch.from_numpy(as_input(images, self.image_size)))
+
+
+class RunModel(NetworkModel):
     """The network of a run directory; `path` is the directory or the checkpoint in it.
 
     Temperature and threshold (the highest that finds `sensitivity` of the validation fold's mpox) are chosen as the
@@ -32,16 +52,12 @@ class RunModel:
         logits = val[[f"{PREFIX}{name}" for name in classes]].to_numpy("float32")
         targets = val["label"].map({name: k for k, name in enumerate(classes)}).to_numpy("int64")
         chosen = decisions(logits, targets, card.positive, sensitivity)
-        self.labels, self.positive = card.classes, card.positive
-        self.image_size, self.interpolation = card.record.image_size, card.record.interpolation
-        self.temperature, self.threshold = chosen.temperature, chosen.threshold
-        noise = torch.rand(2, 3, self.image_size, self.image_size, generator=torch.Generator().manual_seed(0)) * 255
+        size = card.record.image_size
+        noise = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0)) * 255
         self.explains = why_no_maps(network, noise) is None
-        self._network = PhoneNetwork(network, image_size=self.image_size, maps=self.explains)
-
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Return probabilities (N, C) float32 at the run's temperature."""
-        return torch.softmax(self._run(images)[0] / self.temperature, 1).numpy()
+        phone = PhoneNetwork(network, image_size=size, maps=self.explains)
+        super().__init__(phone, card.classes, card.record.interpolation, chosen.temperature)
+        self.positive, self.threshold = card.positive, chosen.threshold
 
     def explain(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return logits (N, C) and one class activation map a class (N, C, h, w), float32, raw and signed.
@@ -52,7 +68,3 @@ class RunModel:
             raise UserError(f"{self.path} has no exact maps: python -m mpox.explain run={self.path} makes them")
         logits, maps = self._run(images)
         return logits.numpy(), maps.numpy()
-
-    @torch.no_grad()
-    def _run(self, images: np.ndarray) -> tuple[torch.Tensor, ...]:
-        return self._network(torch.from_numpy(as_input(images, self.image_size)))

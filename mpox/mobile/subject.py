@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mpox.errors import UserError
-from mpox.mobile.lower import RUNNABLE
+from mpox.mobile.contract import RUNNABLE
 from mpox.mobile.network import PhoneNetwork, why_no_maps
 from mpox.mobile.recipes import AUTO, RECIPES, Photos
 from mpox.mobile.verify import DEFAULT_BOUND, Bound, Decisions, decisions

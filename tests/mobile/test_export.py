@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -9,14 +10,17 @@ import numpy as np
 import pytest
 import torch
 from phone_exports import export_config
+from PIL import Image
 from sklearn.metrics import balanced_accuracy_score
 
 from mpox.errors import UserError
 from mpox.export import export
 from mpox.files import read_json
+from mpox.mobile.check import check
 from mpox.mobile.contents import contents_of
 from mpox.mobile.job import MissedBoundError
 from mpox.mobile.recipes import check_promise
+from mpox.mobile.run_model import RunModel
 from mpox.mobile.runtime import PhoneModel
 from mpox.mobile.subject import Request, subject_of
 from mpox.xai.run import open_run
@@ -111,10 +115,23 @@ def test_every_recipe_is_made_and_verified(recipe: str, phone_run: Path, exporte
 
 
 @pytest.mark.slow
-def test_a_backend_that_cannot_run_here_says_so(phone_run: Path, exported: Path) -> None:
-    report = export(export_config(phone_run, exported.parent, "backend=vulkan", "recipe=fp16", "name=vulkan"))
+@pytest.mark.parametrize("backend", ["vulkan", "coreml"])
+def test_a_backend_that_cannot_run_here_says_so(backend: str, phone_run: Path, exported: Path, tmp_path: Path) -> None:
+    report = export(export_config(phone_run, exported.parent, f"backend={backend}", "recipe=fp16", f"name={backend}"))
     assert "not run" in report["note"] and report["verification"] is None
-    assert "verify it on the device" in read_json(exported.parent / "vulkan" / "contract.json")["runs_on"]
+    folder = exported.parent / backend
+    assert "verify it on the device" in read_json(folder / "contract.json")["runs_on"]
+    # Its golden answers are the network's own: what a phone must come near.
+    expected = read_json(folder / "golden" / "expected.json")
+    assert "PyTorch" in expected["answers_of"]
+    picture = np.asarray(Image.open(folder / "golden" / "photo-0-picture.png"))
+    own = RunModel(phone_run, 0.95).probabilities(picture)[0]
+    np.testing.assert_allclose(expected["answers"]["photo-0"]["probabilities"], own, atol=1e-5)
+    answers = {name: one["probabilities"] for name, one in expected["answers"].items()}
+    (tmp_path / "probabilities.json").write_text(json.dumps(answers))
+    assert all(finding.passed for finding in check(folder, tmp_path))
+    (tmp_path / "probabilities.json").write_text(json.dumps({name: p[::-1] for name, p in answers.items()}))
+    assert not check(folder, tmp_path)[-1].passed
 
 
 @pytest.mark.parametrize(
