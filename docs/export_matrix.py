@@ -25,6 +25,8 @@ from mpox.mobile.benchmark import phone_benchmark
 from mpox.mobile.measure import ratio
 from mpox.xai.run import open_run
 
+# `with itself`: the network's agreement with itself when pixels move by half a level of 255.
+COLUMNS = ("layers", "delegated", "smaller", "agreement", "with itself", "balanced accuracy", "Δ", "mean Δp")
 # What a file's latency is a share of: one thread, one photo, turn by turn.
 RIVALS = ("ExecuTorch fp32", "onnxruntime fp32", "onnxruntime int8", "PyTorch eager")
 # Everything learns, batch statistics too: the default schedule keeps ImageNet's, which random weights have none of.
@@ -76,6 +78,7 @@ def row_of(run: Path, recipe: str, out: Path) -> dict[str, Any]:
         "portable": contents["portable"],
         "smaller": 1 / report["size_against_fp32"],
         "network": found["pytorch"]["balanced_accuracy"],
+        "itself": report["self_agreement"],
         "agreement": found["agreement"]["value"],
         "lost": found["balanced_accuracy_lost"]["value"],
         "mean_delta_p": found["mean_delta_p"],
@@ -104,15 +107,7 @@ def main() -> None:
                 run = own or run_of(model, max(given.size, LEAST.get(model, 0)), given.out)
                 rows[recipe] = row_of(run, recipe, given.out)
                 write_json(path, rows)
-    shown = [
-        "layers",
-        "delegated",
-        "smaller",
-        "agreement",
-        "Δ balanced accuracy",
-        "mean Δp",
-        *(f"of {e}" for e in RIVALS),
-    ]
+    shown = [*COLUMNS, *(f"of {engine}" for engine in RIVALS)]
     print(f"| model | recipe | {' | '.join(shown)} |")
     print("|---|---" + "|---" * len(shown) + "|")
     for path in sorted(given.out.glob("*.json")):
@@ -122,12 +117,13 @@ def main() -> None:
 
 def _cells(row: dict[str, Any]) -> str:
     if "why_not" in row:
-        return f"not made: {row['why_not']}" + " |" * (6 + len(RIVALS))
+        return f"not made: {row['why_not']}" + " |" * (len(COLUMNS) - 1 + len(RIVALS))
     layers = ", ".join(f"{n} {kind}" for kind, n in row["layers"].items())
-    figures = [f"{row['delegated']:.0%}", f"{row['smaller']:.2f}x", f"{row['agreement']:.3f}"]
-    figures += [f"{row['network']:.3f}", f"{-row['lost']:+.3f}"]
+    figures = [f"{row['delegated']:.0%}", f"{row['smaller']:.2f}x"]
+    figures += [f"{row[name]:.3f}" for name in ("agreement", "itself", "network")]
+    figures += [f"{-row['lost']:+.3f}", f"{row['mean_delta_p']:.4f}"]
     shares = [f"{row['latency'][engine]:.2f}" if engine in row["latency"] else "" for engine in RIVALS]
-    return " | ".join([layers, *figures, f"{row['mean_delta_p']:.4f}", *shares])
+    return " | ".join([layers, *figures, *shares])
 
 
 if __name__ == "__main__":

@@ -109,6 +109,17 @@ def _batches(run: OpenedRun, train: np.ndarray, request: Request) -> Callable[[i
     return batch
 
 
+def self_agreement(subject: Subject) -> float:
+    """Share of test photos whose answer (0..1) the network itself keeps when pixels move by up to half a level of 255.
+
+    That much rounding to 8-bit pixels leaves open. A network that does not agree with itself is not one that any 8-bit
+    file agrees with, however it was quantized: random or hardly trained ones are like this.
+    """
+    images = subject.run.images(subject.test_rows)
+    noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0)) - 0.5
+    return float(np.mean(torch_logits(subject.network, images + noise).argmax(1) == subject.test_logits.argmax(1)))
+
+
 @torch.no_grad()
 def torch_logits(network: PhoneNetwork, images: Tensor) -> np.ndarray:
     """Return logits_NC (float32) of photos as a phone sees them, one at a time."""
