@@ -72,10 +72,10 @@ def table(entries: Sequence[journal.Entry]) -> Table:
         title=f"study {', '.join(sorted({entry.study for entry in entries}))}: models by folds",
         caption=", ".join(f"{MARKS[state]} {n} {MEANINGS[state]}" for state in MARKS if (n := states[state])),
     )
-    view.add_column("model", no_wrap=True)
+    view.add_column("model", overflow="fold")  # of a narrow terminal the names give way, not the figures
     for fold in folds:
         view.add_column(str(fold), justify="center", no_wrap=True)
-    view.add_column("seconds", justify="right")
+    view.add_column("seconds", justify="right", no_wrap=True)
     several = len({entry.study for entry in entries}) > 1
     for study, model in dict.fromkeys((entry.study, entry.model) for entry in entries):
         mine = {entry.fold: entry for entry in entries if (entry.study, entry.model) == (study, model)}

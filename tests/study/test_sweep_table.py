@@ -21,3 +21,13 @@ def test_ten_folds_of_the_longest_names_fit_80_columns() -> None:
     assert "5 failed" in text
     row = next(line for line in text.splitlines() if "inception_resnet_v2" in line)
     assert (row.count("✗"), row.count("✓"), row.count("w")) == (3, 2, 3)
+
+
+def test_names_give_way_to_figures_where_several_studies_share_the_table() -> None:
+    studies = ("leakage-none", "leakage-full")
+    entries = [Entry(study, "tf_efficientnet_lite0", fold, "done", 12.0) for study in studies for fold in range(10)]
+    console = Console(file=io.StringIO(), width=80)
+    console.print(table(entries))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "seconds" in text and text.count("120") == 2
+    assert "".join(text.split()).count("leakage-none/") == 1
