@@ -80,6 +80,15 @@ def test_every_model_builds_and_runs(name: str) -> None:
     assert min(depths.values()) == 0.0
 
 
+@pytest.mark.parametrize("name", ["repvgg_a0", "mobileone_s0", "fastvit_t8"])
+def test_every_layer_can_learn_where_onednn_would_crash(name: str) -> None:
+    timm_name = yaml.safe_load((CONF / "model" / f"{name}.yaml").read_text())["timm_name"]
+    network = build(timm_name, 4, input_record(timm_name)).train()
+    images = torch.rand(4, 3, 64, 64).to(memory_format=torch.channels_last)
+    network(255 * images).square().sum().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
+
+
 def test_training_photos_have_a_side_of_whole_strides_that_no_picture_exceeds() -> None:
     assert [share_of_side(side, 0.8) for side in (224, 240, 260, 299)] == [192, 192, 192, 224]
     assert [share_of_side(side, 0.8) for side in (16, 48, 96, 128)] == [16, 48, 96, 96]

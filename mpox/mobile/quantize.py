@@ -200,7 +200,8 @@ def _exported(network: PhoneNetwork, images: Tensor) -> GraphModule:
     example = network.normalise(images[:2])
     batch = torch.export.Dim("batch", min=1, max=1024)
     shapes = {"normalised": {0: batch}}
-    return torch.export.export(network.body, (example,), dynamic_shapes=shapes).module()
+    body = copy.deepcopy(network.body)  # the traced graph would share its tensors, and biases are corrected in place
+    return torch.export.export(body, (example,), dynamic_shapes=shapes).module()
 
 
 def _in_float(graph: GraphModule, units: Mapping[str, str], float_units: Collection[str]) -> Callable[[Node], bool]:

@@ -117,8 +117,24 @@ def build(
         raise UserError(f"the weights at {weights.location} are not those of {timm_name}: {reason}") from error
     if not isinstance(backbone.get_classifier(), (nn.Linear, nn.Conv2d)):
         raise UserError(f"{timm_name} does not end in a linear layer, which training needs: choose another model")
-    network = PhotoClassifier(backbone, record)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = PhotoClassifier(backbone, record).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and _crashes_in_channels_last(module):
+            module.weight.data = module.weight.detach().clone(memory_format=torch.contiguous_format)
+            module.register_forward_pre_hook(_contiguous_input)
+    return network
+
+
+def _crashes_in_channels_last(conv: nn.Conv2d) -> bool:
+    """Whether the gradient of the weights of this layer kills the process on a CPU (oneDNN in PyTorch 2.13).
+
+    Seen with strided 1x1 kernels on 3, 4 and 8 channels, not on 16: RepVGG, MobileOne and FastViT begin with one.
+    """
+    return conv.kernel_size == (1, 1) and conv.stride != (1, 1) and conv.in_channels < 16
+
+
+def _contiguous_input(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(one.contiguous() for one in inputs)
 
 
 def layer_depths(network: PhotoClassifier) -> dict[str, float]:

@@ -56,6 +56,14 @@ def test_relu6_and_its_convolution_are_rounded_as_one(calibrated: Calibrated) ->
         assert float(observer.step) <= 6 / 255 + 1e-6 and int(observer.zero) == -128
 
 
+def test_the_network_itself_stays_as_it_was(run: OpenedRun) -> None:
+    network = PhoneNetwork(run.network, image_size=96, maps=False)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    calibrated = Calibrated(network, run.images(run.rows("train")[:4]))
+    calibrated.converted()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
 def test_int8_is_simulated_as_it_will_be(calibrated: Calibrated, run: OpenedRun) -> None:
     images = run.images(run.rows("test")[:6])
     with torch.no_grad():
