@@ -166,6 +166,21 @@ def test_folds_share_frozen_features(configured: Configured, tmp_path: Path) -> 
     assert len(list((tmp_path / "runs" / ".cache").glob("features-*.npy"))) == 1
 
 
+def test_the_probe_learns_from_augmented_views_too_each_computed_once(configured: Configured, tmp_path: Path) -> None:
+    options = ("schedule=probe", f"cache_dir={tmp_path}/cache", "schedule.probe.views=2")
+    plain = train(configured(*options[:2], "study=plain"))
+    kept = set((tmp_path / "cache").glob("features-*.npy"))
+    seen = train(configured(*options, "study=views"))
+    assert seen != plain
+    views = set((tmp_path / "cache").glob("features-*.npy")) - kept
+    assert len(views) == 2 and len({path.read_bytes() for path in views}) == 2
+    stamps = {path: path.stat().st_mtime_ns for path in views}
+    assert train(configured(*options, "study=again")) == seen
+    train(configured(*options, "study=views", "fold=1"))  # another fold computes nothing anew
+    assert {path: path.stat().st_mtime_ns for path in views} == stamps
+    assert set((tmp_path / "cache").glob("features-*.npy")) == kept | views
+
+
 def test_given_splits_are_used(configured: Configured, tmp_path: Path) -> None:
     train(configured())
     splits = tmp_path / "runs" / "default" / "splits.json"
