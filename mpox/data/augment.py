@@ -7,6 +7,7 @@ numbers come from a counter-based generator (Philox), a pure function of (seed, 
 same values within float tolerance: OpenCV photo by photo on a processor, torch a whole batch at once on a GPU.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -53,9 +54,7 @@ class BatchAugment:
     def draw(self, key: int, rows: np.ndarray) -> Draws:
         """Draw for the photos `rows`, each by itself: a pure function of (key, row)."""
         n_geometry = sum(n for n, _ in self.steps)
-        # Row k of this table is the same however many rows there are: the generator fills it in order.
-        table = np.random.Generator(np.random.Philox(key=[key, 0])).random((int(rows.max()) + 1, n_geometry + 6))
-        drawn, start = table[rows], 0
+        drawn, start = _uniforms(key, 1 << int(rows.max()).bit_length(), n_geometry + 6)[rows], 0
         affine = np.tile(np.eye(3), (len(rows), 1, 1))
         for n, step in self.steps:
             affine = affine @ step(drawn[:, start : start + n])
@@ -132,6 +131,12 @@ def fuse(transform: Any, source_size: int) -> BatchAugment | None:
         else:
             return None
     return BatchAugment(source_size, size, tuple(steps), colour)
+
+
+@functools.lru_cache(maxsize=1)
+def _uniforms(key: int, rows: int, width: int) -> np.ndarray:
+    """Return uniforms (rows, width), once an epoch: row k is the same however many there are, being filled in order."""
+    return np.random.Generator(np.random.Philox(key=[key, 0])).random((rows, width))
 
 
 def _bounds(value: Any) -> tuple[float, float] | None:
