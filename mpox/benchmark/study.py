@@ -62,7 +62,7 @@ def _whole(jobs: list[dict[str, Any]], models: Sequence[str], folds: int, clock:
 def _baseline(photos: Photos, splits: Path, model: str, fold: int, schedule: str, epochs: int) -> dict[str, Any]:
     ran = run(
         "mpox.benchmark.baseline", "--photos", str(photos.root), "--splits", str(splits), "--model", timm_name(model),
-        "--fold", str(fold), "--schedule", schedule, "--epochs", str(epochs),
+        "--fold", str(fold), "--schedule", "probe" if schedule == "probe" else "finetune", "--epochs", str(epochs),
     )  # fmt: skip
     times = {"wall": round(ran.seconds, 1), "processor": round(ran.processor_seconds, 1)}
     return {"model": model, "fold": fold, **times, **json.loads(ran.printed.splitlines()[-1])}

@@ -1,0 +1,23 @@
+"""The benchmark of whole studies: both sides run, on the same splits."""
+
+from pathlib import Path
+
+import pytest
+
+from mpox.benchmark import study
+from mpox.benchmark.commands import generated
+
+MODEL = "tf_efficientnet_lite0"
+
+
+@pytest.mark.slow
+def test_a_study_is_held_against_the_plain_baseline(tmp_path: Path) -> None:
+    photos = generated(tmp_path, 5, 2, 64)
+    options = ["data_guard.search=none", "logger=none", "schedule.finetune.epochs=1"]
+    found = study.measure(tmp_path, photos, [MODEL], 2, "probe_then_finetune", [(MODEL, 0)], 1, options)
+    assert found["baseline_scaled"]  # one job of two was run
+    job = found["baseline_jobs"][0]
+    assert found["baseline_seconds"] == pytest.approx(2 * job["wall"], abs=0.2)
+    assert found["speedup"] == pytest.approx(found["baseline_seconds"] / found["seconds"], rel=0.02)
+    scores = found["scores"][MODEL]
+    assert scores["photos"] == 4 and 0 <= scores["baseline"] <= 1 and scores["low"] <= scores["mpox"] <= scores["high"]
