@@ -9,21 +9,29 @@ import numpy as np
 ANSWER, REFER = "answer", "refer"
 
 
-class Model(Protocol):
-    """What is asked of a model, exported or not; see `mpox.mobile.runtime.PhoneModel` for what each part means."""
+class Answering(Protocol):
+    """What gives answers of working pictures; see `mpox.mobile.runtime.PhoneModel` for what each part means."""
 
     labels: tuple[str, ...]
     image_size: int
     interpolation: str
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Return probabilities (N, C) float32 of working pictures."""
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Return logits (N, C) float32 of working pictures."""
+
+
+class Model(Answering, Protocol):
+    """What is asked of a model, exported or not: answers, the rule of decision, and maps."""
+
     positive: int | None
     threshold: float | None
 
     @property
     def explains(self) -> bool:
         """Whether `explain` gives maps."""
-
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Return probabilities (N, C) float32 of working pictures."""
 
     def explain(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return logits (N, C) and maps (N, C, h, w)."""

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -15,6 +14,7 @@ from PIL import Image
 from mpox.data.photos import FILTERS, open_photo, square
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
+from mpox.mobile.answers import Answering
 
 GOLDEN = "golden"
 EXPECTED = "expected.json"
@@ -37,20 +37,6 @@ class Golden:
     photos: tuple[Image.Image, ...]
     pictures: np.ndarray
     probabilities: np.ndarray
-
-
-class Answering(Protocol):
-    """What a golden set asks of a model; see `mpox.mobile.runtime.PhoneModel`."""
-
-    labels: tuple[str, ...]
-    image_size: int
-    interpolation: str
-
-    def probabilities(self, images: np.ndarray, /) -> np.ndarray:
-        """Return probabilities (N, C) of working pictures."""
-
-    def logits(self, images: np.ndarray, /) -> np.ndarray:
-        """Return logits (N, C) of working pictures."""
 
 
 def write_golden(model: Answering, folder: Path, *, of_network: bool = False) -> Golden:

@@ -22,7 +22,7 @@ from mpox.mobile.package import check_free, placed
 from mpox.mobile.recipes import AUTO, Made, Options, check_promise, make
 from mpox.mobile.run_model import NetworkModel
 from mpox.mobile.runtime import MODEL_FILE, PhoneModel, sha256_of
-from mpox.mobile.subject import Request, Subject, self_agreement, subject_of, torch_logits
+from mpox.mobile.subject import Request, Subject, subject_of, torch_logits
 from mpox.mobile.verify import Decisions, decisions, verify
 from mpox.study.environment import versions
 from mpox.xai.run import OpenedRun
@@ -141,7 +141,7 @@ def _attempt(
         seed=request.seed,
     )
     outcome = {name: verification[name] for name in ("kept", "reasons", "note")}
-    itself = self_agreement(subject)
+    itself = subject.self_agreement
     if not outcome["kept"] and itself < request.bound.agreement:
         why = f"the network itself changes {1 - itself:.1%} of its answers when pixels move by half a level of 255"
         outcome["reasons"] = [*outcome["reasons"], why]

@@ -1,5 +1,6 @@
 """What is exported, with everything a recipe and its verification may look at; and what is asked for."""
 
+import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,6 +70,17 @@ class Subject:
     test_logits: np.ndarray
     decisions: Decisions
 
+    @functools.cached_property
+    def self_agreement(self) -> float:
+        """Share of test photos whose answer (0..1) the network keeps when pixels move by up to half a level of 255.
+
+        That much rounding to 8-bit pixels leaves open. A network that does not agree with itself is not one that any
+        8-bit file agrees with, however it was quantized: random or hardly trained ones are like this.
+        """
+        images = self.run.images(self.test_rows)
+        noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0)) - 0.5
+        return float(np.mean(torch_logits(self.network, images + noise).argmax(1) == self.test_logits.argmax(1)))
+
 
 def subject_of(run: OpenedRun, request: Request) -> Subject:
     """Gather what recipes and verification need, and refuse what they could not work with."""
@@ -107,17 +119,6 @@ def _batches(run: OpenedRun, train: np.ndarray, request: Request) -> Callable[[i
         return torch.where(mirrored[:, None, None, None], images.flip(3), images)
 
     return batch
-
-
-def self_agreement(subject: Subject) -> float:
-    """Share of test photos whose answer (0..1) the network itself keeps when pixels move by up to half a level of 255.
-
-    That much rounding to 8-bit pixels leaves open. A network that does not agree with itself is not one that any 8-bit
-    file agrees with, however it was quantized: random or hardly trained ones are like this.
-    """
-    images = subject.run.images(subject.test_rows)
-    noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0)) - 0.5
-    return float(np.mean(torch_logits(subject.network, images + noise).argmax(1) == subject.test_logits.argmax(1)))
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ from mpox.mobile.job import MissedBoundError
 from mpox.mobile.recipes import check_promise
 from mpox.mobile.run_model import RunModel
 from mpox.mobile.runtime import PhoneModel
-from mpox.mobile.subject import Request, self_agreement, subject_of, torch_logits
+from mpox.mobile.subject import Request, subject_of, torch_logits
 from mpox.xai.run import open_run
 
 
@@ -46,7 +46,7 @@ def test_the_report_says_what_the_file_does(exported: Path, phone_run: Path) -> 
 
 def test_a_network_that_does_not_agree_with_itself_is_told_apart(exported: Path, phone_run: Path) -> None:
     subject = subject_of(open_run(phone_run, device="cpu"), Request(exports_dir=exported.parent, calibration_photos=2))
-    assert self_agreement(subject) == read_json(exported / "export.json")["self_agreement"] >= 0.9
+    assert subject.self_agreement == read_json(exported / "export.json")["self_agreement"] >= 0.9
 
     class Erratic(torch.nn.Module):  # its answer hangs on the last bits of one pixel
         def forward(self, images: torch.Tensor) -> tuple[torch.Tensor]:
@@ -55,7 +55,7 @@ def test_a_network_that_does_not_agree_with_itself_is_told_apart(exported: Path,
     erratic: Any = Erratic()
     images = subject.run.images(subject.test_rows)
     changed = dataclasses.replace(subject, network=erratic, test_logits=torch_logits(erratic, images))
-    assert self_agreement(changed) < 0.75
+    assert changed.self_agreement < 0.75
 
 
 def test_int8_is_in_the_file_and_only_there(exported: Path) -> None:
