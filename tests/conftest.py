@@ -8,6 +8,8 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from mpox.config import config_dir
 from mpox.data import synthetic
@@ -33,12 +35,19 @@ TINY = (
 )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test module stays in one process; so do all that share the costly export, which is then made once."""
-    for item in items:
-        shared = "phone_run" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("phones" if shared else item.nodeid.partition("::")[0]))
+class ByModule(LoadFileScheduling):
+    """A test module stays in one process; so do all of tests/mobile, whose costly export is then made once.
+
+    (xdist's own groups are lost with pytest 9.2: https://github.com/pytest-dev/pytest-xdist/issues/1386.)
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        module: str = super()._split_scope(nodeid)
+        return "tests/mobile" if module.startswith("tests/mobile/") else module
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByModule:
+    return ByModule(config, log)
 
 
 @pytest.fixture(scope="session")
