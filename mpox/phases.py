@@ -25,7 +25,8 @@ from mpox.errors import UserError
 from mpox.evaluate.predictions import predictions_table
 from mpox.model.backbone import InputRecord, PhotoClassifier
 from mpox.model.classifier import LesionClassifier
-from mpox.model.probe import cached_features, fit_head
+from mpox.model.frozen import cached_features
+from mpox.model.probe import Problem, cached_heads
 from mpox.study.preparation import prepare
 from mpox.study.run_directory import RunDirectory
 
@@ -109,13 +110,16 @@ def make_trainer(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> 
     return trainer, logger
 
 
-def _class_weights(cfg: DictConfig, inputs: FoldInputs) -> torch.Tensor | None:
-    """Return weights inverse to the training counts, of mean 1 over photos (float32), where so configured."""
+def _class_weights(cfg: DictConfig, targets: Targets, train: np.ndarray) -> torch.Tensor:
+    """Return weights (C) inverse to the training counts, of mean 1 over photos (float32); ones unless so configured.
+
+    `train` is a mask, or row numbers, of the photos.
+    """
     if cfg.balance not in ("class_weights", "sampling", "none"):
         raise UserError(f"balance={cfg.balance} is unknown: choose class_weights, sampling or none")
     if cfg.balance != "class_weights":
-        return None
-    counts = np.bincount(inputs.targets.values[inputs.data.rows("train")], minlength=len(inputs.targets.classes))
+        return torch.ones(len(targets.classes))
+    counts = np.bincount(targets.values[train], minlength=len(targets.classes))
     return torch.tensor(counts.sum() / (len(counts) * counts), dtype=torch.float32)
 
 
@@ -129,18 +133,28 @@ def probe(cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, device:
     keys = [inputs.key if number is None else f"{inputs.key} {recipe} {number}" for number in numbers]
     where = cfg.batch_size, device, Path(cfg.cache_dir)
     seen = [cached_features(network, inputs.data.view(n), key, *where) for n, key in zip(numbers, keys, strict=True)]
-    features, targets = seen[0], torch.from_numpy(inputs.targets.values)
-    train, val = inputs.data.rows("train"), inputs.data.rows("val")
-    head = fit_head(
-        (torch.cat([view[train] for view in seen]), targets[train].repeat(len(seen))),
-        (features[val], targets[val]),
-        len(inputs.targets.classes),
-        list(cfg.schedule.probe.penalties),
-        _class_weights(cfg, inputs),
-    )
+    folds, problem = _heads_of_all_folds(cfg, inputs, seen)
+    heads = cached_heads(problem, list(cfg.schedule.probe.penalties), Path(cfg.cache_dir))
+    head = heads[folds.index(cfg.fold)]
     network.set_head(head.weight, head.bias)
     log.info("probe: L2 %g chosen, validation nll %.4f", head.l2, head.val_nll)
-    return features
+    return seen[0]
+
+
+def _heads_of_all_folds(cfg: DictConfig, inputs: FoldInputs, seen: list[torch.Tensor]) -> tuple[list[int], Problem]:
+    """The folds that have photos of every class to train on, and their heads' problem on the photos and their views."""
+    ids, values = inputs.photos.manifest["photo_id"], inputs.targets.values
+    roles = np.stack([inputs.folds.roles(fold).reindex(ids).to_numpy(str) for fold in range(len(inputs.folds.ids))])
+    folds = [k for k, row in enumerate(roles) if len(set(values[row == "train"])) == len(inputs.targets.classes)]
+    train, val = torch.from_numpy(roles[folds] == "train"), torch.from_numpy(roles[folds] == "val")
+    views = len(seen)
+    return folds, Problem(
+        torch.cat(seen),
+        torch.tensor(values).repeat(views),
+        train.repeat(1, views),
+        torch.cat([val, torch.zeros_like(val).repeat(1, views - 1)], 1),
+        torch.stack([_class_weights(cfg, inputs.targets, mask) for mask in train.numpy()]),
+    )
 
 
 def finetune(
@@ -153,7 +167,7 @@ def finetune(
         build(cfg.optimizer),
         **cfg.schedule.finetune,
         label_smoothing=cfg.label_smoothing,
-        class_weights=_class_weights(cfg, inputs),
+        class_weights=_class_weights(cfg, inputs.targets, inputs.data.rows("train")),
         mix=mix(num_classes=len(inputs.targets.classes)) if mix else None,
         seed=cfg.seed,
     )

@@ -19,7 +19,7 @@ from mpox.curation.nearest import BLOCK, nearest
 from mpox.data.module import as_they_are
 from mpox.data.store import open_store, store_key
 from mpox.model.backbone import build, input_record
-from mpox.model.probe import cached_features
+from mpox.model.frozen import cached_features
 from mpox.model.weights import find
 from mpox.progress import watched
 

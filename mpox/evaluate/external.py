@@ -25,7 +25,7 @@ from mpox.evaluate.predictions import PREFIX, predictions_table
 from mpox.files import replacing, write_json
 from mpox.model.backbone import PhotoClassifier
 from mpox.model.checkpoint import Card
-from mpox.model.probe import cached_features
+from mpox.model.frozen import cached_features
 
 # What the column `split` says of these photos, and `fold` of the ensemble's predictions.
 SPLIT, ENSEMBLE_FOLD = "external", -1

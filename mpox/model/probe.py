@@ -4,6 +4,8 @@ Multinomial logistic regression with an L2 penalty is convex, so its solution de
 epochs and no order of photos (the transfer protocol of Kornblith et al., "Do Better ImageNet Models Transfer Better?",
 CVPR 2019). Starting the fine-tuning from it keeps a random head from distorting the pretrained features
 (Kumar et al., "Fine-Tuning can Distort Pretrained Features", ICLR 2022).
+
+The heads of all folds are one problem: the photos are read once a step for all of them.
 """
 
 import hashlib
@@ -17,9 +19,7 @@ from filelock import FileLock
 from torch import Tensor
 from torch.nn import functional as F
 
-from mpox.data.module import Photos
 from mpox.files import replacing
-from mpox.model.backbone import PhotoClassifier
 
 # L-BFGS stops at this gradient or after this many steps, whichever is first.
 TOLERANCE, MAX_STEPS = 1e-6, 500
@@ -39,70 +39,89 @@ class LinearHead:
     val_nll: float
 
 
-@torch.no_grad()  # not inference_mode: parameters moved to a GPU under it could never be trained again
-def frozen_features(network: PhotoClassifier, photos: Photos, batch_size: int, device: torch.device) -> Tensor:
-    """Run the backbone in eval mode over all `photos` once. Returns features_NF float32 on the CPU."""
-    was_training = network.training
-    network.eval().to(device)
-    parts = []
-    for start in range(0, len(photos), batch_size):
-        batch = photos.__getitems__(list(range(start, min(start + batch_size, len(photos)))))
-        parts.append(network.features(batch["image"].to(device)).float().cpu())
-    network.train(was_training)
-    return torch.cat(parts)
+@dataclass(frozen=True)
+class Problem:
+    """What the heads of K folds are fitted on: N rows, photos or views of them, of which each fold takes its own.
 
-
-def cached_features(
-    network: PhotoClassifier, photos: Photos, photos_key: str, batch_size: int, device: torch.device, cache: Path
-) -> Tensor:
-    """Return `frozen_features`, computed once for all folds: kept in `cache` under the photos' and the backbone's hash.
-
-    The head plays no part in the key, nor the fold: features of all photos are computed, each job fits on its own.
+    features (N, F) float32, targets (N) int64; train and val (K, N) bool; class_weights (K, C) float32, all one where
+    classes count alike. The weighted loss of a fold is divided by the sum of its rows' weights.
     """
-    key = hashlib.sha256(f"{photos_key} {_fingerprint(network)}".encode()).hexdigest()[:16]
-    path = cache / f"features-{key}.npy"
+
+    features: Tensor
+    targets: Tensor
+    train: Tensor
+    val: Tensor
+    class_weights: Tensor
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all that a solution depends on."""
+        digest = hashlib.sha256()
+        for tensor in (self.features, self.targets, self.train, self.val, self.class_weights):
+            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode() + tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def cached_heads(problem: Problem, penalties: Sequence[float], cache: Path) -> list[LinearHead]:
+    """Return `fit_heads`, solved once: the first job to need a head solves those of all folds, the others read them."""
+    key = hashlib.sha256(f"{problem.sha256} {sorted(penalties)}".encode()).hexdigest()[:16]
+    path = cache / f"heads-{key}.npz"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
             if not path.exists():
-                features = frozen_features(network, photos, batch_size, device)
+                heads = fit_heads(problem, penalties)
                 with replacing(path) as temporary, temporary.open("wb") as file:
-                    np.save(file, features.numpy())
-    return torch.from_numpy(np.load(path))
+                    np.savez(
+                        file,
+                        weight=np.stack([head.weight.numpy() for head in heads]),
+                        bias=np.stack([head.bias.numpy() for head in heads]),
+                        l2=[head.l2 for head in heads],
+                        val_nll=[head.val_nll for head in heads],
+                    )
+    with np.load(path) as kept:
+        rows = zip(kept["weight"], kept["bias"], kept["l2"], kept["val_nll"], strict=True)
+        return [LinearHead(torch.from_numpy(w), torch.from_numpy(b), float(l2), float(nll)) for w, b, l2, nll in rows]
 
 
-def fit_head(
-    train: tuple[Tensor, Tensor],
-    val: tuple[Tensor, Tensor],
-    n_classes: int,
-    penalties: Sequence[float],
-    class_weights: Tensor | None = None,
-) -> LinearHead:
-    """Fit one head for each L2 penalty on `train` and return the one with the lowest nll on `val`.
+def fit_heads(problem: Problem, penalties: Sequence[float]) -> list[LinearHead]:
+    """Fit each fold's head for each L2 penalty on its train rows; return the one with the lowest nll on its val rows.
 
-    `train` and `val` are (features_NF float32, targets_N int64). Features are centred and divided by one number, their
-    common sd over the training photos; both are folded back. One sd a feature would blow up those that hardly vary, and
-    with them whatever augmentation and fine-tuning do to them. The penalty `l2 / 2 * ||weight||^2` is added to the mean
-    (class-weighted) cross-entropy; the bias is free. Float64 inside, deterministic.
+    Features are divided by one number, their common sd over the fold's training rows, which is folded back. One sd a
+    feature would blow up those that hardly vary, and with them whatever augmentation and fine-tuning do to them. The
+    penalty `l2 / 2 * ||weight||^2` is added to the mean weighted cross-entropy; the bias is free. Float64 inside,
+    deterministic. Raises ValueError without penalties.
     """
-    features, targets = train[0].double(), train[1]
-    mean = features.mean(0)
-    sd = (features - mean).square().mean().sqrt().clamp_min(SMALLEST_SD)
-    weights = None if class_weights is None else class_weights.double()
-    axes, scores, spread = _principal((features - mean) / sd)
-    theta = torch.zeros(n_classes, len(spread) + 1, dtype=torch.float64)
-    best: LinearHead | None = None
+    if not penalties:
+        raise ValueError("fit_heads needs at least one penalty")
+    features = problem.features.double()
+    used = problem.train.any(0)
+    mean, scale = features[used].mean(0), _common_sd(features, problem.train)
+    # Axes and unit are the same for all folds: a change of coordinates, in which the optimum is what it is.
+    unit = scale.mean()
+    axes, scores, spread = _principal((features[used] - mean) / unit)
+    shares = problem.train * problem.class_weights.double()[:, problem.targets]
+    shares = (shares / shares.sum(1, keepdim=True))[:, used]
+    theta = torch.zeros(*problem.class_weights.shape, len(spread) + 1, dtype=torch.float64)
+    best: list[LinearHead | None] = [None] * len(theta)
     # From the strongest penalty to the weakest, each from the last one's solution: the path is short.
     for l2 in sorted(penalties, reverse=True):
-        theta = _solve(scores, targets, theta, l2, weights, spread)
-        weight = theta[:, :-1] @ axes.T / sd
-        bias = theta[:, -1] - weight @ mean
-        nll = F.cross_entropy(val[0].double() @ weight.T + bias, val[1]).item()
-        if best is None or nll < best.val_nll:
-            best = LinearHead(weight.float(), bias.float(), l2, nll)
-    if best is None:
-        raise ValueError("fit_head needs at least one penalty")
-    return best
+        theta = _solve(scores, problem.targets[used], shares, theta, l2 * (scale / unit).square(), spread)
+        weights = theta[..., :-1] @ axes.T / unit
+        biases = theta[..., -1] - weights @ mean
+        for fold, (weight, bias, val) in enumerate(zip(weights, biases, problem.val, strict=True)):
+            nll = F.cross_entropy(features[val] @ weight.T + bias, problem.targets[val]).item()
+            held = best[fold]
+            if held is None or nll < held.val_nll:
+                best[fold] = LinearHead(weight.float(), bias.float(), l2, nll)
+    return [head for head in best if head is not None]
+
+
+def _common_sd(features: Tensor, train: Tensor) -> Tensor:
+    """Return the sd (K) of all features together about their means over each fold's training rows."""
+    return torch.stack(
+        [(features[rows] - features[rows].mean(0)).square().mean().sqrt().clamp_min(SMALLEST_SD) for rows in train]
+    )
 
 
 def _principal(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -119,14 +138,21 @@ def _principal(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return axes, features @ axes, squares / len(features)
 
 
-def _solve(scores: Tensor, targets: Tensor, start: Tensor, l2: float, weights: Tensor | None, spread: Tensor) -> Tensor:
-    """Minimise from `start` (C, R + 1) in coordinates in which the curvature is about one along every axis.
+def _solve(scores: Tensor, targets: Tensor, shares: Tensor, start: Tensor, l2: Tensor, spread: Tensor) -> Tensor:
+    """Minimise the sum of the folds' losses from `start` (K, C, R + 1); `shares` (K, N) are the rows' parts of them.
 
-    Along axis r it is about `p (1 - p) * spread[r] + l2`; without this weak penalties take hundreds of steps.
+    No fold's loss holds another's parameters, so the sum is at its minimum where each of them is. In the coordinates
+    used, the curvature is about one along every axis: along axis r of fold k it is about
+    `p (1 - p) * spread[r] + l2[k]` (without this weak penalties take hundreds of steps).
     """
-    chance = (scores @ start[:, :-1].T + start[:, -1]).softmax(1)
-    curvature = (chance * (1 - chance)).mean()
-    unit = torch.cat([(curvature * spread + l2).rsqrt(), curvature.rsqrt().view(1)])
+
+    def logits(theta: Tensor) -> Tensor:  # (N, K, C): one product for all folds
+        weight = theta[..., :-1].flatten(0, 1)
+        return (scores @ weight.T).unflatten(1, theta.shape[:2]) + theta[..., -1]
+
+    chance = logits(start).softmax(2)
+    curvature = (shares.T[..., None] * chance * (1 - chance)).sum(0).mean(1, keepdim=True)
+    unit = torch.cat([(curvature * spread + l2[:, None]).rsqrt(), curvature.rsqrt()], 1)[:, None]
     scaled = (start / unit).requires_grad_(True)
     solver = torch.optim.LBFGS(
         [scaled],
@@ -136,25 +162,16 @@ def _solve(scores: Tensor, targets: Tensor, start: Tensor, l2: float, weights: T
         history_size=20,
         line_search_fn="strong_wolfe",
     )
+    answers = targets[:, None].expand(-1, len(start))
 
     def loss() -> Tensor:
         solver.zero_grad()
         theta = scaled * unit
-        logits = scores @ theta[:, :-1].T + theta[:, -1]
-        value = F.cross_entropy(logits, targets, weight=weights) + l2 / 2 * theta[:, :-1].square().sum()
+        losses = F.cross_entropy(logits(theta).mT, answers, reduction="none")
+        value = (shares.T * losses).sum() + (l2 / 2 * theta[..., :-1].square().sum((1, 2))).sum()
         value.backward()
         return value
 
     with torch.enable_grad():
         solver.step(loss)
     return scaled.detach() * unit
-
-
-def _fingerprint(network: PhotoClassifier) -> str:
-    """Hash everything that features depend on: normalisation and the tensors below the head."""
-    head = {id(parameter) for parameter in network.head.parameters()}
-    digest = hashlib.sha256(type(network.backbone).__name__.encode())
-    for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
-        if id(tensor) not in head:
-            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -1,0 +1,55 @@
+"""Frozen features: one pass of the backbone over all photos, kept for every fold and every job."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from mpox.data.module import Photos
+from mpox.files import replacing
+from mpox.model.backbone import PhotoClassifier
+
+
+@torch.no_grad()  # not inference_mode: parameters moved to a GPU under it could never be trained again
+def frozen_features(network: PhotoClassifier, photos: Photos, batch_size: int, device: torch.device) -> Tensor:
+    """Run the backbone in eval mode over all `photos` once. Returns features_NF float32 on the CPU."""
+    was_training = network.training
+    network.eval().to(device)
+    parts = []
+    for start in range(0, len(photos), batch_size):
+        batch = photos.__getitems__(list(range(start, min(start + batch_size, len(photos)))))
+        parts.append(network.features(batch["image"].to(device)).float().cpu())
+    network.train(was_training)
+    return torch.cat(parts)
+
+
+def cached_features(
+    network: PhotoClassifier, photos: Photos, photos_key: str, batch_size: int, device: torch.device, cache: Path
+) -> Tensor:
+    """Return `frozen_features`, computed once for all folds: kept in `cache` under the photos' and the backbone's hash.
+
+    The head plays no part in the key, nor the fold: features of all photos are computed, each job fits on its own.
+    """
+    key = hashlib.sha256(f"{photos_key} {_fingerprint(network)}".encode()).hexdigest()[:16]
+    path = cache / f"features-{key}.npy"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if not path.exists():
+                features = frozen_features(network, photos, batch_size, device)
+                with replacing(path) as temporary, temporary.open("wb") as file:
+                    np.save(file, features.numpy())
+    return torch.from_numpy(np.load(path))
+
+
+def _fingerprint(network: PhotoClassifier) -> str:
+    """Hash everything that features depend on: normalisation and the tensors below the head."""
+    head = {id(parameter) for parameter in network.head.parameters()}
+    digest = hashlib.sha256(type(network.backbone).__name__.encode())
+    for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
+        if id(tensor) not in head:
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
