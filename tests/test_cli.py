@@ -1,6 +1,7 @@
 """The commands as typed: exit codes, tables, skipping, resuming after SIGKILL, failures in the middle of a sweep."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -26,6 +27,12 @@ def mpox(*arguments: str, module: str = "mpox.train", **options: object) -> subp
 def states(runs: Path, study: str = "default") -> dict[str, str]:
     found = sorted(runs.glob(f"{study}/*/fold-*/status.json"))
     return {f"{path.parents[1].name}/{path.parent.name}": read_json(path)["state"] for path in found}
+
+
+def processor_seconds() -> float:
+    """Of the commands that have ended: what a busy machine does not change much."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_sweep_isolates_a_failure_and_is_resumed(tiny: list[str], tmp_path: Path) -> None:
@@ -142,11 +149,11 @@ def test_headline_command_trains_every_model_and_skips_what_is_done(tmp_path: Pa
     finished = states(tmp_path / "runs")
     assert len(finished) == 52
     assert set(finished.values()) == {"done"}
-    start = time.monotonic()
+    before = processor_seconds()
     second = mpox(*sweep)
     assert second.returncode == 0
     assert second.stdout.count("skipped in") == 52
-    assert time.monotonic() - start < 60
+    assert processor_seconds() - before < 60
 
 
 @pytest.mark.slow

@@ -1,8 +1,7 @@
-"""One export from start to end: recipe after recipe until a file keeps the bound, then the folder that proves it."""
+"""One export from start to end: each recipe made, lowered and verified, and all that goes beside the file."""
 
 import hashlib
 import logging
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,13 +11,13 @@ from torch import nn
 
 from mpox.errors import UserError
 from mpox.files import write_json
+from mpox.mobile.attempts import Attempt, card_of, first_kept, name_of, scratch
 from mpox.mobile.contents import contents_of
 from mpox.mobile.contract import CONTRACT_FILE, RUNNABLE, Facts, constants, contract
 from mpox.mobile.golden import GOLDEN, write_golden
 from mpox.mobile.likeness import map_likeness
 from mpox.mobile.lower import lower
 from mpox.mobile.measure import opener, ratio, side_by_side
-from mpox.mobile.package import check_free, placed
 from mpox.mobile.recipes import AUTO, Made, Options, check_promise, make
 from mpox.mobile.run_model import NetworkModel
 from mpox.mobile.runtime import MODEL_FILE, PhoneModel, sha256_of
@@ -30,10 +29,6 @@ from mpox.xai.run import OpenedRun
 log = logging.getLogger("mpox")
 # Photos on which the maps are held against PyTorch's.
 MAP_PHOTOS = 8
-
-
-class MissedBoundError(UserError):
-    """No file of the recipes that were tried keeps the bound."""
 
 
 def export_run(
@@ -48,35 +43,22 @@ def export_run(
     are missing, a recipe that this backend or model does not take, or a folder that exists.
     """
     name = name_of(run, request, pruned)
-    folder = request.exports_dir / name
-    check_free(folder, overwrite=request.overwrite)
-    request.exports_dir.mkdir(parents=True, exist_ok=True)
-    subject = subject_of(run, request)
-    tried: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(dir=request.exports_dir, prefix=".export-") as scratch:
+    with scratch(request, name) as aside:
+        subject = subject_of(run, request)
         reference = _float_file(subject, request, pruned)
-        for recipe in request.recipes:
-            report, path = _attempt(subject, request, recipe, Path(scratch) / f"{recipe}.pte", reference)
-            if not report["kept"]:
-                tried.append(report)
-                log.warning("%s: %s", recipe, "; ".join(report["reasons"]))
-                continue
-            with placed(folder, overwrite=request.overwrite) as place:
-                path.rename(place / MODEL_FILE)
-                report |= {"name": name, "tried": tried, "prune": pruned}
-                _complete(place, subject, report, request)
-                finish(place)
-            (request.exports_dir / f"{name}.missed.json").unlink(missing_ok=True)
-            return report
-    missed = request.exports_dir / f"{name}.missed.json"
-    write_json(missed, {"name": name, "card": card_of(run), "tried": tried, "prune": pruned})
-    raise MissedBoundError(_missed(tried, request.backend, missed))
 
+        def attempt(recipe: str) -> Attempt:
+            path = aside / f"{recipe}.pte"
+            return Attempt(_attempt(subject, request, recipe, path, reference), path)
 
-def name_of(run: OpenedRun, request: Request, pruned: dict[str, Any] | None) -> str:
-    """Return the name of the export's folder: the one asked for, or one of all that tells it from others."""
-    share = [f"pruned{pruned['ratio']:g}"] if pruned else []
-    return request.name or "-".join([run.card.study, run.card.model, f"fold{run.card.fold}", *share, request.recipe])
+        def complete(place: Path, report: dict[str, Any]) -> None:
+            _complete(place, subject, report, request)
+            finish(place)
+
+        extra = {"card": card_of(run), "prune": pruned}
+        return first_kept(
+            request, name, MODEL_FILE, request.recipes, attempt, complete, _advice(request.backend), extra
+        )
 
 
 def _float_file(subject: Subject, request: Request, pruned: dict[str, Any] | None) -> Path | None:
@@ -91,9 +73,7 @@ def _float_file(subject: Subject, request: Request, pruned: dict[str, Any] | Non
     return path
 
 
-def _attempt(
-    subject: Subject, request: Request, recipe: str, path: Path, reference: Path | None
-) -> tuple[dict[str, Any], Path]:
+def _attempt(subject: Subject, request: Request, recipe: str, path: Path, reference: Path | None) -> dict[str, Any]:
     """Make, write, read back and verify one recipe; a recipe that cannot be made or run is a report, no error.
 
     With one recipe asked for, the error is raised.
@@ -115,7 +95,7 @@ def _attempt(
     except UserError as error:
         if request.recipe != "auto":
             raise
-        return {"recipe": recipe, "kept": False, "reasons": [str(error)]}, path
+        return {"recipe": recipe, "kept": False, "reasons": [str(error)]}
     report = {
         "recipe": recipe,
         "backend": request.backend,
@@ -127,7 +107,7 @@ def _attempt(
     }
     if request.backend != RUNNABLE:
         note = f"lowered for {request.backend} and not run: only a device can. Verify it there with its golden set"
-        return report | {"kept": True, "reasons": [], "verification": None, "note": note, "latency_ms": None}, path
+        return report | {"kept": True, "reasons": [], "verification": None, "note": note, "latency_ms": None}
     verification = verify(
         subject.test_logits,
         answers,
@@ -146,7 +126,7 @@ def _attempt(
         why = f"the network itself changes {1 - itself:.1%} of its answers when pixels move by half a level of 255"
         outcome["reasons"] = [*outcome["reasons"], why]
     found = {"verification": verification, "self_agreement": itself}
-    return report | outcome | found | timing(path, reference, request), path
+    return report | outcome | found | timing(path, reference, request)
 
 
 def timing(path: Path, reference: Path | None, request: Request) -> dict[str, Any]:
@@ -212,15 +192,9 @@ def _complete(place: Path, subject: Subject, report: dict[str, Any], request: Re
             report["maps"] = map_likeness(model, subject.run.network, images)
             map_size = model.explain(images[:1].numpy())[1].shape[2:]
     report["no_maps_because"] = subject.no_maps
-    report |= {"card": card_of(subject.run), "environment": versions(), "sha256": sha256_of(path)}
+    report |= {"environment": versions(), "sha256": sha256_of(path)}
     write_json(place / CONTRACT_FILE, contract(facts, report["sha256"], map_size, subject.no_maps))
     write_json(place / "export.json", report)
-
-
-def card_of(run: OpenedRun) -> dict[str, Any]:
-    """Return what export.json says of where the network comes from."""
-    card = run.card
-    return {"study": card.study, "model": card.model, "fold": card.fold, "classes": list(card.classes)}
 
 
 def tensors_sha256(network: nn.Module) -> str:
@@ -231,10 +205,12 @@ def tensors_sha256(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _missed(tried: list[dict[str, Any]], backend: str, path: Path) -> str:
-    """The reason, and the next best recipe, in one line."""
-    last = tried[-1]
+def _advice(backend: str) -> Callable[[dict[str, Any]], str]:
+    """What to try after the last recipe that missed."""
     order = AUTO[backend]
-    following = order[order.index(last["recipe"]) + 1 :] if last["recipe"] in order else order[-1:]
-    advice = f"try recipe={following[0]}" if following else "the network itself is too uncertain: train it longer"
-    return f"recipe={last['recipe']} is not placed: {'; '.join(last['reasons'])}; {advice} (figures: {path})"
+
+    def advice(last: dict[str, Any]) -> str:
+        following = order[order.index(last["recipe"]) + 1 :] if last["recipe"] in order else order[-1:]
+        return f"try recipe={following[0]}" if following else "the network itself is too uncertain: train it longer"
+
+    return advice

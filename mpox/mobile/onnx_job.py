@@ -1,7 +1,6 @@
 """One export for onnxruntime: the same proof as for a `.pte`, of `model.onnx`."""
 
 import logging
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +8,12 @@ from typing import Any
 
 from mpox.errors import UserError
 from mpox.files import write_json
+from mpox.mobile.attempts import Attempt, card_of, first_kept, name_of, scratch
 from mpox.mobile.contract import CONTRACT_FILE, Facts, contract
 from mpox.mobile.golden import GOLDEN, write_golden
-from mpox.mobile.job import MissedBoundError, card_of, facts_of, name_of, timing
+from mpox.mobile.job import facts_of, timing
 from mpox.mobile.onnx import RECIPES, export_onnx, layers_of
 from mpox.mobile.onnx_model import MODEL_FILE, OnnxModel
-from mpox.mobile.package import check_free, placed
 from mpox.mobile.runtime import sha256_of
 from mpox.mobile.subject import Request, Subject, subject_of
 from mpox.mobile.verify import Decisions, decisions, verify
@@ -35,36 +34,28 @@ def export_onnx_run(
     if request.recipe not in (*RECIPES, "auto"):
         raise UserError(f"format=onnx has no recipe={request.recipe}: choose auto, {', '.join(RECIPES)}")
     name = f"{name_of(run, request, pruned)}{'' if request.name else '-onnx'}"
-    folder = request.exports_dir / name
-    check_free(folder, overwrite=request.overwrite)
-    request.exports_dir.mkdir(parents=True, exist_ok=True)
-    subject = subject_of(run, request)
-    tried: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(dir=request.exports_dir, prefix=".export-") as scratch:
-        reference = Path(scratch) / "fp32.onnx"
-        facts = replace(facts_of(subject, request, "fp32", subject.decisions), backend="onnxruntime")
-        found = export_onnx(subject.network, reference, facts)
-        for recipe in reversed(RECIPES) if request.recipe == "auto" else (request.recipe,):
-            path = reference
+    with scratch(request, name) as aside:
+        subject = subject_of(run, request)
+        reference = aside / "fp32.onnx"
+        of_float = replace(facts_of(subject, request, "fp32", subject.decisions), backend="onnxruntime")
+        float_found = export_onnx(subject.network, reference, of_float)
+        facts = {"fp32": of_float}
+
+        def attempt(recipe: str) -> Attempt:
+            path, found = reference, float_found
             if recipe != "fp32":
-                path = Path(scratch) / f"{recipe}-file.onnx"
-                facts, found = _quantized(subject, request, recipe, path)
-            report = _report(subject, request, recipe, path, facts, found) | _beside_float(path, reference, request)
-            if not report["kept"]:
-                tried.append(report)
-                log.warning("%s: %s", recipe, "; ".join(report["reasons"]))
-                continue
-            with placed(folder, overwrite=request.overwrite) as place:
-                (place / MODEL_FILE).write_bytes(path.read_bytes())
-                report |= {"name": name, "tried": tried, "prune": pruned, "card": card_of(run)}
-                _complete(place, facts, report)
-                finish(place)
-            (request.exports_dir / f"{name}.missed.json").unlink(missing_ok=True)
-            return report
-    missed = request.exports_dir / f"{name}.missed.json"
-    write_json(missed, {"name": name, "card": card_of(run), "tried": tried, "prune": pruned})
-    why = "; ".join(tried[-1]["reasons"])
-    raise MissedBoundError(f"recipe={tried[-1]['recipe']} is not placed: {why}; try format=pte (figures: {missed})")
+                path = aside / f"{recipe}.onnx"
+                facts[recipe], found = _quantized(subject, request, recipe, path)
+            report = _report(subject, request, recipe, path, facts[recipe], found)
+            return Attempt(report | _beside_float(path, reference, request), path)
+
+        def complete(place: Path, report: dict[str, Any]) -> None:
+            _complete(place, facts[report["recipe"]], report)
+            finish(place)
+
+        recipes = tuple(reversed(RECIPES)) if request.recipe == "auto" else (request.recipe,)
+        extra = {"card": card_of(run), "prune": pruned}
+        return first_kept(request, name, MODEL_FILE, recipes, attempt, complete, lambda last: "try format=pte", extra)
 
 
 def _quantized(subject: Subject, request: Request, recipe: str, path: Path) -> tuple[Facts, dict[str, Any]]:

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,50 @@ def log_explanations(logger: WandbLogger, index: pd.DataFrame, folder: Path) -> 
         table.add_data(wandb.Image(str(folder / entry["overlay"])), *(entry[name] for name in facts))
     sheets = [wandb.Image(str(path), caption=path.stem) for path in sorted(folder.glob("sheet-*.png"))]
     logger.experiment.log({f"explain/{folder.name}": table, f"explain/{folder.name}_sheets": sheets})
+
+
+def send(
+    fill: Callable[[Any], None],
+    *,
+    what: str,
+    name: str,
+    study: str,
+    job_type: str,
+    tags: Sequence[str],
+    config: dict[str, Any],
+    project: str,
+    entity: str | None,
+    mode: str,
+    place: Path,
+    kept: Path,
+) -> Any | None:
+    """Open the one run `<study>/<what>`, have `fill(run)` log into it, close it and return it; local files in `place`.
+
+    Its id depends on study and `what` alone: sent again, it updates the same run. `mode` is a resolved one, not
+    `disabled`. None where W&B fails, which is said, with `kept` as the place that has it all.
+    """
+    os.environ.setdefault("WANDB_SILENT", "true")
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        with wandb.init(
+            project=project,
+            entity=entity,
+            id=stable_id(f"{study}/{what}"),
+            name=f"{study}: {name}",
+            group=study,
+            job_type=job_type,
+            tags=[study, *tags],
+            dir=str(place),
+            resume="allow",
+            mode="online" if mode == "online" else "offline",
+            settings=wandb.Settings(console="off", silent=True, quiet=True),
+            config=config,
+        ) as run:
+            fill(run)
+    except wandb.errors.Error as error:
+        log.warning("W&B: the %s was not sent (%s); %s has it all", name, " ".join(str(error).split())[:160], kept)
+        return None
+    return run
 
 
 def finish(failed: bool = False) -> None:

@@ -1,16 +1,12 @@
 """An export on Weights & Biases: one run with its figures, and the whole folder as an artifact."""
 
-import logging
-import os
 from pathlib import Path
 from typing import Any
 
 import wandb
 
 from mpox.files import read_json
-from mpox.report.wandb import resolve_mode, stable_id
-
-log = logging.getLogger(__name__)
+from mpox.report.wandb import resolve_mode, send, stable_id
 
 
 def log_export(
@@ -25,37 +21,33 @@ def log_export(
     mode = resolve_mode(mode)
     if mode == "disabled":
         return None
-    os.environ.setdefault("WANDB_SILENT", "true")
     report = read_json(folder / "export.json")
     study, name = report["card"]["study"], report["name"]
-    identity = stable_id(f"{study}/export/{name}")
-    place.mkdir(parents=True, exist_ok=True)
-    try:
-        with wandb.init(
-            project=project,
-            entity=entity,
-            id=identity,
-            name=f"{study}: export {name}",
-            group=study,
-            job_type="export",
-            tags=[study, "export", report["recipe"]],
-            dir=str(place),
-            resume="allow",
-            mode="online" if mode == "online" else "offline",
-            settings=wandb.Settings(console="off", silent=True, quiet=True),
-            config={"recipe": report["recipe"], "backend": report["backend"], "card": report["card"]},
-        ) as run:
-            run.summary.update(_summary(report))
-            artifact = wandb.Artifact(f"export-{stable_id(name)}", type="model", metadata={"sha256": report["sha256"]})
-            artifact.add_dir(str(folder))
-            if benchmark is not None:
-                artifact.add_file(str(benchmark / "benchmark.json"), name="benchmark.json")
-                run.log(_benchmark(benchmark))
-            run.log_artifact(artifact)
-    except wandb.errors.Error as error:
-        log.warning("W&B: the export was not sent (%s); %s has it all", " ".join(str(error).split())[:160], folder)
-        return None
-    return identity
+
+    def fill(run: Any) -> None:
+        run.summary.update(_summary(report))
+        artifact = wandb.Artifact(f"export-{stable_id(name)}", type="model", metadata={"sha256": report["sha256"]})
+        artifact.add_dir(str(folder))
+        if benchmark is not None:
+            artifact.add_file(str(benchmark / "benchmark.json"), name="benchmark.json")
+            run.log(_benchmark(benchmark))
+        run.log_artifact(artifact)
+
+    sent = send(
+        fill,
+        what=f"export/{name}",
+        name=f"export {name}",
+        study=study,
+        job_type="export",
+        tags=["export", report["recipe"]],
+        config={"recipe": report["recipe"], "backend": report["backend"], "card": report["card"]},
+        project=project,
+        entity=entity,
+        mode=mode,
+        place=place,
+        kept=folder,
+    )
+    return None if sent is None else str(sent.id)
 
 
 def _summary(report: dict[str, Any]) -> dict[str, Any]:

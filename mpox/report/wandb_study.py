@@ -1,7 +1,6 @@
 """The summary run of a study on Weights & Biases: table, curves and files of a comparison; a report when online."""
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import wandb
 from mpox.evaluate.comparison import Comparison
 from mpox.files import read_json, write_json
 from mpox.report.figures import FIGURES
-from mpox.report.wandb import resolve_mode, stable_id
+from mpox.report.wandb import resolve_mode, send, stable_id
 from mpox.report.words import chosen, metric_name, over_folds
 
 log = logging.getLogger(__name__)
@@ -30,36 +29,32 @@ def log_study(comparison: Comparison, folder: Path, *, project: str, entity: str
     mode = resolve_mode(mode)
     if mode == "disabled":
         return None
-    os.environ.setdefault("WANDB_SILENT", "true")
-    place = folder / "summary"
-    place.mkdir(parents=True, exist_ok=True)
-    name = stable_id(f"{comparison.study}/compare")
-    try:
-        with wandb.init(
-            project=project,
-            entity=entity,
-            id=name,
-            name=f"{comparison.study}: comparison",
-            group=comparison.study,
-            job_type="compare",
-            tags=[comparison.study, "comparison"],
-            dir=str(place),
-            resume="allow",
-            mode="online" if mode == "online" else "offline",
-            settings=wandb.Settings(console="off", silent=True, quiet=True),
-            config={"metric": comparison.metric, "splits_sha256": comparison.splits_sha256, **comparison.config},
-        ) as run:
-            run.summary.update(_summary(comparison))
-            tables = {"models": _models(comparison), "pairs": _pairs(comparison)}
-            run.log({**tables, **_curves(comparison), **_figures(folder)})
-            run.log_artifact(_files(comparison, folder))
-            run.log_artifact(_predictions(comparison, folder.parent))
-    except wandb.errors.Error as error:
-        log.warning("W&B: the comparison was not sent (%s); %s has it all", " ".join(str(error).split())[:160], folder)
+
+    def fill(run: Any) -> None:
+        run.summary.update(_summary(comparison))
+        run.log({"models": _models(comparison), "pairs": _pairs(comparison), **_curves(comparison), **_figures(folder)})
+        run.log_artifact(_files(comparison, folder))
+        run.log_artifact(_predictions(comparison, folder.parent))
+
+    run = send(
+        fill,
+        what="compare",
+        name="comparison",
+        study=comparison.study,
+        job_type="compare",
+        tags=["comparison"],
+        config={"metric": comparison.metric, "splits_sha256": comparison.splits_sha256, **comparison.config},
+        project=project,
+        entity=entity,
+        mode=mode,
+        place=folder / "summary",
+        kept=folder,
+    )
+    if run is None:
         return None
     if mode == "online":
         _write_report(comparison, folder, project, run.entity)
-    return name
+    return str(run.id)
 
 
 def _summary(comparison: Comparison) -> dict[str, Any]:

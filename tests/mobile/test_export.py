@@ -17,9 +17,9 @@ from sklearn.metrics import balanced_accuracy_score
 from mpox.errors import UserError
 from mpox.export import export
 from mpox.files import read_json
+from mpox.mobile.attempts import MissedBoundError
 from mpox.mobile.check import check
 from mpox.mobile.contents import contents_of
-from mpox.mobile.job import MissedBoundError
 from mpox.mobile.recipes import check_promise
 from mpox.mobile.run_model import RunModel
 from mpox.mobile.runtime import PhoneModel
