@@ -22,6 +22,7 @@ from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 from mpox.errors import UserError
 from mpox.mobile.bias import ATEN, LAYERS, correct_biases
 from mpox.mobile.network import PhoneNetwork
+from mpox.mobile.pooling import WINDOW, convolve_pools
 from mpox.mobile.ranges import ActivationRange, Mode, WeightRange, observers, set_mode
 
 CLAMPS = (ATEN.hardtanh.default, ATEN.hardtanh_.default, ATEN.relu6.default)
@@ -201,7 +202,9 @@ def _exported(network: PhoneNetwork, images: Tensor) -> GraphModule:
     batch = torch.export.Dim("batch", min=1, max=1024)
     shapes = {"normalised": {0: batch}}
     body = copy.deepcopy(network.body)  # the traced graph would share its tensors, and biases are corrected in place
-    return torch.export.export(body, (example,), dynamic_shapes=shapes).module()
+    graph: GraphModule = torch.export.export(body, (example,), dynamic_shapes=shapes).module()
+    convolve_pools(graph)
+    return graph
 
 
 def _in_float(graph: GraphModule, units: Mapping[str, str], float_units: Collection[str]) -> Callable[[Node], bool]:
@@ -210,15 +213,26 @@ def _in_float(graph: GraphModule, units: Mapping[str, str], float_units: Collect
 
 
 def _unit(node: Node, units: Mapping[str, str]) -> str | None:
-    """The unit an operator belongs to by the module it was traced from; None outside all of them."""
+    """The unit an operator belongs to by the module it was traced from; None outside all of them.
+
+    A module without parameters is in the unit of its neighbours, where they are of one.
+    """
     stack = list(node.meta.get("nn_module_stack", {}).values())
     path = stack[-1][0] if stack else ""
     path = path.removeprefix("L['self'].")
     for name in itertools.accumulate(path.split("."), "{}.{}".format):
         if name in units:
             return units[name]
-    inside = [unit for name, unit in units.items() if path not in ("", "backbone") and name.startswith(f"{path}.")]
-    return inside[0] if inside else None
+    inside = _inside(path, units)
+    if inside:
+        return inside[0]
+    around = set(_inside(path.rpartition(".")[0], units))
+    return around.pop() if len(around) == 1 else None
+
+
+def _inside(path: str, units: Mapping[str, str]) -> list[str]:
+    """Units of the modules below a path; of none below the network as a whole."""
+    return [unit for name, unit in units.items() if path not in ("", "backbone") and name.startswith(f"{path}.")]
 
 
 def _observer_units(prepared: GraphModule, units: Mapping[str, str]) -> dict[str, str]:
@@ -235,7 +249,10 @@ def _observer_units(prepared: GraphModule, units: Mapping[str, str]) -> dict[str
 
 
 def _weight_places(prepared: GraphModule) -> Iterator[tuple[nn.Module, str]]:
-    """Owner and attribute of each tensor that a layer of the prepared network takes as weight or bias, once."""
+    """Owner and attribute of each tensor that a layer of the prepared network takes as weight or bias, once.
+
+    But for those of pools, which are what they are.
+    """
     seen = set()
     for node in prepared.graph.nodes:
         if node.target not in LAYERS:
@@ -243,7 +260,9 @@ def _weight_places(prepared: GraphModule) -> Iterator[tuple[nn.Module, str]]:
         for argument in node.args[1:3]:
             while isinstance(argument, Node) and argument.op == "call_module":
                 argument = argument.args[0]
-            if isinstance(argument, Node) and argument.op == "get_attr" and argument.target not in seen:
+            if not isinstance(argument, Node) or argument.op != "get_attr" or str(argument.target).endswith(WINDOW):
+                continue
+            if argument.target not in seen:
                 seen.add(argument.target)
                 owner, _, name = str(argument.target).rpartition(".")
                 yield prepared.get_submodule(owner), name
