@@ -4,7 +4,7 @@ python -m mpox.mobile.check exports/<name>                  the files themselves
 python -m mpox.mobile.check exports/<name> --app <folder>   and an app's own results
 
 What an app puts into its folder, any of them: `photo-<k>.f32`, the tensor it gave the model (little-endian float32, as
-laid out in memory) or the same as `.npy`; `probabilities.json`, an object of name to list; its copy of `model.pte`.
+laid out in memory) or the same as `.npy`; `probabilities.json`, an object of name to list; its copy of the model.
 """
 
 import argparse
@@ -18,8 +18,12 @@ from mpox.errors import UserError
 from mpox.files import read_json
 from mpox.mobile.contract import CONTRACT_FILE, RUNNABLE
 from mpox.mobile.golden import AS_AGREED, GOLDEN, Golden, read_golden, versions
-from mpox.mobile.runtime import MODEL_FILE, SUMS_FILE, PhoneModel, recorded_sums, sha256_of
+from mpox.mobile.onnx_model import OnnxModel
+from mpox.mobile.runtime import SUMS_FILE, PhoneModel, recorded_sums, sha256_of
 
+# What can be run here, by backend.
+Runnable = PhoneModel | OnnxModel
+OPENED: dict[str, type[Runnable]] = {RUNNABLE: PhoneModel, "onnxruntime": OnnxModel}
 # How far a tensor may be from the agreed one on average, in levels of 0..255: rounding, and a decoder's.
 TENSOR_LEVELS = 0.75
 # How far probabilities may be: other processors round int8 arithmetic a little differently.
@@ -44,15 +48,16 @@ def check(folder: Path, app: Path | None = None) -> list[Finding]:
     facts = read_json(folder / CONTRACT_FILE)
     golden = read_golden(folder / GOLDEN)
     made = versions(golden, facts["constants"]["image_size"], facts["constants"]["interpolation"])
-    model = PhoneModel(folder) if facts["backend"] == RUNNABLE else None
+    file = facts["file"]
+    model = OPENED[facts["backend"]](folder / file) if facts["backend"] in OPENED else None
     if model is None:
-        findings.append(Finding(True, f"not run: {MODEL_FILE} is for {facts['backend']}, which only a device can run"))
+        findings.append(Finding(True, f"not run: {file} is for {facts['backend']}, which only a device can run"))
     else:
         again = np.abs(model.probabilities(golden.pictures) - golden.probabilities).max()
-        told = f"{MODEL_FILE} gives the expected answers here to {again:.4f}"
+        told = f"{file} gives the expected answers here to {again:.4f}"
         findings.append(Finding(bool(again <= PROBABILITY), told))
     if app is not None:
-        findings += _check_app(app, folder, model, golden, made)
+        findings += _check_app(app, folder, file, model, golden, made)
     return findings
 
 
@@ -71,20 +76,20 @@ def _sum_or_none(path: Path) -> str | None:
 
 
 def _check_app(
-    app: Path, folder: Path, model: PhoneModel | None, golden: Golden, made: dict[str, np.ndarray]
+    app: Path, folder: Path, file: str, model: Runnable | None, golden: Golden, made: dict[str, np.ndarray]
 ) -> list[Finding]:
     findings = []
-    copy = app / MODEL_FILE
+    copy = app / file
     if copy.is_file():
-        same = sha256_of(copy) == recorded_sums(folder)[MODEL_FILE]
-        text = "the app's model.pte is this one" if same else "the app's model.pte is another file: copy this one"
+        same = sha256_of(copy) == recorded_sums(folder)[file]
+        text = f"the app's {file} is this one" if same else f"the app's {file} is another file: copy this one"
         findings.append(Finding(same, text))
     if tensors := {name: path for name in golden.names if (path := _tensor_file(app, name)) is not None}:
         findings.append(_tensors(tensors, golden, made))
     if (app / "probabilities.json").is_file():
         findings.append(_probabilities(app / "probabilities.json", model, golden, made))
     if not findings:
-        raise UserError(f"{app} holds nothing to test: put photo-0.f32 …, probabilities.json or {MODEL_FILE} there")
+        raise UserError(f"{app} holds nothing to test: put photo-0.f32 …, probabilities.json or {file} there")
     return findings
 
 
@@ -113,7 +118,7 @@ def _read_tensor(path: Path, shape: tuple[int, ...]) -> np.ndarray:
         raise UserError(f"{path} is no tensor of {'x'.join(map(str, shape))} float32 values ({error})") from error
 
 
-def _probabilities(path: Path, model: PhoneModel | None, golden: Golden, made: dict[str, np.ndarray]) -> Finding:
+def _probabilities(path: Path, model: Runnable | None, golden: Golden, made: dict[str, np.ndarray]) -> Finding:
     content = read_json(path)
     names, n_classes = [name for name in golden.names if name in content], golden.probabilities.shape[1]
     if not names or any(len(content[name]) != n_classes for name in names):
@@ -129,14 +134,14 @@ def _probabilities(path: Path, model: PhoneModel | None, golden: Golden, made: d
     distances = {name: _distance(model, values[rows], given) for name, values in made.items()}
     nearest = min(distances, key=distances.__getitem__)
     if nearest == AS_AGREED or distances[nearest] > PROBABILITY:
-        advice = "" if agreed <= PROBABILITY else "; no known mistake explains it: is it this model.pte that was run?"
+        advice = "" if agreed <= PROBABILITY else "; no known mistake explains it: is it this model that was run?"
         return Finding(agreed <= PROBABILITY, text + advice)
     # To an int8 file, values of 0..1 and of -1..1 are the same: nothing.
     alike = [name for name, distance in distances.items() if distance <= distances[nearest] + SAME_PROBABILITY]
     return Finding(False, f"{text}; they are what this model says of: {'; or of: '.join(alike)}")
 
 
-def _distance(model: PhoneModel, tensors: np.ndarray, given: np.ndarray) -> float:
+def _distance(model: Runnable, tensors: np.ndarray, given: np.ndarray) -> float:
     return float(np.abs(model.run_unchecked(tensors) - given).max())
 
 

@@ -50,9 +50,16 @@ class OnnxModel:
         """Raise UserError: this form holds no maps."""
         raise UserError(f"{self.path} has no maps: export with format=pte, or python -m mpox.explain makes them")
 
+    def run_unchecked(self, tensors: np.ndarray) -> np.ndarray:
+        """Return probabilities (N, C) of float32 tensors (N, 3, S, S) whatever they hold; to retrace mistakes."""
+        return self._execute(tensors)[0]
+
     def _run(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+        return self._execute(as_input(images, self.image_size))
+
+    def _execute(self, tensors: np.ndarray) -> tuple[np.ndarray, ...]:
         # One photo at a time, as a phone would.
-        answers = [self._session.run(list(OUTPUTS), {INPUT: one[None]}) for one in as_input(images, self.image_size)]
+        answers = [self._session.run(list(OUTPUTS), {INPUT: one[None]}) for one in tensors]
         return tuple(np.concatenate(outputs) for outputs in zip(*answers, strict=True))
 
 

@@ -8,17 +8,19 @@ from typing import Any
 from mpox.errors import UserError
 from mpox.files import read_json
 from mpox.mobile.measure import opener, side_by_side, threads_kept
+from mpox.mobile.onnx_model import MODEL_FILE as ONNX_FILE
 from mpox.mobile.runtime import MODEL_FILE
 
 COSTS = ("size_mb", "latency_ms")
+ONNX = "onnx "
 
 
 @dataclass(frozen=True)
 class Point:
     """One file: size in MB (10^6 bytes), latency of a photo in ms (one thread, this kind of host), balanced accuracy.
 
-    `kept` is false for a recipe that missed its bound, so that no file of it was placed. `pruned` is the share of
-    channels taken away (0 for none).
+    `recipe` of an ONNX file begins with `onnx `. `kept` is false for a recipe that missed its bound, so that no file of
+    it was placed. `pruned` is the share of channels taken away (0 for none).
     """
 
     name: str
@@ -38,7 +40,7 @@ def read_points(exports: Path, study: str | None = None, fold: int | None = None
     Raises UserError where there is none, or where they are of several studies or folds, whose photos differ.
     """
     reports = []
-    for path in sorted([*exports.glob("*/export.json"), *exports.glob("*.missed.json")]):
+    for path in sorted([*exports.glob("[!.]*/export.json"), *exports.glob("*.missed.json")]):
         report = read_json(path)
         card = report["card"]
         if study in (None, card["study"]) and fold in (None, card["fold"]):
@@ -61,7 +63,7 @@ def timed(points: Sequence[Point], exports: Path, *, rounds: int = 10) -> list[P
 
     Latencies of different exports were measured at different times; only these may be compared.
     """
-    files = {point.name: exports / point.name / MODEL_FILE for point in points if point.kept}
+    files = {point.name: exports / point.name / _file(point) for point in points if point.kept}
     with threads_kept():
         taken = side_by_side({name: opener(path) for name, path in files.items()}, rounds=rounds)
     return [replace(point, latency_ms=taken[point.name]["median_ms"] if point.kept else None) for point in points]
@@ -94,7 +96,7 @@ def _point(report: dict[str, Any], one: dict[str, Any]) -> Point | None:
     return Point(
         name=report["name"],
         model=report["card"]["model"],
-        recipe=one["recipe"],
+        recipe=f"{ONNX if one.get('backend') == 'onnxruntime' else ''}{one['recipe']}",
         pruned=float((report.get("prune") or {}).get("ratio", 0.0)),
         size_mb=one["size_bytes"] / 1e6,
         latency_ms=one.get("latency_ms"),
@@ -102,6 +104,10 @@ def _point(report: dict[str, Any], one: dict[str, Any]) -> Point | None:
         kept=bool(one["kept"]),
         photos=verification["photos"],
     )
+
+
+def _file(point: Point) -> str:
+    return ONNX_FILE if point.recipe.startswith(ONNX) else MODEL_FILE
 
 
 def _key(point: Point) -> tuple[str, str, float]:

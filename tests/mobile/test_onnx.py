@@ -1,5 +1,6 @@
 """The same network for onnxruntime, against PyTorch and the `.pte`; int8 holds int8; costs beside other engines."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from mpox.errors import UserError
 from mpox.export import export
 from mpox.files import read_json
 from mpox.mobile.benchmark import EAGER, phone_benchmark
+from mpox.mobile.check import check
 from mpox.mobile.contract import Facts
 from mpox.mobile.network import PhoneNetwork
 from mpox.mobile.onnx import RECIPES, export_onnx
 from mpox.mobile.onnx_model import OnnxModel, run_file
+from mpox.mobile.pareto import read_points, timed
 from mpox.mobile.run_model import RunModel
 from mpox.mobile.runtime import PhoneModel
 from mpox.report.phones import benchmark_table, write_benchmark
@@ -66,6 +69,19 @@ def test_float_file_computes_what_pytorch_does_for_any_number_of_photos(run: Ope
         np.testing.assert_allclose(logits, expected[:count], atol=1e-3)
         temperature = OnnxModel(files["fp32"]).temperature
         np.testing.assert_allclose(probabilities, torch.softmax(expected[:count] / temperature, 1), atol=1e-4)
+
+
+def test_golden_set_and_exports_side_by_side_take_this_form(
+    exports: dict[str, dict[str, Any]], exported: Path, tmp_path: Path
+) -> None:
+    place = exports["int8_static"]["place"]
+    sums, answers = check(place)
+    assert sums.passed and answers.passed and "model.onnx gives the expected answers" in answers.text
+    for folder in (place, exported):
+        shutil.copytree(folder, tmp_path / folder.name)
+    points = timed(read_points(tmp_path), tmp_path, rounds=2)
+    assert {point.recipe for point in points} == {"int8_static", "onnx int8_static"}
+    assert all(point.latency_ms and point.latency_ms > 0 for point in points)
 
 
 def test_int8_file_is_int8_and_agrees(run: OpenedRun, files: dict[str, Path]) -> None:

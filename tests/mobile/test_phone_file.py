@@ -129,7 +129,7 @@ def test_the_checker_knows_another_file_and_other_answers(exported: Path, tmp_pa
     (tmp_path / "probabilities.json").write_text(json.dumps(answers))
     *_, file, probabilities = check(exported, tmp_path)
     assert not file.passed and "another file" in file.text
-    assert not probabilities.passed and "is it this model.pte" in probabilities.text
+    assert not probabilities.passed and "is it this model that was run" in probabilities.text
 
 
 def test_the_checker_sees_a_changed_export(exported: Path, tmp_path: Path) -> None:
