@@ -8,7 +8,6 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.loggers import WandbLogger
 
-from mpox.errors import UserError
 from mpox.report.wandb import log_explanations
 from mpox.xai.cams import Explainer
 from mpox.xai.gallery import explain_photos
@@ -34,5 +33,5 @@ class ExplainAtEnd(L.Callback):
             if isinstance(logger, WandbLogger):
                 log_explanations(logger, index, folder)
             log.info("%d photos explained: %s", len(index), folder)
-        except (UserError, OSError, RuntimeError) as error:
+        except Exception as error:  # whatever it was, the run is finished and stays so
             log.error("not explained (%s): python -m mpox.explain run=%s tries again", error, path)

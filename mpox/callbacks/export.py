@@ -6,7 +6,6 @@ from typing import Any
 
 import lightning as L
 
-from mpox.errors import UserError
 from mpox.mobile.job import export_run
 from mpox.mobile.subject import Request
 from mpox.report.export_card import write_export_card
@@ -27,5 +26,5 @@ class ExportAtEnd(L.Callback):
             run = open_run(path, device="cpu", cache=str(cache))
             report = export_run(run, self.request, write_export_card)
             log.info("exported as %s: %s", report["recipe"], self.request.exports_dir / report["name"])
-        except (UserError, OSError, RuntimeError) as error:
+        except Exception as error:  # whatever it was, the run is finished and stays so
             log.error("not exported (%s): python -m mpox.export run=%s tries again", error, path)

@@ -63,6 +63,7 @@ def first_kept(
 ) -> dict[str, Any]:
     """Place the first file that keeps the bound under `name` as `file`; return its report, which holds those before it.
 
+    A recipe that cannot be made or run has missed, where `auto` tries several; one asked for raises its UserError.
     `complete(folder, report)` writes what goes beside the file. `extra` belongs to every outcome. Raises
     MissedBoundError where none keeps it, with the reason of the last and `advice` of its report; what was found is then
     in `<name>.missed.json`, and no folder of that name is made.
@@ -70,7 +71,12 @@ def first_kept(
     tried: list[dict[str, Any]] = []
     missed = request.exports_dir / f"{name}.missed.json"
     for recipe in recipes:
-        report, path = attempt(recipe)
+        try:
+            report, path = attempt(recipe)
+        except UserError as error:
+            if request.recipe != "auto":
+                raise
+            report = {"recipe": recipe, "kept": False, "reasons": [str(error)]}
         if report["kept"]:
             report |= {"name": name, "tried": tried, **extra}
             with placed(request.exports_dir / name, overwrite=request.overwrite) as place:

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import nn
 
-from mpox.errors import UserError
 from mpox.files import write_json
 from mpox.mobile.attempts import Attempt, card_of, first_kept, name_of, scratch
 from mpox.mobile.contents import contents_of
@@ -74,28 +73,15 @@ def _float_file(subject: Subject, request: Request, pruned: dict[str, Any] | Non
 
 
 def _attempt(subject: Subject, request: Request, recipe: str, path: Path, reference: Path | None) -> dict[str, Any]:
-    """Make, write, read back and verify one recipe; a recipe that cannot be made or run is a report, no error.
-
-    With one recipe asked for, the error is raised.
-    """
+    """Make, write, read back and verify one recipe."""
     log.info("%s: making, lowering and verifying %s for %s", subject.run.name, recipe, request.backend)
-    try:
-        made = make(
-            recipe, subject.network, subject.photos, Options(request.bound, request.tune_steps, request.tune_rate)
-        )
-        targets = subject.run.photos["target"].to_numpy()
-        val = torch_logits(made.network, subject.photos.validation)
-        of_file = decisions(val, targets[subject.val_rows], subject.positive, request.target_sensitivity)
-        facts = facts_of(subject, request, recipe, of_file)
-        _lower(made, facts, path, maps=subject.no_maps is None)
-        contents = contents_of(path)
-        if request.backend == RUNNABLE:
-            check_promise(recipe, contents)
-            answers = PhoneModel(path, threads=1).logits(subject.run.pixels[subject.test_rows])
-    except UserError as error:
-        if request.recipe != "auto":
-            raise
-        return {"recipe": recipe, "kept": False, "reasons": [str(error)]}
+    made = make(recipe, subject.network, subject.photos, Options(request.bound, request.tune_steps, request.tune_rate))
+    targets = subject.run.photos["target"].to_numpy()
+    val = torch_logits(made.network, subject.photos.validation)
+    of_file = decisions(val, targets[subject.val_rows], subject.positive, request.target_sensitivity)
+    facts = facts_of(subject, request, recipe, of_file)
+    _lower(made, facts, path, maps=subject.no_maps is None)
+    contents = contents_of(path)
     report = {
         "recipe": recipe,
         "backend": request.backend,
@@ -108,6 +94,8 @@ def _attempt(subject: Subject, request: Request, recipe: str, path: Path, refere
     if request.backend != RUNNABLE:
         note = f"lowered for {request.backend} and not run: only a device can. Verify it there with its golden set"
         return report | {"kept": True, "reasons": [], "verification": None, "note": note, "latency_ms": None}
+    check_promise(recipe, contents)
+    answers = PhoneModel(path, threads=1).logits(subject.run.pixels[subject.test_rows])
     verification = verify(
         subject.test_logits,
         answers,

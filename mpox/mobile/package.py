@@ -25,6 +25,7 @@ def placed(folder: Path, *, overwrite: bool) -> Iterator[Path]:
         yield temporary
         write_sums(temporary)
         temporary.chmod(0o755)
+        check_free(folder, overwrite=overwrite)  # another export may have taken the name meanwhile
         if folder.exists():
             old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
             folder.rename(old / folder.name)

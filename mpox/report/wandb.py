@@ -153,7 +153,7 @@ def send(
             config=config,
         ) as run:
             fill(run)
-    except wandb.errors.Error as error:
+    except (wandb.errors.Error, OSError, ValueError) as error:  # a full disk; a name that W&B does not take
         log.warning("W&B: the %s was not sent (%s); %s has it all", name, " ".join(str(error).split())[:160], kept)
         return None
     return run

@@ -25,7 +25,7 @@ def costs(runs: ModelRuns, results: StudyResults, exports: Path, cache: Path) ->
 def _exported(exports: Path, study: str, model: str) -> tuple[str | None, float | None, float | None]:
     """Return name, size in MB and median latency in ms of the smallest export of this model of this study."""
     found = []
-    for path in sorted(exports.glob("*/export.json")):
+    for path in sorted(exports.glob("[!.]*/export.json")):
         report = read_json(path)
         card = report.get("card", {})
         if (card.get("study"), card.get("model")) == (study, model):
