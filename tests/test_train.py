@@ -11,6 +11,8 @@ import torch
 import yaml
 from omegaconf import DictConfig
 
+from mpox.data.manifest import write_manifest
+from mpox.data.sources import folder
 from mpox.errors import UserError
 from mpox.evaluate.predictions import read_predictions, score
 from mpox.files import read_json, write_json
@@ -200,6 +202,16 @@ def test_a_study_keeps_to_its_data_wherever_it_lies(configured: Configured, tmp_
     train(configured(f"data.root={moved}", "fold=1"))
     with pytest.raises(UserError, match=r"made of other data \(data\.class_level: 0 -> -1\)"):
         train(configured("fold=2", "data.class_level=-1"))
+
+
+def test_a_changed_manifest_is_another_study(configured: Configured, tmp_path: Path, photos: Path) -> None:
+    table = folder(str(photos)).manifest
+    write_manifest(table, tmp_path / "photos.csv")
+    options = ["data=manifest", f"data.manifest={tmp_path}/photos.csv", f"data.root={photos}"]
+    train(configured(*options))
+    write_manifest(table.assign(keep=table.index > 0), tmp_path / "photos.csv")
+    with pytest.raises(UserError, match="made of another manifest"):
+        train(configured(*options, "fold=1"))
 
 
 def test_changed_photos_stop_the_study(configured: Configured, tmp_path: Path, photos: Path) -> None:

@@ -150,7 +150,7 @@ class FoldData(L.LightningDataModule):
             weights = torch.from_numpy(1.0 / np.bincount(targets)[targets])
         sampler = EpochSampler(photos, self.seed, weights)
         # A batch of one photo would break batch normalisation; the order is new each epoch, so no photo is lost.
-        drop_last = len(photos) > self.batch_size
+        drop_last = len(sampler) > self.batch_size
         return self._loader(photos, sampler=sampler, drop_last=drop_last)
 
     def val_dataloader(self) -> DataLoader[Batch]:

@@ -1,5 +1,6 @@
 """Opening one photo the way every stage of the project does: upright, RGB, whole; and its working picture."""
 
+import struct
 import warnings
 from pathlib import Path
 
@@ -20,6 +21,10 @@ FILTERS = {
 
 class PhotoError(UserError):
     """A file that cannot be read as a photo."""
+
+
+# What Pillow lets through where EXIF is malformed.
+ODD_EXIF = (struct.error, KeyError, TypeError, IndexError, OverflowError)
 
 
 def open_photo(path: Path) -> Image.Image:
@@ -45,7 +50,7 @@ def open_photo(path: Path) -> Image.Image:
     except UnidentifiedImageError as error:
         what = "not an image Pillow can read" if path.stat().st_size else "the file is empty"
         raise PhotoError(f"{path}: {what}: remove it or save it again as JPEG or PNG") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, *ODD_EXIF) as error:
         if isinstance(error, PhotoError):
             raise
         what = str(getattr(error, "strerror", None) or error)  # an OSError's whole text repeats the path

@@ -1,5 +1,6 @@
 """What all runs of a study share: its manifest and its splits, made by the first of them and reused by the rest."""
 
+import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -48,16 +49,21 @@ def _photos(study: Path, described: Mapping[str, Any], source: Callable[[], Phot
     kept, place = study / "manifest.parquet", study / "data.json"
     given_root = described.get("root")
     lasting = {key: value for key, value in described.items() if key not in MAY_MOVE}
+    table = _sha256(described.get("manifest"))
     if not (kept.exists() and place.exists()):
         photos = source()
         write_manifest(photos.manifest, kept)
-        write_json(place, {"root": str(photos.root.resolve()), "data": lasting})
+        write_json(place, {"root": str(photos.root.resolve()), "data": lasting, "manifest_sha256": table})
         _say_what(photos.manifest)
         return photos
     made = read_json(place)
     if changes := [key for key in sorted({*made["data"], *lasting}) if made["data"].get(key) != lasting.get(key)]:
         shown = ", ".join(f"data.{key}: {made['data'].get(key)} -> {lasting.get(key)}" for key in changes)
         raise UserError(f"study {study} was made of other data ({shown}): use another study=")
+    if table is not None and made.get("manifest_sha256") not in (None, table):
+        raise UserError(
+            f"study {study} was made of another manifest than {described['manifest']} is now: use another study="
+        )
     manifest, root = read_manifest(kept), Path(given_root or made["root"])
     if changed := changed_photos(manifest, root):
         raise UserError(
@@ -65,6 +71,14 @@ def _photos(study: Path, described: Mapping[str, Any], source: Callable[[], Phot
             "them, or start a new study="
         )
     return PhotoSet(manifest, root)
+
+
+def _sha256(path: Any) -> str | None:
+    """Hash of a manifest file that is given and there."""
+    if path is None or not Path(path).expanduser().is_file():
+        return None
+    with Path(path).expanduser().open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _folds(path: Path, manifest: pd.DataFrame, n_folds: int, seed: int, splits: str | None) -> Folds:

@@ -86,6 +86,12 @@ def test_streams_are_apart() -> None:
     assert len(seeds) == 125
 
 
+def test_every_process_trains_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mpox.data.module._share", lambda: (0, 8))
+    fold = FoldData(np.zeros((20, 8, 8, 3), np.uint8), np.arange(20) % 2, np.full(20, "train"), batch_size=4)
+    assert len(fold.train_dataloader()) == 1
+
+
 def test_processes_share_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = data().train_dataloader().sampler
     whole.set_epoch(2)  # type: ignore[union-attr]

@@ -116,6 +116,7 @@ def test_symlink_loop_ends(tmp_path: Path) -> None:
         ({"root": "/nowhere"}, "/nowhere is not a folder"),
         ({"classes": {"B": "b"}}, "does not name: a"),
         ({"subject_pattern": "("}, "not a regular expression"),
+        ({"subject_pattern": "^[^_]+"}, "no group that is the subject"),
         ({"class_level": 3}, "lies in no class folder"),
     ],
 )
