@@ -48,7 +48,9 @@ def cached_features(
 def _fingerprint(network: PhotoClassifier) -> str:
     """Hash everything that features depend on: normalisation and the tensors below the head."""
     head = {id(parameter) for parameter in network.head.parameters()}
-    digest = hashlib.sha256(type(network.backbone).__name__.encode())
+    # Two architectures of one class may hold equal tensors and compute otherwise (padding).
+    architecture = network.backbone.pretrained_cfg.get("architecture")
+    digest = hashlib.sha256(f"{type(network.backbone).__name__} {architecture}".encode())
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
         if id(tensor) not in head:
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -9,6 +9,7 @@ The heads of all folds are one problem: the photos are read once a step for all 
 """
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,13 @@ from torch.nn import functional as F
 
 from mpox.files import replacing
 
+log = logging.getLogger("mpox")
+# Of what is kept in the cache: another number for another way to solve.
+VERSION = 1
 # L-BFGS stops at this gradient or after this many steps, whichever is first.
 TOLERANCE, MAX_STEPS = 1e-6, 500
+# A gradient that is worth a word: probabilities are off by about as much.
+ROUGH = 1e-4
 # Features that do not vary at all would be divided by zero.
 SMALLEST_SD = 1e-6
 # Principal axes of less than this share of the largest's variance are rounding errors.
@@ -58,13 +64,14 @@ class Problem:
         """Hash of all that a solution depends on."""
         digest = hashlib.sha256()
         for tensor in (self.features, self.targets, self.train, self.val, self.class_weights):
-            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode() + tensor.contiguous().numpy().tobytes())
+            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.contiguous().numpy().data)
         return digest.hexdigest()
 
 
 def cached_heads(problem: Problem, penalties: Sequence[float], cache: Path) -> list[LinearHead]:
     """Return `fit_heads`, solved once: the first job to need a head solves those of all folds, the others read them."""
-    key = hashlib.sha256(f"{problem.sha256} {sorted(penalties)}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{VERSION} {problem.sha256} {sorted(penalties)}".encode()).hexdigest()[:16]
     path = cache / f"heads-{key}.npz"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
@@ -174,4 +181,6 @@ def _solve(scores: Tensor, targets: Tensor, shares: Tensor, start: Tensor, l2: T
 
     with torch.enable_grad():
         solver.step(loss)
+    if scaled.grad is not None and (left := float(scaled.grad.abs().max())) > ROUGH:
+        log.warning("probe: L2 %g is not solved to its optimum (gradient %.1g)", float(l2.max()), left)
     return scaled.detach() * unit
