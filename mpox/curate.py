@@ -13,6 +13,7 @@ import hydra
 import pandas as pd
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mpox.config import build, config_dir, plain
@@ -177,9 +178,8 @@ def _flow_table(steps: list[Step]) -> Table:
         view.add_column(name, justify="right" if name == "photos" else "left")
     for step in steps:
         removed = f"{step.removed} {step.why}: {'; '.join(step.reasons)}" if step.removed else ""
-        view.add_row(
-            f"{step.title} ({'; '.join(step.details)})" if step.details else step.title, str(step.count), removed
-        )
+        title = f"{step.title} ({'; '.join(step.details)})" if step.details else step.title
+        view.add_row(escape(title), str(step.count), escape(removed))
     return view
 
 

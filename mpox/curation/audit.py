@@ -49,7 +49,8 @@ def audit(
     start = time.perf_counter()
     photos = combine(sets)
     rows = file_findings(photos)
-    manifest = photos.manifest.copy()
+    # A manifest that was audited before is measured anew.
+    manifest = photos.manifest.drop(columns=[*MEASURES, AUDITED], errors="ignore")
     kept = manifest[manifest["keep"]].reset_index(drop=True)
     unique = unique_photos(kept)
     looks = open_looks(unique, photos.root, cache)

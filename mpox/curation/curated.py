@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mpox.curation.decisions import check_against
+from mpox.curation.duplicates import between_copies
 from mpox.curation.findings import Audit
 from mpox.errors import UserError
 
@@ -84,9 +85,10 @@ def _settle_conflicts(
     frame: pd.DataFrame, pairs: pd.DataFrame, conflicts: str, same_labels: Mapping[str, str]
 ) -> list[str]:
     """Stop at, drop or keep the undecided label conflicts; returns what to say of all that are kept."""
-    meaning = frame["label"].replace(dict(same_labels))
+    label = frame["label"]
+    meaning = label.replace(dict(same_labels))
     open_, seen = [], 0
-    for a, b in pairs[["photo_id", "other"]].to_numpy(str).tolist():
+    for a, b in between_copies(pairs, frame.reset_index()):
         one, two = frame.loc[a], frame.loc[b]
         if one["keep"] and two["keep"] and meaning[a] != meaning[b]:
             if one["decision"] and two["decision"]:
@@ -96,7 +98,7 @@ def _settle_conflicts(
     remarks = [f"{seen} pairs of one picture keep two labels, as decided"] if seen else []
     if not open_:
         return remarks
-    named = "; ".join(f"{a} ({frame.loc[a, 'label']}) and {b} ({frame.loc[b, 'label']})" for a, b in open_[:NAMED])
+    named = "; ".join(f"{a} ({label[a]}) and {b} ({label[b]})" for a, b in open_[:NAMED])
     what = f"{len(open_)} pairs show one picture under two labels and are not both decided ({named})"
     if conflicts == "stop":
         raise UserError(f"{what}: decide them on the review page, or give conflicts=drop or conflicts=keep")

@@ -4,6 +4,7 @@ Each pair rests on two signals: equal bytes, or a hash and the correlation of th
 that agree on one map and the correlation of the pixels under it.
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from functools import lru_cache
@@ -36,6 +37,22 @@ def exact_pairs(manifest: pd.DataFrame) -> list[tuple[int, int]]:
     """Return (first row, other row) of photos with the same bytes."""
     groups = manifest.groupby("sha256").indices.values()
     return [(int(rows[0]), int(row)) for rows in groups for row in rows[1:]]
+
+
+def between_copies(pairs: pd.DataFrame, manifest: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return the pairs (photo_id, other) of every photo: copies of equal bytes have the partners of the one compared.
+
+    `pairs` hold the first of them only. Without those of which one is not in the manifest.
+    """
+    sha256 = manifest.set_index("photo_id")["sha256"]
+    members = manifest.groupby("sha256")["photo_id"].apply(list)
+    known = pairs[pairs["photo_id"].isin(sha256.index) & pairs["other"].isin(sha256.index)]
+    found: dict[frozenset[str], tuple[str, str]] = {}
+    for one, other in known[["photo_id", "other"]].to_numpy(str).tolist():
+        for a, b in itertools.product(members[sha256[one]], members[sha256[other]]):
+            if a != b:
+                found.setdefault(frozenset((a, b)), (a, b))
+    return list(found.values())
 
 
 def pairs_in_place(looks: Looks, *, hash_distance: int, correlation: float) -> dict[tuple[int, int], tuple[float, str]]:

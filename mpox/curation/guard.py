@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from mpox.curation.candidates import embeddings
-from mpox.curation.duplicates import find_pairs, unique_photos
+from mpox.curation.duplicates import between_copies, find_pairs, unique_photos
 from mpox.curation.findings import AUDITED
 from mpox.curation.groups import merge_groups
 from mpox.curation.looks import open_looks
@@ -61,7 +61,9 @@ def is_audited(manifest: pd.DataFrame) -> bool:
 def _settle(manifest: pd.DataFrame, pairs: pd.DataFrame, conflicts: str) -> pd.DataFrame:
     """Return the manifest after what `conflicts` says about pairs of different labels."""
     label = manifest.set_index("photo_id")["label"]
-    at_odds = pairs[pairs["photo_id"].map(label) != pairs["other"].map(label)]
+    kept = manifest[manifest["keep"]]
+    every = pd.DataFrame(between_copies(pairs, kept), columns=["photo_id", "other"], dtype=str)
+    at_odds = every[every["photo_id"].map(label) != every["other"].map(label)]
     if at_odds.empty:
         return manifest
     shown = "; ".join(

@@ -131,8 +131,8 @@ def _write_pictures(
 ) -> list[tuple[str, int, str]]:
     """Write every photo and mask. Returns sha256, bytes and mask path of each; UserError for photos that changed."""
 
-    def write(row: tuple[str, str, str, str], place: str) -> tuple[str, int, str] | None:
-        path, sha256, mask, box = row
+    def write(row: tuple[str, str, str, str, int], place: str) -> tuple[str, int, str] | None:
+        path, sha256, mask, box, width = row
         if hashlib.sha256((root / path).read_bytes()).hexdigest() != sha256:
             return None
         pixels = prepared(root / path, box, pictures.size, pictures.interpolation)
@@ -141,11 +141,13 @@ def _write_pictures(
         options = {"quality": pictures.quality, "subsampling": 0} if pictures.format == "jpeg" else {"optimize": True}
         # From bare pixels: nothing of the original file's metadata can be in them.
         Image.fromarray(pixels).save(target, **options)
-        mask_place = _write_mask(root / mask, box, pictures.size, made, place) if mask else ""
+        mask_place = (
+            _write_mask(root / mask, _scaled(box, root / mask, width), pictures.size, made, place) if mask else ""
+        )
         content = target.read_bytes()
         return hashlib.sha256(content).hexdigest(), len(content), mask_place
 
-    rows = kept[["path", "sha256", "mask", "box"]].to_numpy(str).tolist()
+    rows = list(kept[["path", "sha256", "mask", "box", "width"]].itertuples(index=False, name=None))
     try:
         with ThreadPoolExecutor() as pool:
             written = list(watched(pool.map(write, rows, places), f"writing {len(rows)} photos", len(rows)))
@@ -156,6 +158,16 @@ def _write_pictures(
             f"{len(changed)} photos changed since the audit (first: {changed[0]}): restore them or audit again"
         )
     return [facts for facts in written if facts is not None]
+
+
+def _scaled(box: str, mask: Path, photo_width: int) -> str:
+    """The box, which is in pixels of the photo, in pixels of a mask that may be smaller than it."""
+    if (place := parse_box(box)) is None:
+        return box
+    with Image.open(mask) as opened:
+        share = opened.width / photo_width
+    left, top, side = (round(value * share) for value in place)
+    return f"{left} {top} {max(1, side)}"
 
 
 def _write_mask(path: Path, box: str, size: int, made: Path, place: str) -> str:

@@ -1,4 +1,5 @@
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,6 +58,16 @@ def test_one_picture_under_two_labels(folder: Path, tmp_path: Path, caplog: pyte
     kept = guard(photos, tmp_path / "cache", conflicts="keep").manifest
     assert kept["keep"].all()
     assert "are kept" in caplog.text
+
+
+def test_no_copy_of_a_label_conflict_stays(folder: Path, tmp_path: Path) -> None:
+    """Copies of equal bytes are compared once; each of them shows the picture."""
+    first = sorted((folder / "acne").glob("*.jpg"))[1]
+    shutil.copy(first, folder / "acne" / "zz_same.jpg")
+    Image.open(first).save(folder / "mpox" / "again.png")
+    dropped = guard(sources.folder(str(folder)), tmp_path / "cache", conflicts="drop").manifest
+    names = dropped.loc[~dropped["keep"], "path"].str.rpartition("/")[2]
+    assert set(names) == {first.name, "zz_same.jpg", "again.png"}
 
 
 def test_switched_off_or_audited_nothing_is_searched(

@@ -176,6 +176,20 @@ def test_masks_travel_with_their_crop(tmp_path: Path) -> None:
         assert np.array_equal(mask, np.asarray(Image.open(frame.root / masks[key[row.path]])))
 
 
+def test_a_box_is_of_the_photo_whatever_the_size_of_its_mask(tmp_path: Path) -> None:
+    frame = sources.generated(str(tmp_path), subjects_per_class=1, photos_per_subject=1, size=64, seed=0)
+    for path in frame.root.glob("masks/*/*"):
+        Image.open(path).resize((32, 32), Image.Resampling.NEAREST).save(path)
+    curated = frame.manifest.assign(decision="", box="16 32 32", original_label=frame.manifest["label"])
+    write_release(curated, frame.root, tmp_path / "out", tmp_path / "key.csv", ABOUT, Pictures(size=16), reviewers=0)
+    released = sources.manifest(str(tmp_path / "out" / "manifest.csv")).manifest
+    key = pd.read_csv(tmp_path / "key.csv").set_index("path")["photo_id"]
+    masks = frame.manifest.set_index("photo_id")["mask"]
+    for row in released.itertuples():
+        whole = np.asarray(Image.open(frame.root / masks[key[row.path]]))
+        assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / str(row.mask))), whole[16:32, 8:24])
+
+
 def test_an_existing_folder_is_safe(small_audit: Audit, curated: pd.DataFrame, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
