@@ -106,8 +106,11 @@ def test_typed_again_it_is_read_and_a_changed_network_is_refused(runs: Path, els
     assert place.stat().st_mtime_ns == stamp
     study = runs / "default" / "mnasnet_100"
     shutil.copy(study / "fold-1" / "checkpoint.ckpt", study / "fold-0" / "checkpoint.ckpt")
+    described = runs / "default" / "external" / "elsewhere" / "external.json"
+    told = described.read_bytes()
     with pytest.raises(UserError, match=r"checkpoint_sha256.*overwrite=true"):
-        run(runs, elsewhere, "models=[mnasnet_100]")
+        run(runs, elsewhere, "models=[mnasnet_100]", "duplicates=exact")
+    assert described.read_bytes() == told  # what was refused says nothing of what is there
     run(runs, elsewhere, "models=[mnasnet_100]", "overwrite=true")
     assert place.stat().st_mtime_ns != stamp
 

@@ -26,6 +26,7 @@ from mpox.jobs import one_line, quieten
 from mpox.model.checkpoint import load_checkpoint
 from mpox.study import environment
 from mpox.study.run_directory import RunDirectory
+from mpox.xai.run import choose_device
 
 log = logging.getLogger("mpox")
 # The figures of the closing table, in reading order.
@@ -63,7 +64,6 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     flow = ", ".join(f"{count} {what}" for what, count in photos.flow.items() if count)
     log.info("%s: %s", name, flow)
     folder = study / "external" / name
-    write_external(photos, folder, study=cfg.study, duplicates=cfg.duplicates, map=config["map"] or {})
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     results: dict[str, Any] = {}
@@ -78,6 +78,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
             "external": [score(table, classes, positive) for table in scored],
             "ensemble": together,
         }
+    facts = {"duplicates": cfg.duplicates, "map": config["map"] or {}, "photos_sha256": _photos_sha256(photos)}
+    write_external(photos, folder, study=cfg.study, **facts)
     return results
 
 
@@ -88,9 +90,8 @@ def _score(cfg: DictConfig, config: dict[str, Any], run: Path, photos: ExternalS
         raise UserError(f"{run} has no checkpoint.ckpt: train it again, or leave its model out with models=[…]")
     model, fold = run.parent.name, int(run.name.removeprefix("fold-"))
     what = {key: value for key, value in config.items() if key not in _PLACES}
-    ids = "\n".join(photos.photos.manifest["photo_id"] + photos.photos.manifest["sha256"])
     what |= {"model": model, "fold": fold, "checkpoint_sha256": _sha256(checkpoint.read_bytes())}
-    what |= {"photos_sha256": _sha256(ids.encode())}
+    what |= {"photos_sha256": _photos_sha256(photos)}
     place = RunDirectory(run.parents[1] / "external", photos.name, model, fold)
     if not cfg.overwrite and place.is_finished(what):
         return read_predictions(place.path / "predictions.parquet")[0]
@@ -98,7 +99,7 @@ def _score(cfg: DictConfig, config: dict[str, Any], run: Path, photos: ExternalS
         place.begin(what, overwrite=True)
         try:
             network, card = load_checkpoint(checkpoint)
-            device = torch.device(_device(cfg.device))
+            device = choose_device(cfg.device)
             table = predict(network, card, photos, batch_size=cfg.batch_size, device=device, cache=Path(cfg.cache_dir))
             write_predictions(table, place.path / "predictions.parquet")
             metrics = score(table, photos.classes, photos.positive)
@@ -118,7 +119,8 @@ def _finished(study: Path, models: Sequence[str] | None) -> dict[str, list[Path]
     if not study.is_dir():
         raise UserError(f"there is no study at {study}: give study=<name> and runs_dir=<folder>")
     runs: dict[str, list[Path]] = {}
-    for status in sorted(study.glob("*/fold-*/status.json"), key=lambda path: int(path.parent.name[5:])):
+    places = [path for path in study.glob("*/fold-*/status.json") if path.parent.name[5:].isdecimal()]
+    for status in sorted(places, key=lambda path: int(path.parent.name[5:])):
         if read_json(status)["state"] == "done":
             runs.setdefault(status.parents[1].name, []).append(status.parent)
     chosen = sorted(runs) if models is None else list(models)
@@ -186,15 +188,14 @@ def _named(photos: ExternalSet, metrics: dict[str, Any]) -> dict[str, Any]:
     return {"classes": list(photos.classes), "positive": positive, "external": metrics}
 
 
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return name
-
-
 def _check_name(name: str) -> None:
     if not name or name.startswith((".", "fold-")) or "/" in name:
         raise UserError(f"name={name or '(empty)'} cannot name a folder: give name=<letters, digits, ->")
+
+
+def _photos_sha256(photos: ExternalSet) -> str:
+    ids = "\n".join(photos.photos.manifest["photo_id"] + photos.photos.manifest["sha256"])
+    return _sha256(ids.encode())
 
 
 def _sha256(content: bytes) -> str:

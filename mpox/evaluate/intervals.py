@@ -65,10 +65,12 @@ def effective_size(hits_N: np.ndarray, codes_N: np.ndarray) -> float:  # noqa: N
 
     N divided by the design effect, the variance of the share between groups over that of independent photos (Rao &
     Scott 1992), which is never taken to be below 1. Where all photos agree no effect can be seen: the number of groups.
+    One group is one observation, whatever its photos say.
     """
     n, share = len(hits_N), float(np.mean(hits_N))
-    if share in (0.0, 1.0):
-        return float(len(np.unique(codes_N)))
+    n_groups = len(np.unique(codes_N))
+    if share in (0.0, 1.0) or n_groups == 1:
+        return float(n_groups)
     _, codes = np.unique(codes_N, return_inverse=True)
     residuals = np.bincount(codes, weights=hits_N - share)
     effect = float(np.square(residuals).sum() / n**2) / (share * (1 - share) / n)

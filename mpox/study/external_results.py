@@ -1,9 +1,11 @@
 """What `mpox.evaluate` left of a study on other collections, held against the study's own test folds."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from mpox.errors import UserError
 from mpox.evaluate.comparison import METRICS, External, ExternalScore
@@ -35,7 +37,10 @@ def read_external(results: StudyResults, resamples: int, seed: int, confidence: 
             folder = described.parent / runs.name
             if not folder.is_dir():
                 continue
-            tables = [_read(folder / f"fold-{fold}" / "predictions.parquet", classes) for fold in results.folds]
+            places = [folder / f"fold-{fold}" for fold in results.folds]
+            tables = [_read(place / "predictions.parquet", classes) for place in places]
+            for place in places:
+                _check_origin(place, facts, results)
             targets = tables[0]["label"].map(index).to_numpy("int64")
             logits = [table[[PREFIX + label for label in classes]].to_numpy("float64") for table in tables]
             codes = group_codes(tables[0]["group"].to_numpy())
@@ -68,6 +73,20 @@ def _read(path: Path, classes: tuple[str, ...]) -> pd.DataFrame:
     if not np.isfinite(table[[PREFIX + label for label in classes]].to_numpy()).all():
         raise UserError(f"{path} holds NaN or infinity: score it again with overwrite=true")
     return table.sort_values("photo_id", ignore_index=True)
+
+
+def _check_origin(place: Path, facts: dict[str, Any], results: StudyResults) -> None:
+    """Raise UserError where a fold was scored on other photos than the collection's, or by another study's network."""
+    photos = yaml.safe_load((place / "config.yaml").read_text(encoding="utf-8")).get("photos_sha256")
+    if photos != facts.get("photos_sha256", photos):
+        raise UserError(
+            f"{place} was scored on other photos than its external.json names: score it with overwrite=true"
+        )
+    splits = read_json(place / "environment.json").get("splits_sha256")
+    if splits != results.splits_sha256:
+        raise UserError(
+            f"{place} was scored by a network of other splits than the study's: score it with overwrite=true"
+        )
 
 
 def _internal(

@@ -177,7 +177,8 @@ def _photos(manifest: pd.DataFrame, runs: Sequence[Run], folds: Sequence[int]) -
     """Join one model's test photos to the manifest: by fold, then photo id; label, group and source as when trained."""
     tables = [run.test[["photo_id", "path", "group", "source", "label"]].assign(fold=run.fold) for run in runs]
     photos = pd.concat(tables, ignore_index=True)
-    rest = manifest.drop(columns=["path", "group", "source", "label"])
+    # `fold`: a column of that name in the user's own manifest would hide the study's.
+    rest = manifest.drop(columns=["path", "group", "source", "label", "fold"], errors="ignore")
     return photos.merge(rest, on="photo_id", how="left", validate="one_to_one")
 
 

@@ -29,6 +29,13 @@ def test_a_share_of_nothing_is_undefined_and_a_full_one_ends_at_one() -> None:
     assert full.low == pytest.approx(1 - 0.1611, abs=5e-5)
 
 
+def test_photos_of_one_group_are_one_observation() -> None:
+    hits, one = np.array([True] * 19 + [False]), np.zeros(20, int)
+    assert effective_size(hits, one) == 1
+    interval = proportion(hits, one, 0.95)
+    assert interval.low is not None and interval.low < 0.4
+
+
 @settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=2, max_size=40), st.integers(2, 4))
 def test_copies_of_photos_tell_nothing_new(hits: list[bool], copies: int) -> None:
