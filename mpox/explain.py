@@ -25,6 +25,7 @@ from mpox.jobs import quieten, say_error
 from mpox.model.checkpoint import load_checkpoint
 from mpox.report import wandb as wandb_report
 from mpox.xai.audit import audit as audit_run
+from mpox.xai.cams import Explainer
 from mpox.xai.examination import as_markdown, examine, sample_rows
 from mpox.xai.gallery import explain_photos
 from mpox.xai.ratings import as_markdown as ratings_markdown
@@ -96,7 +97,7 @@ def review(cfg: DictConfig) -> dict[str, Any]:
     run = _opened(cfg)
     explainer = build(cfg.explain)(run.network, run.images(run.rows(cfg.split)[:2]))
     folder = run.path / "explain" / explainer.method
-    if not (folder / "index.parquet").exists():
+    if not _explained(folder, explainer):
         rows = run.rows(cfg.split)
         explain_photos(run, explainer, rows, folder, target="predicted", batch_size=cfg.batch_size)
     entries = plain(cfg)["review"]["questions"]
@@ -162,6 +163,15 @@ def _sampled(cfg: DictConfig, run: OpenedRun, count: int) -> np.ndarray:
     return rows
 
 
+def _explained(folder: Path, explainer: Explainer) -> bool:
+    """Whether `folder` holds maps of the model's own answers, at the layer that is asked for."""
+    about = folder / "about.json"
+    if not about.is_file():
+        return False
+    told = read_json(about)
+    return bool(told["target"] == "predicted" and told["layer"] == explainer.layer)
+
+
 def _siblings(run: OpenedRun) -> list[Any]:
     """Networks of the same model's other finished folds."""
     paths = sorted(run.path.resolve().parent.glob("fold-*/checkpoint.ckpt"))
@@ -177,7 +187,8 @@ def _write_report(stem: Path, report: dict[str, Any], text: str) -> None:
 def _mirror(cfg: DictConfig, run: OpenedRun, index: Any, folder: Path) -> None:
     """Add the table to the W&B run of the job, where the job had one."""
     node = OmegaConf.create(run.config.get("logger") or {})
-    if not cfg.wandb or "mode" not in node:
+    # The run may be somebody else's: nothing but this project's logger is made of its configuration.
+    if not cfg.wandb or node.get("_target_") != "mpox.report.wandb.make_logger":
         return
     try:
         logger = build(OmegaConf.create({**node, "run_dir": str(run.path)}))

@@ -45,7 +45,7 @@ def audit(
     masked = bool((run.photos["mask"] != "").all())
     sample = _sample(run, explainer, rows, masked, batch_size)
     intact = _answers(run, run.pixels[rows], batch_size)
-    judge = Judge(sample, intact, len(run.card.classes), seed)
+    judge = Judge(sample, intact, seed)
     report: Report = {
         "run": run.name,
         "photos": len(rows),

@@ -47,7 +47,7 @@ def examine(
     """Measure the maps of the predicted class on the photos `rows`; `siblings` are the models of other folds.
 
     Each figure is a mean over photos with the 95 % interval over groups; `differences` are paired, map minus baseline,
-    on the same photos. ROAD, which is slow, is measured on the first `road_photos` of them. Returned with the map's own
+    on the same photos. ROAD, which is slow, is measured on `road_photos` of them at random. Returned with the map's own
     scores, one row a photo: photo_id and one column a measure, NaN where it was not measured.
     """
     images = run.images(rows)
@@ -63,11 +63,12 @@ def examine(
         "centre": shown(baselines.centre_maps(len(rows), grid), size),
     }
     scores: dict[str, dict[str, np.ndarray]] = {"deletion": {}, "insertion": {}, "road": {}}
-    few = slice(0, road_photos)
+    few = sample_rows(np.arange(len(rows)), road_photos, seed)
     for name, kind in watched(maps.items(), "deletion, insertion, ROAD", len(maps)):
         deleted, inserted = deletion_insertion(run.network, images, kind, targets, seed=seed, batch=batch_size)
         scores["deletion"][name], scores["insertion"][name] = deleted, inserted
-        scores["road"][name] = road(run.network, images[few], kind[few], targets[few], seed=seed)
+        scores["road"][name] = np.full(len(rows), np.nan)
+        scores["road"][name][few] = road(run.network, images[few], kind[few], targets[few], seed=seed)
     masks = lesion_masks(run.photos.iloc[rows], run.root, size)
     if masks.any():
         for measure, function in MEASURES.items():

@@ -88,7 +88,8 @@ def write_page(
     chosen = _choose(index, count, seed)
     asked = [{"id": one.id, "text": one.text, "options": one.options, "scale": one.scale} for one in questions]
     photos = [_entry(run, folder, row, blinded) for row in chosen.to_dict("records")]
-    text = repr((run.name, folder.name, blinded, asked, [photo["id"] for photo in photos]))
+    shown_maps = [hashlib.sha256(photo["map"].encode()).hexdigest() for photo in photos]
+    text = repr((run.name, folder.name, blinded, asked, [photo["id"] for photo in photos], shown_maps))
     page = {
         "id": hashlib.sha256(text.encode()).hexdigest()[:12],
         # Model and fold tell a clinician nothing; the study says what the page is about.

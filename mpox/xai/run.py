@@ -1,5 +1,6 @@
 """A finished run opened to be explained: its network, its photos as the network sees them, and their roles in it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,15 +109,21 @@ def open_run(path: str | Path, *, device: str = "auto", root: str | None = None,
     if folds.sha256 != card.splits_sha256:
         raise UserError(f"{study / 'splits.json'} was changed since {place} was trained on it: restore it")
     photos["role"] = folds.roles(card.fold).reindex(photos["photo_id"]).to_numpy(str)
-    photos["target"] = class_indices(photos["label"], card.classes)
+    photos["target"] = class_indices(photos["label"], card.classes, config["task"].get("positive") or ())
     record = card.record
     store = Path(cache) if cache else study.parent / ".cache"
     pixels = open_store(photos, base, record.image_size, record.interpolation, store)
     return OpenedRun(place, network.to(choose_device(device)), card, config, photos, pixels, base)
 
 
-def class_indices(labels: pd.Series, classes: tuple[str, ...]) -> np.ndarray:
-    """Index of each label in a task's classes (int64); in the binary task, what is not mpox is the rest."""
+def class_indices(labels: pd.Series, classes: tuple[str, ...], positive: Sequence[str] = ()) -> np.ndarray:
+    """Index of each label in a task's classes (int64); in the binary task, what is not mpox is the rest.
+
+    `positive` are the names (any case) that mean mpox to the binary task, which calls them all by the first it found.
+    """
+    if len(classes) == 2 and REST in classes:
+        (mpox,) = set(classes) - {REST}
+        labels = labels.mask(labels.str.lower().isin({name.lower() for name in positive}), mpox)
     named = labels.where(labels.isin(classes), REST)
     if unknown := sorted(set(named) - set(classes)):
         raise UserError(f"the photos hold a class the run does not know ({unknown[0]}): use the run's own study")

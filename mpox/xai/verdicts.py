@@ -25,10 +25,10 @@ class Sample:
 class Judge:
     """Turns the answers to one test into balanced accuracy, kept advantage, level and words."""
 
-    def __init__(self, sample: Sample, intact: np.ndarray, n_classes: int, seed: int) -> None:
+    def __init__(self, sample: Sample, intact: np.ndarray, seed: int) -> None:
         self.sample, self.hits = sample, intact == sample.targets
         self.weights = resampled_weights(sample.groups, seed)
-        self.chance = 1 / n_classes
+        self.chance = _chance(sample.targets)
         self.intact, self.draws = self._accuracy(self.hits, np.ones(len(self.hits), bool), sample.targets)
 
     def of(self, name: str, answers: np.ndarray, masked: bool, kept: np.ndarray | None = None) -> Report:
@@ -40,10 +40,11 @@ class Judge:
         whole, whole_draws = (self.intact, self.draws) if kept.all() else self._accuracy(
             self.hits, kept, self.sample.targets
         )  # fmt: skip
-        gain = np.where(whole_draws > self.chance, whole_draws - self.chance, np.nan)
-        share = (accuracy.value - self.chance) / (whole.value - self.chance) if whole.value > self.chance else np.nan
-        retained = bounds(share, (draws - self.chance) / gain)
-        above = "hint" if accuracy.low > self.chance else "clear"
+        chance = _chance(self.sample.targets[kept])
+        gain = np.where(whole_draws > chance, whole_draws - chance, np.nan)
+        share = (accuracy.value - chance) / (whole.value - chance) if whole.value > chance else np.nan
+        retained = bounds(share, (draws - chance) / gain)
+        above = "hint" if accuracy.low > chance else "clear"
         level = "shortcut" if retained.low > SHORTCUT else above
         level, words = _words(name, level, retained, masked)
         return {
@@ -88,6 +89,11 @@ class Judge:
             draws.append(np.divide(right, total, out=np.full(len(total), np.nan), where=total > 0))
         resampled = np.nanmean(draws, 0)
         return bounds(float(np.mean(recalls)), resampled), resampled
+
+
+def _chance(targets: np.ndarray) -> float:
+    """Balanced accuracy of guessing: over the classes that are there, as the accuracy is."""
+    return 1 / len(set(targets))
 
 
 def _words(name: str, level: str, retained: Interval, masked: bool) -> tuple[str, str]:
