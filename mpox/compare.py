@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from mpox.config import config_dir, plain
@@ -98,8 +98,10 @@ def say(comparison: Comparison, folder: Path, console: Console) -> None:
 
 @hydra.main(version_base="1.3", config_path=config_dir(), config_name="compare")
 def _hydra_main(cfg: DictConfig) -> None:
-    folder = Path(cfg.runs_dir) / cfg.study / "comparison"
     try:
+        if OmegaConf.is_missing(cfg, "study"):
+            raise UserError("give study=<name>: which study of runs_dir is compared")
+        folder = Path(cfg.runs_dir) / cfg.study / "comparison"
         comparison = compare(cfg)
         say(comparison, folder, Console(highlight=False, soft_wrap=True))
         log_study(comparison, folder, **cfg.logger)

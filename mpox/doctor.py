@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from packaging.requirements import Requirement
 from rich.console import Console
@@ -131,7 +132,10 @@ def main() -> None:
     """Print the findings; exit 1 where one is bad."""
     logging.getLogger("mpox").setLevel(logging.ERROR)
     console = Console(soft_wrap=True, highlight=False)
-    findings = examine(sys.argv[1:])
+    try:
+        findings = examine(sys.argv[1:])
+    except HydraException as error:
+        sys.exit(f"error: {' '.join(str(error).split())}")
     for finding in findings:
         console.print("[green]good[/]" if finding.good else "[red]bad [/]", end=" ")
         console.print(finding.what, markup=False)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mpox.errors import UserError
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -39,11 +41,11 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read one JSON file. Raises ValueError naming the file where it is not JSON."""
+    """Read one JSON file. Raises UserError naming the file where it is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}): restore or delete it") from error
+        raise UserError(f"{path} is not valid JSON ({error}): restore or delete it") from error
 
 
 def _umask() -> int:

@@ -17,6 +17,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from mpox.errors import UserError
+
 log = logging.getLogger(__name__)
 
 
@@ -106,6 +108,8 @@ class TrialSweeper(Sweeper):
         study.tell(trial, sum(values) / len(values))
 
     def _say_best(self, study: Any) -> dict[str, Any]:
+        if not any(trial.state.name == "COMPLETE" for trial in study.get_trials()):
+            raise UserError(f"no trial of {self.folder} came to its end: its jobs' train.log say why")
         best = study.best_trial
         log.info("best of %d trials: mean validation figure %.4f", len(study.trials), best.value)
         setting = " ".join(f"{key}={value}" for key, value in best.params.items())
@@ -134,7 +138,9 @@ def _distribution(override: Override) -> Any:
         return kind(value.start, value.end, log=logarithmic)
     if isinstance(value, RangeSweep):
         assert value.start is not None and value.stop is not None
-        last = value.stop - (value.step if isinstance(value.step, int) else 0)
+        if not all(isinstance(part, int) for part in (value.start, value.stop, value.step)):
+            raise ValueError(f"{override.input_line}: give interval(...) for numbers that are not whole")
+        last = value.start + (value.stop - 1 - value.start) // value.step * value.step
         return optuna.distributions.IntDistribution(int(value.start), int(last), step=int(value.step), log=logarithmic)
     if isinstance(value, ChoiceSweep):
         return optuna.distributions.CategoricalDistribution(list(override.sweep_string_iterator()))

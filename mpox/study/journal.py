@@ -1,5 +1,6 @@
 """`<runs_dir>/journal.jsonl`: one line a job that ended, whatever process ran it; the report of a sweep reads it."""
 
+import errno
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -33,7 +34,8 @@ def append(runs_dir: str | Path, entry: Entry) -> None:
     line = json.dumps(asdict(entry), ensure_ascii=False) + "\n"
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:
-        os.write(handle, line.encode())
+        if os.write(handle, line.encode()) < len(line.encode()):
+            raise OSError(errno.ENOSPC, "the disk is full", str(path))
     finally:
         os.close(handle)
 

@@ -36,11 +36,15 @@ class StudyReport(Callback):
         self.start = 0
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Remember where the journal ends."""
+        """Remember where the journal ends; until the end is judged, this has failed."""
+        global exit_code
+        exit_code = 1
         self.start = journal.size(config.runs_dir)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Remember where the journal ends and say which models of the sweep have no weights, before anything trains."""
+        global exit_code
+        exit_code = 1
         self.start = journal.size(config.runs_dir)
         say_which_lack_weights(config)
 
@@ -55,12 +59,14 @@ class StudyReport(Callback):
             Console().print(table(entries))
         for entry in entries:
             if entry.state == "failed":
-                Console().print(f"[red]failed[/] {entry.model} fold {entry.fold}: {entry.message}", highlight=False)
+                Console().print("[red]failed[/]", end=" ")
+                Console().print(f"{entry.model} fold {entry.fold}: {entry.message}", highlight=False, markup=False)
 
     def _judge(self, config: DictConfig) -> list[journal.Entry]:
         global exit_code
         entries = journal.read(config.runs_dir, self.start)
-        exit_code = int(any(entry.state in ("failed", "no weights") for entry in entries))
+        # Jobs that did not even note their end have not succeeded.
+        exit_code = int(not entries or any(entry.state in ("failed", "no weights") for entry in entries))
         return entries
 
 

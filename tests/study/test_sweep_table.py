@@ -2,11 +2,14 @@
 
 import io
 from itertools import cycle, product
+from pathlib import Path
 
+from omegaconf import OmegaConf
 from rich.console import Console
 
-from mpox.study.journal import STATES, Entry
-from mpox.study.sweep import table
+from mpox.study import sweep
+from mpox.study.journal import STATES, Entry, append
+from mpox.study.sweep import StudyReport, table
 
 
 def test_ten_folds_of_the_longest_names_fit_80_columns() -> None:
@@ -21,6 +24,23 @@ def test_ten_folds_of_the_longest_names_fit_80_columns() -> None:
     assert "5 failed" in text
     row = next(line for line in text.splitlines() if "inception_resnet_v2" in line)
     assert (row.count("✗"), row.count("✓"), row.count("w")) == (3, 2, 3)
+
+
+def test_a_sweep_is_failed_until_its_jobs_say_otherwise(tmp_path: Path) -> None:
+    config = OmegaConf.create({"runs_dir": str(tmp_path)})
+    append(tmp_path, Entry("s", "m", 0, "failed", 1.0, "of an earlier sweep"))
+    report = StudyReport()
+    report.on_run_start(config)
+    assert sweep.exit_code == 1
+    report.on_run_end(config)
+    assert sweep.exit_code == 1  # no job noted its end
+    report.on_run_start(config)
+    append(tmp_path, Entry("s", "m", 0, "done", 1.0))
+    report.on_run_end(config)
+    assert sweep.exit_code == 0
+    append(tmp_path, Entry("s", "m", 1, "failed", 1.0, "[enforce fail]"))
+    report.on_run_end(config)
+    assert sweep.exit_code == 1
 
 
 def test_names_give_way_to_figures_where_several_studies_share_the_table() -> None:
