@@ -1,7 +1,7 @@
 """Where the configuration lies, and how entry points start Hydra with it."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -49,16 +49,16 @@ def take_model_as_of() -> None:
 TARGETS = ("mpox", "torch", "torchvision", "lightning", "timm", "torchmetrics")
 
 
-def build(node: DictConfig, **arguments: Any) -> Any:
+def build(node: DictConfig, *, within: Sequence[str] = TARGETS, **arguments: Any) -> Any:
     """Instantiate a configuration node by its `_target_`; None where the target is null.
 
-    Raises UserError for a target outside TARGETS or one that cannot be built with these values.
+    Raises UserError for a target outside the packages `within`, or one that cannot be built with these values.
     """
     if node.get("_target_") is None:
         return None
     for target in _targets(node):
-        if target.partition(".")[0] not in TARGETS:
-            raise UserError(f"_target_={target} is refused: a configuration may name only {', '.join(TARGETS)}")
+        if not target.startswith(tuple(f"{package}." for package in within)):
+            raise UserError(f"_target_={target} is refused: a configuration may name only {', '.join(within)}")
     try:
         return hydra.utils.instantiate(node, **arguments)
     except hydra.errors.InstantiationException as error:

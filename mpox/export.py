@@ -67,10 +67,14 @@ def request(cfg: DictConfig) -> Request:
     )
 
 
+# The run may be somebody else's: of its configuration nothing else is built.
+AUGMENTATION = ("torchvision.transforms", "mpox.data")
+
+
 def _augmentation(run: OpenedRun) -> v2.Compose | None:
     """What the run's training photos went through; the tuning after pruning sees the same."""
     nodes = OmegaConf.create(run.config["augment"]["transforms"] or {})
-    transforms = [build(node) for node in nodes.values()]
+    transforms = [build(node, within=AUGMENTATION) for node in nodes.values()]
     return v2.Compose(transforms) if transforms else None
 
 
@@ -84,7 +88,9 @@ def _run_directory(cfg: DictConfig) -> Path:
         raise UserError(f"no file {path}: python -m mpox.compare study=<study> select=best writes chosen.yaml")
     try:
         chosen = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Path(cfg.runs_dir) / str(chosen["study"]) / str(chosen["model"]) / f"fold-{int(chosen['fold'])}"
+        study, run = str(chosen["study"]), Path(str(chosen["model"])) / f"fold-{int(chosen['fold'])}"
+        beside = path.resolve().parents[1]  # <study>/comparison/chosen.yaml, wherever the study lies
+        return (beside if beside.name == study else Path(cfg.runs_dir) / study) / run
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} names no study, model and fold: make it with mpox.compare select=best") from error
 

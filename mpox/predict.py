@@ -4,6 +4,7 @@ An exported file is run by its runtime alone: none of the training code is loade
 """
 
 import csv
+import hashlib
 import io
 import json
 import sys
@@ -92,16 +93,17 @@ def render(result: dict[str, Any], form: str) -> str:
 def show(result: dict[str, Any]) -> None:
     """Print the answers as a table."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table("photo", "called", "action", "why", title=result["model"], title_justify="left")
+    table = Table("photo", "called", "action", "why", title=escape(result["model"]), title_justify="left")
     labels = list(result["photos"][0]["probabilities"]) if result["photos"] else []
     for name in labels:
-        table.add_column(name, justify="right")
+        table.add_column(escape(name), justify="right")
     for one in result["photos"]:
         chances = [f"{one['probabilities'][name]:.3f}" for name in labels]
         style = "bold" if one["action"] == REFER else None
-        table.add_row(one["path"], one["label"], one["action"], one["why"], *chances, style=style)
+        table.add_row(*(escape(one[key]) for key in ("path", "label", "action", "why")), *chances, style=style)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     if labels:
         console.print(table)
@@ -135,10 +137,10 @@ def _write_map(model: Model, picture: np.ndarray, said: Answer, photo: Path, fol
     peak = float(map_HW.max())
     shown = overlay(picture, map_HW / peak if peak > 0 else map_HW)
     # Photos of one name in several folders must not overwrite one another.
-    name = "-".join(part for part in photo.with_suffix("").parts[-3:] if part not in ("/", ".."))
-    with replacing(folder / f"{name}-{said.label}.png") as temporary:
+    place = hashlib.sha256(str(photo.resolve()).encode()).hexdigest()[:6]
+    with replacing(folder / f"{photo.stem}-{place}-{said.label}.png") as temporary:
         Image.fromarray(shown).save(temporary, format="png")
-    return folder / f"{name}-{said.label}.png"
+    return folder / f"{photo.stem}-{place}-{said.label}.png"
 
 
 def _run(cfg: DictConfig) -> None:
