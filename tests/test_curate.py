@@ -74,6 +74,8 @@ def test_apply_then_release_then_train_on_both(
     command = next(line.split() for line in said.splitlines() if "mpox.train" in line)
     options = dict(word.split("=", 1) for word in command if "=" in word)
     assert len(read_set(options["data.manifest"], root=options["data.root"]).manifest) == 18
+    again = configured(tmp_path / "again", "data=manifest", *(f"{key}={options[key]}" for key in options if "." in key))
+    curate.audit(again)  # what was audited may be audited again
     release = ("command=release", "to={tmp}/out", "about.name=tiny", "pictures.size=32", "pictures.format=png")
     folder = curate.release(settled(*release))
     released = read_set(str(folder / "manifest.csv")).manifest

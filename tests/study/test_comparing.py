@@ -316,6 +316,14 @@ def test_options_that_mean_nothing_are_refused(option: dict[str, object], words:
         Options(**option)  # type: ignore[arg-type]
 
 
+def test_a_column_named_fold_in_the_manifest_is_the_users_own(tmp_path: Path) -> None:
+    make_study(tmp_path, "s", {"a": 1.0, "b": 2.0}, n_photos=60, n_folds=3)
+    path = tmp_path / "s" / "manifest.parquet"
+    write_manifest(read_manifest(path).assign(fold="7"), path)
+    _, comparison = compared(tmp_path)
+    assert [model.name for model in comparison.models] == ["b", "a"]
+
+
 @pytest.mark.slow
 def test_forty_models_ten_folds_thousand_photos(tmp_path: Path) -> None:
     """In a process of its own: what it takes is its own, whatever was tested before and whatever else runs."""
