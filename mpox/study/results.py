@@ -5,9 +5,9 @@ left out and named; every model is then scored on the same folds.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -124,7 +124,7 @@ def read_study(
         models=tuple(_model_runs(of_model, index) for of_model in kept.values()),
         config=config,
         versions=versions,
-        warnings=(*warnings, *different, *mixed),
+        warnings=(*warnings, *different, *mixed, *_other_weights(kept)),
     )
 
 
@@ -216,6 +216,16 @@ def _told(run: Run) -> dict[str, Any]:
         follows = value == run.config.get("image_size") or (isinstance(value, str) and f"fold-{run.fold}" in value)
         found[key] = "(follows from the model)" if follows else value
     return found
+
+
+def _other_weights(models: Mapping[str, Sequence[Run]]) -> list[str]:
+    """Warn of models whose folds did not start from the same weights; where those lay may differ by machine."""
+    found = {}
+    for name, runs in models.items():
+        told = (str(run.environment.get("weights", "")).partition(": ") for run in runs)
+        found[name] = sorted({f"{kind} {PurePath(place).name}".strip() for kind, _, place in told})
+    return [f"the folds of {name} started from different weights: {', '.join(weights)}"
+            for name, weights in found.items() if len(weights) > 1]  # fmt: skip
 
 
 def _versions(runs: Sequence[Run]) -> tuple[dict[str, str | None], list[str]]:

@@ -198,3 +198,12 @@ def test_runs_told_different_things_are_compared_with_a_warning(runs: Path) -> N
     assert retold("b", image_size=192, augment={"size": 192}).warnings == ()
     (warning,) = retold("b", seed=3).warnings
     assert warning == "the runs differ in more than the model: seed"
+
+
+def test_folds_of_other_weights_are_compared_with_a_warning(runs: Path) -> None:
+    for fold in range(FOLDS):
+        path = runs / "s" / "a" / f"fold-{fold}" / "environment.json"
+        place = f"file: /disk{fold}/{'mine' if fold == 2 else 'a'}.safetensors"
+        write_json(path, {**read_json(path), "weights": place})
+    told = [one for one in read_study(runs, "s").warnings if "different weights" in one]
+    assert told == ["the folds of a started from different weights: file a.safetensors, file mine.safetensors"]
