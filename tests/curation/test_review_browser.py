@@ -143,13 +143,13 @@ def test_decide_reload_export_apply(browser: webdriver.Chrome, url: str, small_a
     assert page.decision(ODD) == "relabel"
     page.press(Keys.ENTER)
     overlay = browser.find_element(By.ID, "overlay")
-    WebDriverWait(browser, 5).until(lambda _: browser.execute_script("return $('viewer-photo').naturalWidth") == 100)
+    WebDriverWait(browser, 30).until(lambda _: browser.execute_script("return $('viewer-photo').naturalWidth") == 100)
     shape = overlay.size["width"] / overlay.size["height"]
     assert abs(shape - 100 / 160) < 0.02, "the photo is shown upright and undistorted"
     width = overlay.size["width"]
     ActionChains(browser).move_to_element(overlay).click_and_hold().move_by_offset(width // 4, 3).release().perform()
     page.press(Keys.ESCAPE)
-    WebDriverWait(browser, 5).until(lambda _: page.focused() == ODD)
+    WebDriverWait(browser, 30).until(lambda _: page.focused() == ODD)
 
     # Export wants a name; what it gives is what was decided.
     browser.find_element(By.ID, "export").click()
@@ -172,12 +172,12 @@ def test_decide_reload_export_apply(browser: webdriver.Chrome, url: str, small_a
     page = Page(browser, url)
     assert "0 of 27 in all" in page.text("progress-text")
     browser.find_element(By.ID, "file").send_keys(str(tmp_path / "decisions.csv"))
-    WebDriverWait(browser, 5).until(lambda _: "5 decisions imported" in page.text("status"))
+    WebDriverWait(browser, 30).until(lambda _: "5 decisions imported" in page.text("status"))
     choose = Select(browser.find_element(By.ID, "sheet"))
     sheet("Blurred")
     page.click(HEALTHY, "keep")
     browser.find_element(By.ID, "file").send_keys(str(tmp_path / "decisions.csv"))
-    alert = WebDriverWait(browser, 5).until(lambda _: browser.switch_to.alert)
+    alert = WebDriverWait(browser, 30).until(lambda _: browser.switch_to.alert)
     assert alert.text.startswith("1 photos are decided otherwise")
     alert.dismiss()
     assert page.decision(HEALTHY) == "keep"
@@ -192,7 +192,7 @@ def test_without_the_photos_the_thumbnail_is_shown(small_audit: Audit, tmp_path:
         page.sheet("All photos")
         assert len(browser.find_elements(By.CSS_SELECTOR, ".card img")) == 26
         shown = "return [...document.querySelectorAll('.card img')].every((img) => img.complete && img.naturalWidth)"
-        WebDriverWait(browser, 5).until(lambda _: browser.execute_script(shown))
+        WebDriverWait(browser, 30).until(lambda _: browser.execute_script(shown))
         browser.execute_script("view(arguments[0])", ODD)
         assert browser.execute_script("return $('viewer-photo').src").startswith("data:image/webp")
         asked = browser.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
