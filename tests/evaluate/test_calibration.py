@@ -38,7 +38,9 @@ def test_temperature_is_the_best_of_a_fine_grid() -> None:
 
 def test_a_validation_fold_without_a_mistake_does_not_ask_for_zero() -> None:
     targets = np.arange(40) % 4
-    assert fit_temperature(3 * np.eye(4)[targets], targets) >= COLDEST * 0.99
+    assert fit_temperature(3 * np.eye(4)[targets], targets) == pytest.approx(1, abs=0.01)
+    wrong = np.r_[targets[:-1], (targets[-1] + 1) % 4]
+    assert COLDEST < fit_temperature(3 * np.eye(4)[targets], wrong) < 1.5
 
 
 def test_error_of_two_bins_by_hand() -> None:
