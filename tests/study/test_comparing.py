@@ -12,6 +12,7 @@ import pytest
 import torch
 from generated_study import CLASSES, make_study
 
+from mpox.data.folds import read_folds
 from mpox.data.manifest import read_manifest, write_manifest
 from mpox.errors import UserError
 from mpox.evaluate.comparison import BEST, METRICS, SAME, UNTESTED, WORSE, Comparison
@@ -264,16 +265,19 @@ def test_inside_and_outside(tmp_path: Path) -> None:
     folder, random = study / "external" / "elsewhere", np.random.default_rng(0)
     truth = np.arange(80) % 2
     facts = {"classes": ["other", "mpox"], "positive": "mpox", "flow": {"found": 90, "exact": 4, "not mapped": 6}}
+    facts |= {"photos_sha256": "of these photos"}
     write_json(folder / "external.json", {**facts, "flow": {**facts["flow"], "scored": 80}})
+    splits = read_folds(study / "splits.json", read_manifest(study / "manifest.parquet"), 4).sha256
     means = []
     for fold in range(4):
         logits = random.normal(size=(80, 2)) + 0.8 * np.eye(2)[truth]
         table = pd.DataFrame({"photo_id": [f"e{i:02d}" for i in range(80)], "path": "", "source": "e", "fold": fold})
         table = table.assign(group=table["photo_id"], split="external", label=np.array(["other", "mpox"])[truth])
-        write_predictions(
-            table.assign(logit_other=logits[:, 0], logit_mpox=logits[:, 1]),
-            folder / "a" / f"fold-{fold}" / "predictions.parquet",
-        )
+        place = folder / "a" / f"fold-{fold}"
+        table = table.assign(logit_other=logits[:, 0], logit_mpox=logits[:, 1])
+        write_predictions(table, place / "predictions.parquet")
+        (place / "config.yaml").write_text("photos_sha256: of these photos\n")
+        write_json(place / "environment.json", {"splits_sha256": splits})
         means.append(np.mean(logits.argmax(1) == truth))
     _, comparison = compared(tmp_path)
     (external,) = comparison.external
@@ -286,6 +290,12 @@ def test_inside_and_outside(tmp_path: Path) -> None:
     assert accuracy.change.high < 0
     assert np.array(external.confusion).sum() == 80
     assert any("On 80 photos of elsewhere" in sentence for sentence in comparison.conclusion)
+    write_json(folder / "a" / "fold-1" / "environment.json", {"splits_sha256": "others"})
+    with pytest.raises(UserError, match=r"fold-1 was scored by a network of other splits.*overwrite=true"):
+        compared(tmp_path)
+    (folder / "a" / "fold-0" / "config.yaml").write_text("photos_sha256: others\n")
+    with pytest.raises(UserError, match=r"fold-0 was scored on other photos.*overwrite=true"):
+        compared(tmp_path)
     (folder / "a" / "fold-2" / "predictions.parquet").unlink()
     with pytest.raises(UserError, match=r"fold-2.*is missing: type the same python -m mpox.evaluate"):
         compared(tmp_path)
