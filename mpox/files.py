@@ -1,12 +1,15 @@
 """Writing files so that a reader never sees half of one."""
 
 import contextlib
+import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from mpox.errors import UserError
 
@@ -31,6 +34,26 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def made_once(path: Path, make: Callable[[Path], None]) -> Path:
+    """Have `make` write `path`, given a temporary name, unless it is there; of several processes one does.
+
+    The others wait for it, by a lock beside it. Returns `path`. Raises what `make` and `replacing` do.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if not path.exists():
+                with replacing(path) as temporary:
+                    make(temporary)
+    return path
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content, 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: Path, content: Any) -> None:

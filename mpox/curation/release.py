@@ -141,9 +141,7 @@ def _write_pictures(
         options = {"quality": pictures.quality, "subsampling": 0} if pictures.format == "jpeg" else {"optimize": True}
         # From bare pixels: nothing of the original file's metadata can be in them.
         Image.fromarray(pixels).save(target, **options)
-        mask_place = (
-            _write_mask(root / mask, _scaled(box, root / mask, width), pictures.size, made, place) if mask else ""
-        )
+        mask_place = _write_mask(root / mask, box, width, pictures.size, made, place) if mask else ""
         content = target.read_bytes()
         return hashlib.sha256(content).hexdigest(), len(content), mask_place
 
@@ -170,9 +168,9 @@ def _scaled(box: str, mask: Path, photo_width: int) -> str:
     return f"{left} {top} {max(1, side)}"
 
 
-def _write_mask(path: Path, box: str, size: int, made: Path, place: str) -> str:
+def _write_mask(path: Path, box: str, photo_width: int, size: int, made: Path, place: str) -> str:
     """Crop a mask as its photo and write it, 0 or 255; returns its path in the release."""
-    pixels = prepared(path, box, size, "bilinear")[..., 0]
+    pixels = prepared(path, _scaled(box, path, photo_width), size, "bilinear")[..., 0]
     target = made / Path(place.replace("images/", "masks/", 1)).with_suffix(".png")
     target.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.where(pixels >= 128, 255, 0).astype(np.uint8)).save(target, optimize=True)

@@ -232,10 +232,10 @@ def _subject(name: str, pattern: str | None) -> str:
         match = re.search(pattern, name)
     except re.error as error:
         raise UserError(f"data.subject_pattern={pattern!r} is not a regular expression ({error})") from error
-    if not (match is None or match.re.groups):
-        raise UserError(f"data.subject_pattern={pattern!r} has no group that is the subject: put it into brackets")
     if match is None:
         return ""
+    if not match.re.groups:
+        raise UserError(f"data.subject_pattern={pattern!r} has no group that is the subject: put it into brackets")
     return match["subject"] if "subject" in match.groupdict() else match[1]
 
 

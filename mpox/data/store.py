@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from mpox.data.photos import FILTERS, PhotoError, open_photo, square
 from mpox.errors import UserError
-from mpox.files import replacing
+from mpox.files import replacing, sha256_of
 from mpox.progress import watched
 
 log = logging.getLogger(__name__)
@@ -61,8 +61,7 @@ def _sound(path: Path) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def _checksum(path: Path, size: int, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(path)
 
 
 def _build(path: Path, photos: list[Path], size: int, interpolation: str) -> None:

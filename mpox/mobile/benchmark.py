@@ -9,14 +9,14 @@ from typing import Any
 import torch
 
 from mpox.errors import UserError
-from mpox.files import read_json
+from mpox.files import read_json, sha256_of
 from mpox.mobile.adb import find_phone, time_on_phone
 from mpox.mobile.contract import Facts
 from mpox.mobile.measure import Opener, cores, opener, ratio, side_by_side, threads_kept
 from mpox.mobile.memory import peak_memory
 from mpox.mobile.network import PhoneNetwork
 from mpox.mobile.onnx import export_onnx
-from mpox.mobile.runtime import MODEL_FILE, PhoneModel, sha256_of
+from mpox.mobile.runtime import MODEL_FILE, PhoneModel
 from mpox.xai.run import OpenedRun
 
 # Training photos that onnxruntime's int8 takes its ranges from.

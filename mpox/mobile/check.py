@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from mpox.errors import UserError
-from mpox.files import read_json
+from mpox.files import read_json, sha256_of
 from mpox.mobile.contract import CONTRACT_FILE, RUNNABLE
 from mpox.mobile.golden import AS_AGREED, GOLDEN, Golden, read_golden, versions
 from mpox.mobile.onnx_model import OnnxModel
-from mpox.mobile.runtime import SUMS_FILE, PhoneModel, recorded_sums, sha256_of
+from mpox.mobile.runtime import SUMS_FILE, PhoneModel, recorded_sums
 
 # What can be run here, by backend.
 Runnable = PhoneModel | OnnxModel

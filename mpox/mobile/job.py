@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from mpox.files import write_json
+from mpox.files import sha256_of, write_json
 from mpox.mobile.attempts import Attempt, card_of, first_kept, name_of, scratch
 from mpox.mobile.contents import contents_of
 from mpox.mobile.contract import CONTRACT_FILE, RUNNABLE, Facts, constants, contract
@@ -19,7 +19,7 @@ from mpox.mobile.lower import lower
 from mpox.mobile.measure import opener, ratio, side_by_side
 from mpox.mobile.recipes import AUTO, Made, Options, check_promise, make
 from mpox.mobile.run_model import NetworkModel
-from mpox.mobile.runtime import MODEL_FILE, PhoneModel, sha256_of
+from mpox.mobile.runtime import MODEL_FILE, PhoneModel
 from mpox.mobile.subject import Request, Subject, subject_of, torch_logits
 from mpox.mobile.verify import Decisions, decisions, verify
 from mpox.study.environment import versions

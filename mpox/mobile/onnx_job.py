@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mpox.errors import UserError
-from mpox.files import write_json
+from mpox.files import sha256_of, write_json
 from mpox.mobile.attempts import Attempt, card_of, first_kept, name_of, scratch
 from mpox.mobile.contract import CONTRACT_FILE, Facts, contract
 from mpox.mobile.golden import GOLDEN, write_golden
 from mpox.mobile.job import facts_of, timing
 from mpox.mobile.onnx import RECIPES, export_onnx, layers_of
 from mpox.mobile.onnx_model import MODEL_FILE, OnnxModel
-from mpox.mobile.runtime import sha256_of
 from mpox.mobile.subject import Request, Subject, subject_of
 from mpox.mobile.verify import Decisions, decisions, verify
 from mpox.study.environment import versions

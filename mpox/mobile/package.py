@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mpox.errors import UserError
-from mpox.files import replacing
-from mpox.mobile.runtime import SUMS_FILE, sha256_of
+from mpox.files import replacing, sha256_of
+from mpox.mobile.runtime import SUMS_FILE
 
 
 @contextlib.contextmanager

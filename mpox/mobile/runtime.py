@@ -3,7 +3,6 @@
 Everything an app needs to know is read from the file's own constant methods (`mpox.mobile.contract` lists them).
 """
 
-import hashlib
 import struct
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mpox.errors import UserError
+from mpox.files import sha256_of
 from mpox.mobile.silence import native_stderr_silenced
 
 MODEL_FILE = "model.pte"
@@ -130,12 +130,6 @@ def as_input(images: np.ndarray, size: int) -> np.ndarray:
         span = f"{batch.min():.3g}..{batch.max():.3g}"
         raise UserError(f"images hold {span}: give RGB values 0..255; the file normalises them itself")
     return np.ascontiguousarray(batch, dtype=np.float32)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's content, 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def recorded_sums(folder: Path) -> dict[str, str]:

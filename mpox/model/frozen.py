@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 
 from mpox.data.module import Photos
-from mpox.files import replacing
+from mpox.files import made_once
 from mpox.model.backbone import PhotoClassifier
 
 
@@ -34,15 +33,12 @@ def cached_features(
     The head plays no part in the key, nor the fold: features of all photos are computed, each job fits on its own.
     """
     key = hashlib.sha256(f"{photos_key} {_fingerprint(network)}".encode()).hexdigest()[:16]
-    path = cache / f"features-{key}.npy"
-    if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            if not path.exists():
-                features = frozen_features(network, photos, batch_size, device)
-                with replacing(path) as temporary, temporary.open("wb") as file:
-                    np.save(file, features.numpy())
-    return torch.from_numpy(np.load(path))
+
+    def compute(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # np.save would add an ending to a name
+            np.save(file, frozen_features(network, photos, batch_size, device).numpy())
+
+    return torch.from_numpy(np.load(made_once(cache / f"features-{key}.npy", compute)))
 
 
 def _fingerprint(network: PhotoClassifier) -> str:

@@ -16,11 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 from torch.nn import functional as F
 
-from mpox.files import replacing
+from mpox.files import made_once
 
 log = logging.getLogger("mpox")
 # Of what is kept in the cache: another number for another way to solve.
@@ -72,21 +71,19 @@ class Problem:
 def cached_heads(problem: Problem, penalties: Sequence[float], cache: Path) -> list[LinearHead]:
     """Return `fit_heads`, solved once: the first job to need a head solves those of all folds, the others read them."""
     key = hashlib.sha256(f"{VERSION} {problem.sha256} {sorted(penalties)}".encode()).hexdigest()[:16]
-    path = cache / f"heads-{key}.npz"
-    if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            if not path.exists():
-                heads = fit_heads(problem, penalties)
-                with replacing(path) as temporary, temporary.open("wb") as file:
-                    np.savez(
-                        file,
-                        weight=np.stack([head.weight.numpy() for head in heads]),
-                        bias=np.stack([head.bias.numpy() for head in heads]),
-                        l2=[head.l2 for head in heads],
-                        val_nll=[head.val_nll for head in heads],
-                    )
-    with np.load(path) as kept:
+
+    def solve(temporary: Path) -> None:
+        heads = fit_heads(problem, penalties)
+        with temporary.open("wb") as file:
+            np.savez(
+                file,
+                weight=np.stack([head.weight.numpy() for head in heads]),
+                bias=np.stack([head.bias.numpy() for head in heads]),
+                l2=[head.l2 for head in heads],
+                val_nll=[head.val_nll for head in heads],
+            )
+
+    with np.load(made_once(cache / f"heads-{key}.npz", solve)) as kept:
         rows = zip(kept["weight"], kept["bias"], kept["l2"], kept["val_nll"], strict=True)
         return [LinearHead(torch.from_numpy(w), torch.from_numpy(b), float(l2), float(nll)) for w, b, l2, nll in rows]
 

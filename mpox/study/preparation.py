@@ -1,6 +1,5 @@
 """What all runs of a study share: its manifest and its splits, made by the first of them and reused by the rest."""
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from mpox.data.folds import Folds, make_folds, read_folds, write_folds
 from mpox.data.manifest import read_manifest, write_manifest
 from mpox.data.sources import PhotoSet, changed_photos
 from mpox.errors import UserError
-from mpox.files import read_json, write_json
+from mpox.files import read_json, sha256_of, write_json
 
 log = logging.getLogger(__name__)
 # Where photos lie may differ from one machine to the next; what they are may not.
@@ -75,10 +74,8 @@ def _photos(study: Path, described: Mapping[str, Any], source: Callable[[], Phot
 
 def _sha256(path: Any) -> str | None:
     """Hash of a manifest file that is given and there."""
-    if path is None or not Path(path).expanduser().is_file():
-        return None
-    with Path(path).expanduser().open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    file = None if path is None else Path(path).expanduser()
+    return sha256_of(file) if file is not None and file.is_file() else None
 
 
 def _folds(path: Path, manifest: pd.DataFrame, n_folds: int, seed: int, splits: str | None) -> Folds:

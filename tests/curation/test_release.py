@@ -164,30 +164,30 @@ def _swap_red_and_blue(profile: bytes) -> bytes:
     return bytes(table)
 
 
+def released_masks(frame: sources.PhotoSet, box: str, size: int, out: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Release the photos, each cropped to `box`; return each mask as released, and as it was."""
+    curated = frame.manifest.assign(decision="", box=box, original_label=frame.manifest["label"])
+    write_release(curated, frame.root, out, out.with_name("key.csv"), ABOUT, Pictures(size=size), reviewers=0)
+    key = pd.read_csv(out.with_name("key.csv")).set_index("path")["photo_id"]
+    masks = frame.manifest.set_index("photo_id")["mask"]
+    rows = sources.manifest(str(out / "manifest.csv")).manifest.itertuples()
+    places = [(out / str(row.mask), frame.root / masks[key[row.path]]) for row in rows]
+    assert len(places) == 4
+    return [(np.asarray(Image.open(released)), np.asarray(Image.open(original))) for released, original in places]
+
+
 def test_masks_travel_with_their_crop(tmp_path: Path) -> None:
     frame = sources.generated(str(tmp_path), subjects_per_class=1, photos_per_subject=1, size=64, seed=0)
-    curated = frame.manifest.assign(decision="", box="", original_label=frame.manifest["label"])
-    write_release(curated, frame.root, tmp_path / "out", tmp_path / "key.csv", ABOUT, Pictures(size=64), reviewers=0)
-    released = sources.manifest(str(tmp_path / "out" / "manifest.csv")).manifest
-    key = pd.read_csv(tmp_path / "key.csv").set_index("path")["photo_id"]
-    masks = frame.manifest.set_index("photo_id")["mask"]
-    for row in released.itertuples():
-        mask = np.asarray(Image.open(tmp_path / "out" / str(row.mask)))
-        assert np.array_equal(mask, np.asarray(Image.open(frame.root / masks[key[row.path]])))
+    for released, original in released_masks(frame, "", 64, tmp_path / "out"):
+        assert np.array_equal(released, original)
 
 
 def test_a_box_is_of_the_photo_whatever_the_size_of_its_mask(tmp_path: Path) -> None:
     frame = sources.generated(str(tmp_path), subjects_per_class=1, photos_per_subject=1, size=64, seed=0)
     for path in frame.root.glob("masks/*/*"):
         Image.open(path).resize((32, 32), Image.Resampling.NEAREST).save(path)
-    curated = frame.manifest.assign(decision="", box="16 32 32", original_label=frame.manifest["label"])
-    write_release(curated, frame.root, tmp_path / "out", tmp_path / "key.csv", ABOUT, Pictures(size=16), reviewers=0)
-    released = sources.manifest(str(tmp_path / "out" / "manifest.csv")).manifest
-    key = pd.read_csv(tmp_path / "key.csv").set_index("path")["photo_id"]
-    masks = frame.manifest.set_index("photo_id")["mask"]
-    for row in released.itertuples():
-        whole = np.asarray(Image.open(frame.root / masks[key[row.path]]))
-        assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / str(row.mask))), whole[16:32, 8:24])
+    for released, original in released_masks(frame, "16 32 32", 16, tmp_path / "out"):
+        assert np.array_equal(released, original[16:32, 8:24])
 
 
 def test_an_existing_folder_is_safe(small_audit: Audit, curated: pd.DataFrame, tmp_path: Path) -> None:
