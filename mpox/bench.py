@@ -80,7 +80,9 @@ def _device() -> Any:
 def _hydra_main(cfg: DictConfig) -> None:
     quieten()
     OmegaConf.resolve(cfg)
-    console = Console(highlight=False, soft_wrap=True)
+    # Redirected, rich assumes 80 columns, in which the wide tables would lose their words.
+    width = None if sys.stdout.isatty() else 120
+    console = Console(highlight=False, soft_wrap=True, width=width)
     try:
         if cfg.of is not None:
             console.print(benchmark_table(bench_export(cfg)))

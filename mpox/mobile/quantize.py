@@ -20,14 +20,14 @@ from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, Quantiza
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
 from mpox.errors import UserError
-from mpox.mobile.bias import ATEN, LAYERS, correct_biases
 from mpox.mobile.network import PhoneNetwork
 from mpox.mobile.pooling import WINDOW, convolve_pools
 from mpox.mobile.ranges import ActivationRange, Mode, WeightRange, observers, set_mode
+from mpox.mobile.rounding import ATEN, LAYERS, round_layers
 
 CLAMPS = (ATEN.hardtanh.default, ATEN.hardtanh_.default, ATEN.relu6.default)
-# Photos that pass through at once; and on which the biases are corrected, all at once.
-BATCH, CORRECTED = 8, 32
+# Photos that pass through at once; and on which weights and biases are put right, all at once.
+BATCH, ROUNDED = 8, 32
 # The last linear layer and the map's: tiny, and what they answer is the answer; both stay in float.
 HEAD = "head"
 
@@ -67,10 +67,18 @@ class Calibrated:
     """A network whose int8 ranges are known, before it is converted.
 
     `network` is float, `images_NCHW` (float32, 0..255) are *training* photos; `float_units` (see `units_of`) stay in
-    float. Raises UserError for fewer than two photos.
+    float. With `round_weights` the weights are put on their int8 steps together; without, each counts as rounded to the
+    nearest, for what needs them as they are. Raises UserError for fewer than two photos.
     """
 
-    def __init__(self, network: PhoneNetwork, images_NCHW: Tensor, float_units: Collection[str] = ()) -> None:  # noqa: N803
+    def __init__(
+        self,
+        network: PhoneNetwork,
+        images_NCHW: Tensor,  # noqa: N803
+        float_units: Collection[str] = (),
+        *,
+        round_weights: bool = True,
+    ) -> None:
         if len(images_NCHW) < 2:
             raise UserError(
                 f"calibration.photos={len(images_NCHW)} is too few to know the range of anything: give 16 or more"
@@ -79,14 +87,14 @@ class Calibrated:
         self.units = units_of(network)
         graph = _exported(network, images_NCHW)
         in_float = _in_float(graph, self.units, self.float_units)
-        self.prepared = prepare_pt2e(graph, PhoneQuantizer(_static(), in_float))
+        self.prepared = prepare_pt2e(graph, PhoneQuantizer(static_config(), in_float))
         set_mode(self.prepared, Mode.WATCH)
         with torch.no_grad():
             for images in images_NCHW.split(BATCH):
                 self.prepared(network.normalise(images))
         for observer in observers(self.prepared).values():
             observer.freeze()
-        correct_biases(self.prepared, network.normalise(images_NCHW[:CORRECTED]))
+        round_layers(self.prepared, network.normalise(images_NCHW[:ROUNDED]), weights=round_weights)
 
     @torch.no_grad()
     def logits(self, images_NCHW: Tensor) -> Tensor:  # noqa: N803
@@ -96,7 +104,10 @@ class Calibrated:
 
     @torch.no_grad()
     def sensitivities(self, images_NCHW: Tensor) -> dict[str, float]:  # noqa: N803
-        """Return, for each unit, the mean squared change of the logits when only this unit is in int8; worst first."""
+        """Return, for each unit, the mean squared change of the logits when only this unit is in int8; worst first.
+
+        Of a network whose weights are not yet rounded (`round_weights=False`).
+        """
         of_unit: dict[str, list[Any]] = {}
         for name, unit in _observer_units(self.prepared, self.units).items():
             of_unit.setdefault(unit, []).append(self.prepared.get_submodule(name))
@@ -114,7 +125,8 @@ class Calibrated:
         """Fine-tune the weights for int8: `steps` batches (of step k: `images_NCHW(k)`), AdamW at `rate`, cosine.
 
         The network learns to give, in simulated int8, the probabilities it gave in float (distillation); ranges stay,
-        the weights' follow the weights. Normalisation is already folded into them.
+        the weights' follow the weights, which must not be rounded yet (`round_weights=False`): of those that are, none
+        would leave its step at such rates. Normalisation is already folded into them.
         """
         weights = [nn.Parameter(weight) for weight in _weights(self.prepared)]
         for (owner, name), weight in zip(_weight_places(self.prepared), weights, strict=True):
@@ -177,7 +189,8 @@ def units_of(network: PhoneNetwork) -> dict[str, str]:
     return units | {"projection": HEAD}
 
 
-def _static() -> QuantizationConfig:
+def static_config() -> QuantizationConfig:
+    """Return how int8_static rounds: activations by ActivationRange (a tensor), weights by WeightRange (a channel)."""
     activation = QuantizationSpec(
         dtype=torch.int8,
         quant_min=-128,

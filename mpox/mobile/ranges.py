@@ -73,17 +73,22 @@ class ActivationRange(UniformQuantizationObserverBase):
 
 
 class WeightRange(UniformQuantizationObserverBase):
-    """Range of one weight tensor (a channel, symmetric): its extremes, as the weights now are."""
+    """Range of one weight tensor (a channel, symmetric): its extremes, as the weights now are.
+
+    Once `held`, the weights are on their steps, and these no longer follow them.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(eps=SMALLEST_STEP, **{name: value for name, value in options.items() if name != "ch_axis"})
         self.ch_axis = options.get("ch_axis", 0)
-        self.mode = Mode.WATCH
+        self.mode, self.held = Mode.WATCH, False
         self.register_buffer("step", torch.ones(1))
         self.register_buffer("zero", torch.zeros(1, dtype=torch.int64))
 
     def forward(self, weights: Tensor) -> Tensor:
         """Return `weights`, rounded in Mode.ROUND."""
+        if self.held:
+            return weights
         flat = weights.detach().transpose(0, self.ch_axis).flatten(1)
         self.step, self.zero = self._calculate_qparams(flat.amin(1), flat.amax(1))
         if self.mode is not Mode.ROUND:

@@ -95,7 +95,7 @@ def _static(network: PhoneNetwork, photos: Photos, _: Options) -> Made:
 
 def _mixed(network: PhoneNetwork, photos: Photos, options: Options) -> Made:
     """Keep the most sensitive units in float, twice as many at each try, until agreement holds off the test photos."""
-    calibrated = Calibrated(network, photos.calibration)
+    calibrated = Calibrated(network, photos.calibration, round_weights=False)
     harm = calibrated.sensitivities(photos.calibration[:SENSITIVITY_PHOTOS])
     ranked = [unit for unit in harm if unit in set(calibrated.units.values())]
     others = torch.cat([photos.calibration, photos.validation])
@@ -116,7 +116,7 @@ def _mixed(network: PhoneNetwork, photos: Photos, options: Options) -> Made:
 
 
 def _qat(network: PhoneNetwork, photos: Photos, options: Options) -> Made:
-    calibrated = Calibrated(network, photos.calibration)
+    calibrated = Calibrated(network, photos.calibration, round_weights=False)
     calibrated.tune(photos.training, options.tune_steps, options.tune_rate)
     facts = {"calibration_photos": len(photos.calibration)}
     return Made(calibrated.converted(), facts=facts | {"steps": options.tune_steps, "rate": options.tune_rate})

@@ -104,18 +104,10 @@ def benchmark_table(result: dict[str, Any]) -> Table:
             times = (_ms(one[name]) for name in ("load_ms", "first_ms", "median_ms", "p90_ms"))
             table.add_row(phone, str(one["threads"]), *times, f"{one['golden_difference']:.4f}")
         return table
-    for column in (
-        "engine",
-        "MB",
-        "memory, MB",
-        "load, ms",
-        "first, ms",
-        "threads",
-        "median, ms",
-        "p90, ms",
-        "ratio to first",
-    ):
-        table.add_column(column, justify="left" if column == "engine" else "right")
+    costs = ("MB", "memory, MB", "load, ms", "first, ms")
+    for column in ("engine", *costs, "threads", "median, ms", "p90, ms", "ratio to first"):
+        words = column in ("engine", "ratio to first")
+        table.add_column(column, justify="left" if column == "engine" else "right", no_wrap=words)
     for name, engine in result["engines"].items():
         cost = [f"{engine['size_bytes'] / 1e6:.2f}", _ms(engine["model_mb"]), _ms(engine["load_ms"])]
         for k, (number, times) in enumerate(engine["latency"].items()):
