@@ -26,10 +26,10 @@ def classification_metrics(
     """Score N photos. logits float (N, C), targets int64 (N) in 0..C-1, `positive` the index of the mpox class.
 
     n; accuracy; balanced_accuracy (mean recall over classes present); f1_macro (over classes present or predicted);
-    mcc; auroc and average_precision (one against the rest, mean over classes present); nll (nats); brier (sum over
-    classes of squared error, 0..2);
-    ece (15 bins, L1); recall/<class>, precision/<class>, specificity/<class>; with `positive`
-    sensitivity, specificity and auroc_mpox of mpox against the rest at the most probable class.
+    mcc (None where the photos or the answers are of one class); auroc and average_precision (one against the rest,
+    mean over classes present); nll (nats); brier (sum over classes of squared error, 0..2); ece (15 bins, L1);
+    recall/<class>, precision/<class>, specificity/<class>; with `positive` sensitivity, specificity and auroc_mpox of
+    mpox against the rest at the most probable class.
     Raises ValueError for logits that are not finite or shapes that do not match.
     """
     if logits_NC.shape != (len(targets_N), len(classes)):
@@ -48,12 +48,13 @@ def classification_metrics(
     f1 = _ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative)
     ranking = [_ranking(probabilities[:, k], targets == k) for k in range(n_classes)]
     one_hot = F.one_hot(targets, n_classes)
+    several = min(len(targets.unique()), len(predictions.unique())) > 1
     metrics: Metrics = {
         "n": len(targets),
         "accuracy": _mean([float(hit) for hit in predictions == targets]),
         "balanced_accuracy": _mean(recall),
         "f1_macro": _mean(f1),
-        "mcc": tm.multiclass_matthews_corrcoef(predictions, targets, n_classes).item(),
+        "mcc": tm.multiclass_matthews_corrcoef(predictions, targets, n_classes).item() if several else None,
         "auroc": _mean([auroc for auroc, _ in ranking]),
         "average_precision": _mean([precision for _, precision in ranking]),
         "nll": F.cross_entropy(logits, targets).item(),

@@ -21,7 +21,7 @@ from mpox.mobile.recipes import AUTO, Made, Options, check_promise, make
 from mpox.mobile.run_model import NetworkModel
 from mpox.mobile.runtime import MODEL_FILE, PhoneModel
 from mpox.mobile.subject import Request, Subject, subject_of, torch_logits
-from mpox.mobile.verify import Decisions, decisions, verify
+from mpox.mobile.verify import Decisions, decisions
 from mpox.study.environment import versions
 from mpox.xai.run import OpenedRun
 
@@ -96,18 +96,7 @@ def _attempt(subject: Subject, request: Request, recipe: str, path: Path, refere
         return report | {"kept": True, "reasons": [], "verification": None, "note": note, "latency_ms": None}
     check_promise(recipe, contents)
     answers = PhoneModel(path, threads=1).logits(subject.run.pixels[subject.test_rows])
-    verification = verify(
-        subject.test_logits,
-        answers,
-        of_network=subject.decisions,
-        of_file=of_file,
-        targets_N=targets[subject.test_rows],
-        groups=subject.run.photos["group"].to_numpy()[subject.test_rows],
-        classes=subject.run.card.classes,
-        positive=subject.positive,
-        bound=request.bound,
-        seed=request.seed,
-    )
+    verification = subject.verify(answers, of_file, request)
     outcome = {name: verification[name] for name in ("kept", "reasons", "note")}
     itself = subject.self_agreement
     if not outcome["kept"] and itself < request.bound.agreement:

@@ -15,7 +15,7 @@ from mpox.mobile.job import facts_of, timing
 from mpox.mobile.onnx import RECIPES, export_onnx, layers_of
 from mpox.mobile.onnx_model import MODEL_FILE, OnnxModel
 from mpox.mobile.subject import Request, Subject, subject_of
-from mpox.mobile.verify import Decisions, decisions, verify
+from mpox.mobile.verify import Decisions, decisions
 from mpox.study.environment import versions
 from mpox.xai.run import OpenedRun
 
@@ -81,18 +81,8 @@ def _report(
     """Verify a file on the held-out photos; what export.json says of it."""
     run = subject.run
     log.info("%s: verifying %s for onnxruntime", run.name, recipe)
-    verification = verify(
-        subject.test_logits,
-        OnnxModel(path).logits(run.pixels[subject.test_rows]),
-        of_network=subject.decisions,
-        of_file=Decisions(facts.temperature, facts.threshold),
-        targets_N=run.photos["target"].to_numpy()[subject.test_rows],
-        groups=run.photos["group"].to_numpy()[subject.test_rows],
-        classes=run.card.classes,
-        positive=subject.positive,
-        bound=request.bound,
-        seed=request.seed,
-    )
+    answers = OnnxModel(path).logits(run.pixels[subject.test_rows])
+    verification = subject.verify(answers, Decisions(facts.temperature, facts.threshold), request)
     return {
         "recipe": recipe,
         "backend": "onnxruntime",

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from mpox.errors import UserError
 from mpox.mobile.contract import RUNNABLE
 from mpox.mobile.network import PhoneNetwork, why_no_maps
 from mpox.mobile.recipes import AUTO, RECIPES, Photos
-from mpox.mobile.verify import DEFAULT_BOUND, Bound, Decisions, decisions
+from mpox.mobile.verify import DEFAULT_BOUND, Bound, Decisions, decisions, verify
 from mpox.xai.run import OpenedRun
 
 log = logging.getLogger("mpox")
@@ -80,6 +81,21 @@ class Subject:
         images = self.run.images(self.test_rows)
         noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0)) - 0.5
         return float(np.mean(torch_logits(self.network, images + noise).argmax(1) == self.test_logits.argmax(1)))
+
+    def verify(self, logits_NC: np.ndarray, of_file: Decisions, request: Request) -> dict[str, Any]:  # noqa: N803
+        """Hold a file's logits of the test photos against the network's; returns as `mpox.mobile.verify.verify`."""
+        return verify(
+            self.test_logits,
+            logits_NC,
+            of_network=self.decisions,
+            of_file=of_file,
+            targets_N=self.run.photos["target"].to_numpy()[self.test_rows],
+            groups=self.run.photos["group"].to_numpy()[self.test_rows],
+            classes=self.run.card.classes,
+            positive=self.positive,
+            bound=request.bound,
+            seed=request.seed,
+        )
 
 
 def subject_of(run: OpenedRun, request: Request) -> Subject:

@@ -79,3 +79,11 @@ def test_bad_logits_are_refused() -> None:
         classification_metrics(logits, targets, classes, None)
     with pytest.raises(ValueError, match="do not fit"):
         classification_metrics(logits[:, :2], targets, classes, None)
+
+
+@pytest.mark.parametrize("kept", ["true", "answered"])
+def test_correlation_with_one_class_only_is_not_defined(kept: str) -> None:
+    logits, targets, classes = case(3, 60, 0)
+    of_class = (targets if kept == "true" else logits.argmax(1)) == 1
+    found = classification_metrics(logits[of_class], targets[of_class], classes, positive=1)
+    assert found["mcc"] is None and found["accuracy"] is not None
