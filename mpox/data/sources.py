@@ -17,7 +17,7 @@ from filelock import FileLock
 from mpox.data import synthetic
 from mpox.data.manifest import complete, read_manifest, write_manifest
 from mpox.data.photos import SUFFIXES, PhotoError, open_photo
-from mpox.errors import UserError
+from mpox.errors import UserError, reason_of
 from mpox.progress import watched
 
 # How many bad files one message names; the count is always whole.
@@ -137,8 +137,7 @@ def zenodo(doi: str, cache: str, *, root: str | None = None, source: str, **layo
                 archive = name.lower().endswith(".zip")
                 fetcher.fetch(name, processor=pooch.Unzip(extract_dir="photos") if archive else None, progressbar=True)
         except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())[:160]
-            raise UserError(f"cannot download {doi} ({reason}): {by_hand}") from error
+            raise UserError(f"cannot download {doi} ({reason_of(error)}): {by_hand}") from error
         root = str(place / "photos")
     return folder(root, source=source, hint=by_hand, **layout)
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mpox.data.module import Batch, FoldData, Transform
-from mpox.errors import UserError
+from mpox.errors import UserError, reason_of
 from mpox.evaluate.metrics import classification_metrics
 from mpox.model.backbone import PhotoClassifier
 from mpox.model.classifier import LesionClassifier
@@ -109,8 +109,9 @@ def prune(
         pruned.zero_grad(set_to_none=True)
         after = cost_of(pruned, side)
     except Exception as error:  # torch-pruning fails in many ways on graphs it does not understand
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise NotPrunableError(f"{_name(network)} cannot be pruned: torch-pruning fails on it ({reason})") from error
+        raise NotPrunableError(
+            f"{_name(network)} cannot be pruned: torch-pruning fails on it ({reason_of(error)})"
+        ) from error
     if after.parameters > (1 - LEAST) * before.parameters:
         raise NotPrunableError(
             f"{_name(network)} cannot be pruned: prune.ratio={ratio} leaves it {after.parameters} of "

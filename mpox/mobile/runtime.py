@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mpox.errors import UserError
+from mpox.errors import UserError, reason_of
 from mpox.files import sha256_of
 from mpox.mobile.silence import native_stderr_silenced
 
@@ -45,7 +45,7 @@ class PhoneModel:
             names = [self._program.get_method_name(k) for k in range(self._program.num_methods())]
             self._methods = {name: self._program.load_method(name) for name in names}
         except RuntimeError as error:
-            raise UserError(f"{self.path} cannot be loaded ({_short(error)}): export the model again") from error
+            raise UserError(f"{self.path} cannot be loaded ({reason_of(error)}): export the model again") from error
         constants = [name for name, method in self._methods.items() if method.method_meta().num_inputs() == 0]
         self.facts: dict[str, Any] = {name: _plain(self._methods[name]([])) for name in constants}
         if lacking := [name for name in ("labels", "image_size", "temperature", "version") if name not in self.facts]:
@@ -112,7 +112,7 @@ class PhoneModel:
         try:
             answers = [call([torch.from_numpy(one[None])]) for one in tensors]
         except RuntimeError as error:
-            raise UserError(f"{self.path} cannot be run ({_short(error)}): export the model again") from error
+            raise UserError(f"{self.path} cannot be run ({reason_of(error)}): export the model again") from error
         return tuple(np.concatenate([output.numpy() for output in outputs]) for outputs in zip(*answers, strict=True))
 
 
@@ -177,7 +177,3 @@ def _check_whole(path: Path) -> None:
 def _plain(values: list[Any]) -> Any:
     """A constant method's answer: a list of words comes back as it is, one value as a list of one."""
     return values[0] if len(values) == 1 else list(values)
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]

