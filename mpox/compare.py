@@ -13,7 +13,7 @@ from mpox.config import config_dir, plain
 from mpox.errors import UserError
 from mpox.evaluate.comparison import Comparison
 from mpox.files import read_json, write_json
-from mpox.jobs import one_line, quieten
+from mpox.jobs import quieten, say_error
 from mpox.report.model_card import write_model_card
 from mpox.report.page import write_page
 from mpox.report.score_table import completeness_view, score_view, write_csv, write_latex
@@ -106,9 +106,7 @@ def _hydra_main(cfg: DictConfig) -> None:
         say(comparison, folder, Console(highlight=False, soft_wrap=True))
         log_study(comparison, folder, **cfg.logger)
     except (UserError, OSError) as error:
-        Console(stderr=True).print(
-            f"error: {one_line(error, cfg.runs_dir)}", markup=False, highlight=False, soft_wrap=True
-        )
+        say_error(error, cfg.runs_dir)
         sys.exit(1)
 
 

@@ -28,7 +28,7 @@ from mpox.curation.review import WORDS, write_page
 from mpox.data.manifest import read_manifest, write_manifest
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
-from mpox.jobs import one_line, quieten
+from mpox.jobs import quieten, say_error
 
 CAPTION = "research use only; not a diagnosis"
 CURATED, RECORD, PAGE = "curated.parquet", "curated.json", "review.html"
@@ -200,8 +200,7 @@ def _hydra_main(cfg: DictConfig) -> None:
             raise UserError("give output=<folder of the audit>")
         COMMANDS[cfg.command](cfg)
     except (UserError, OSError) as error:
-        place = "." if OmegaConf.is_missing(cfg, "output") else cfg.output
-        Console(stderr=True).print(f"error: {one_line(error, place)}", markup=False, highlight=False, soft_wrap=True)
+        say_error(error, "." if OmegaConf.is_missing(cfg, "output") else cfg.output)
         sys.exit(1)
 
 

@@ -42,11 +42,11 @@ def one_line(error: BaseException, runs_dir: str) -> str:
     return f"{type(error).__name__}: {text[:300]}"
 
 
-def say_error(error: Exception, runs_dir: str = ".") -> None:
-    """Print why a command ends: one line, and the traceback where it is not something its user can mend."""
-    if not isinstance(error, UserError):
+def say_error(error: Exception, place: str = ".") -> None:
+    """Print why a command that writes into `place` ends: one line, and the traceback where its user cannot mend it."""
+    if not isinstance(error, UserError | OSError):
         traceback.print_exception(error)
-    Console(stderr=True, soft_wrap=True).print(f"error: {one_line(error, runs_dir)}", markup=False, highlight=False)
+    Console(stderr=True, soft_wrap=True).print(f"error: {one_line(error, place)}", markup=False, highlight=False)
 
 
 def run_job(cfg: DictConfig, train: Callable[[DictConfig], dict[str, Any]]) -> float | None:

@@ -249,9 +249,9 @@ def _inspect(frame: pd.DataFrame, root: Path, strict: bool) -> pd.DataFrame:
     bad = {row: str(fact) for row, fact in zip(kept, read, strict=True) if isinstance(fact, PhotoError)}
     if bad and strict:
         more = f" (and {len(bad) - NAMED} more)" if len(bad) > NAMED else ""
-        raise PhotoError(
-            f"{len(bad)} of {len(kept)} photos cannot be used{more}: " + "; ".join(list(bad.values())[:NAMED])
-        )
+        where = f" (is data.root={root} the folder their paths start in?)" if len(bad) == len(kept) else ""
+        named = "; ".join(list(bad.values())[:NAMED])
+        raise PhotoError(f"{len(bad)} of {len(kept)} photos cannot be used{more}: {named}{where}")
     for row, why in bad.items():
         frame.loc[row, "keep"] = False
         frame.loc[row, "reason"] = UNDECODABLE + why.removeprefix(f"{root / frame['path'][row]}: ")

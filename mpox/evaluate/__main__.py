@@ -22,7 +22,7 @@ from mpox.evaluate.external import ExternalSet, external_set, mean_of_folds, pre
 from mpox.evaluate.mapping import collapse, task_classes
 from mpox.evaluate.predictions import PREFIX, read_predictions, score, write_predictions
 from mpox.files import read_json, write_json
-from mpox.jobs import one_line, quieten
+from mpox.jobs import one_line, quieten, say_error
 from mpox.model.checkpoint import load_checkpoint
 from mpox.study import environment
 from mpox.study.run_directory import RunDirectory
@@ -222,7 +222,7 @@ def _hydra_main(cfg: DictConfig) -> None:
     try:
         results = evaluate(cfg)
     except (UserError, OSError) as error:
-        Console(stderr=True).print(f"error: {one_line(error, cfg.runs_dir)}", markup=False, highlight=False)
+        say_error(error, cfg.runs_dir)
         sys.exit(1)
     view = Table(
         title=f"{cfg.study}: own test folds (mean ± sd) and photos never seen",

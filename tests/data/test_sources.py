@@ -140,6 +140,16 @@ def test_manifest_leaves_out_what_is_not_kept(tmp_path: Path) -> None:
     assert manifest["sha256"].str.len().tolist() == [64, 0]
 
 
+def test_a_manifest_without_the_folder_of_its_photos_says_what_to_give(tmp_path: Path) -> None:
+    picture(tmp_path / "photos" / "1.jpg")
+    (tmp_path / "m.csv").write_text("path,label\n1.jpg,a\n")
+    with pytest.raises(
+        UserError, match=rf"no such file \(is data\.root={tmp_path} the folder their paths start in\?\)"
+    ):
+        sources.manifest(str(tmp_path / "m.csv"))
+    assert len(sources.manifest(str(tmp_path / "m.csv"), str(tmp_path / "photos")).manifest) == 1
+
+
 def test_manifest_notices_another_photo_in_place(tmp_path: Path) -> None:
     picture(tmp_path / "a" / "1.jpg")
     (tmp_path / "m.csv").write_text(f"path,label,sha256\na/1.jpg,a,{'0' * 64}\n")
