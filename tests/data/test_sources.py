@@ -143,11 +143,9 @@ def test_manifest_leaves_out_what_is_not_kept(tmp_path: Path) -> None:
 def test_a_manifest_without_the_folder_of_its_photos_says_what_to_give(tmp_path: Path) -> None:
     picture(tmp_path / "photos" / "1.jpg")
     (tmp_path / "m.csv").write_text("path,label\n1.jpg,a\n")
-    with pytest.raises(
-        UserError, match=rf"no such file \(is data\.root={tmp_path} the folder their paths start in\?\)"
-    ):
+    with pytest.raises(UserError, match=r"no such file \(is data\.root=.* the folder their paths start in\?\)"):
         sources.manifest(str(tmp_path / "m.csv"))
-    assert len(sources.manifest(str(tmp_path / "m.csv"), str(tmp_path / "photos")).manifest) == 1
+    assert len(sources.manifest(str(tmp_path / "m.csv"), root=str(tmp_path / "photos")).manifest) == 1
 
 
 def test_manifest_notices_another_photo_in_place(tmp_path: Path) -> None:
