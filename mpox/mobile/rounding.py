@@ -137,8 +137,8 @@ def _inputs(layer: Node, inputs: Tensor, weight: Tensor) -> Tensor:
     inputs = inputs / photos.view(-1, *[1] * (inputs.ndim - 1))
     if layer.target is LINEAR:
         return inputs.reshape(1, -1, weight.shape[1]).transpose(1, 2)
-    given: list[Any] = [*layer.args[3:], *[1, 0, 1, 1][len(layer.args) - 3 :]]
-    stride, padding, dilation, groups = given
+    given: list[Any] = [*layer.args, *[None, 1, 0, 1, 1][len(layer.args) - 2 :]]  # trailing defaults are not traced
+    stride, padding, dilation, groups = given[3:]
     (rows, columns), (below, right), (apart, aside) = map(_pair, (stride, padding, dilation))
     height, width = weight.shape[2:]
     padded = F.pad(inputs, (right, right, below, below))

@@ -59,13 +59,14 @@ class Layers(nn.Module):
     "layer",
     [
         nn.Conv2d(8, 16, 1),
+        nn.Conv2d(8, 16, 1, bias=False),
         nn.Conv2d(8, 16, 3, stride=2, padding=1),
         nn.Conv2d(8, 16, (1, 5), padding=(0, 2)),
         nn.Conv2d(8, 16, 3, padding=2, dilation=2, groups=2),
         nn.Conv2d(8, 8, 5, padding=2, groups=8),
         nn.Linear(12, 16),
     ],
-    ids=["1x1", "3x3 by 2", "1x5", "in groups, dilated", "depthwise", "linear"],
+    ids=["1x1", "without bias", "3x3 by 2", "1x5", "in groups, dilated", "depthwise", "linear"],
 )
 def test_layers_of_every_kind_lose_less_than_by_rounding_to_the_nearest(layer: nn.Module) -> None:
     for seed, parameter in enumerate(layer.parameters()):
