@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mpox.errors import UserError
+from mpox.errors import UserError, reason_of
 from mpox.mobile.runtime import as_input
 
 MODEL_FILE = "model.onnx"
@@ -80,5 +80,4 @@ def open_session(path: Path, threads: int) -> Any:
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base class
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(f"{path} cannot be loaded ({reason}): export the model again") from error
+        raise UserError(f"{path} cannot be loaded ({reason_of(error)}): export the model again") from error

@@ -21,9 +21,9 @@ from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
 from mpox.errors import UserError
 from mpox.mobile.network import PhoneNetwork
-from mpox.mobile.pooling import WINDOW, convolve_pools
+from mpox.mobile.pooling import ATEN, WINDOW, convolve_pools
 from mpox.mobile.ranges import ActivationRange, Mode, WeightRange, observers, set_mode
-from mpox.mobile.rounding import ATEN, LAYERS, round_layers
+from mpox.mobile.rounding import LAYERS, round_layers
 
 CLAMPS = (ATEN.hardtanh.default, ATEN.hardtanh_.default, ATEN.relu6.default)
 # Photos that pass through at once; and on which weights and biases are put right, all at once.

@@ -18,10 +18,9 @@ from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 from torch.nn import functional as F
 
-from mpox.mobile.pooling import WINDOW
-from mpox.mobile.ranges import Mode, WeightRange, set_mode
+from mpox.mobile.pooling import ATEN, WINDOW
+from mpox.mobile.ranges import TINY, Mode, WeightRange, set_mode
 
-ATEN = torch.ops.aten
 LINEAR = ATEN.linear.default
 LAYERS = (ATEN.conv2d.default, LINEAR)
 # Positions of a photo, drawn at random, at which a convolution's inputs are looked at.
@@ -32,8 +31,6 @@ MOST_WEIGHTS = 8192
 DAMPING = 0.01
 # Weights that are rounded before their errors are handed on to all that follow, together.
 BLOCK = 64
-# Mean square of a photo without any activation.
-TINY = 1e-12
 
 
 @torch.no_grad()
@@ -118,11 +115,10 @@ class _Rounding(Interpreter):
         if weight[0].numel() > MOST_WEIGHTS:
             return
         products = _inputs(layer, self.env[source], weight)
-        groups = len(products)
         if _bias(layer) is not None:  # it will take back what changes the mean
             products = products - products.mean(2, keepdim=True)
         moments = products @ products.transpose(1, 2) / products.shape[2]
-        apart = weight.reshape(groups, weight.shape[0] // groups, -1)
+        apart = weight.reshape(len(products), -1, weight[0].numel())
         weight.copy_(round_weights(apart, observer.step.reshape(apart.shape[:2]), moments).reshape(weight.shape))
         observer.held = True
         self.env[observed] = weight
