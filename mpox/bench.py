@@ -11,11 +11,11 @@ from typing import Any
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from mpox.benchmark import growth, jobs, launchers, report, stages, study, training
 from mpox.benchmark.commands import Photos, generated
 from mpox.config import config_dir, plain, take_model_as_of
+from mpox.console import results_console
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
 from mpox.jobs import quieten
@@ -80,9 +80,7 @@ def _device() -> Any:
 def _hydra_main(cfg: DictConfig) -> None:
     quieten()
     OmegaConf.resolve(cfg)
-    # Redirected, rich assumes 80 columns, in which the wide tables would lose their words.
-    width = None if sys.stdout.isatty() else 120
-    console = Console(highlight=False, soft_wrap=True, width=width)
+    console = results_console()
     try:
         if cfg.of is not None:
             console.print(benchmark_table(bench_export(cfg)))

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from mpox.config import config_dir, plain
+from mpox.console import results_console
 from mpox.errors import UserError
 from mpox.evaluate.comparison import Comparison
 from mpox.files import read_json, write_json
@@ -103,7 +104,7 @@ def _hydra_main(cfg: DictConfig) -> None:
             raise UserError("give study=<name>: which study of runs_dir is compared")
         folder = Path(cfg.runs_dir) / cfg.study / "comparison"
         comparison = compare(cfg)
-        say(comparison, folder, Console(highlight=False, soft_wrap=True))
+        say(comparison, folder, results_console())
         log_study(comparison, folder, **cfg.logger)
     except (UserError, OSError) as error:
         say_error(error, cfg.runs_dir)

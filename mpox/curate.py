@@ -12,11 +12,11 @@ from typing import Any
 import hydra
 import pandas as pd
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from mpox.config import build, config_dir, plain
+from mpox.console import results_console
 from mpox.curation.about import About
 from mpox.curation.audit import audit as look_over
 from mpox.curation.curated import Curated, apply_decisions
@@ -32,7 +32,7 @@ from mpox.jobs import quieten, say_error
 
 CAPTION = "research use only; not a diagnosis"
 CURATED, RECORD, PAGE = "curated.parquet", "curated.json", "review.html"
-console = Console(highlight=False, soft_wrap=True)
+console = results_console()
 
 
 def audit(cfg: DictConfig) -> Audit:

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from mpox.config import build, config_dir, plain
+from mpox.console import results_console
 from mpox.errors import UserError
 from mpox.files import read_json, replacing, write_json
 from mpox.jobs import quieten, say_error
@@ -206,7 +206,7 @@ def _hydra_main(cfg: DictConfig) -> None:
         exit_code = 1
         say_error(error)
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = results_console()
     for line in result["said"]:
         console.print(line, markup=False)
     console.print("Research use only; not a diagnosis.", style="dim")

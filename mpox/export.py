@@ -9,10 +9,10 @@ import hydra
 import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from torchvision.transforms import v2
 
 from mpox.config import build, config_dir, plain
+from mpox.console import results_console
 from mpox.errors import UserError
 from mpox.jobs import quieten, say_error
 from mpox.mobile.job import export_run
@@ -106,7 +106,7 @@ def _hydra_main(cfg: DictConfig) -> None:
         exit_code = 1
         say_error(error)
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = results_console()
     console.print(export_table(report))
     if report["note"]:
         console.print(f"note: {report['note']}", markup=False)

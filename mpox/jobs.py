@@ -19,6 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
+from mpox.console import results_console
 from mpox.errors import UserError
 from mpox.model.weights import NoWeightsError
 from mpox.report.tables import result_table
@@ -88,7 +89,7 @@ def run_job(cfg: DictConfig, train: Callable[[DictConfig], dict[str, Any]]) -> f
 
 def _say(entry: journal.Entry, run: RunDirectory, result: dict[str, Any], n_folds: int) -> None:
     """Print one line in a sweep; for a single job the table and the command that would train the rest."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = results_console()
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         accuracy = result["test"]["balanced_accuracy"]
         name = f"{entry.model} fold {entry.fold}"

@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from mpox.config import config_dir, take_model_as_of
+from mpox.console import results_console
 from mpox.data.photos import SUFFIXES, PhotoError, open_photo, square
 from mpox.errors import UserError
 from mpox.files import replacing
@@ -92,7 +93,6 @@ def render(result: dict[str, Any], form: str) -> str:
 
 def show(result: dict[str, Any]) -> None:
     """Print the answers as a table."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -104,7 +104,7 @@ def show(result: dict[str, Any]) -> None:
         chances = [f"{one['probabilities'][name]:.3f}" for name in labels]
         style = "bold" if one["action"] == REFER else None
         table.add_row(*(escape(one[key]) for key in ("path", "label", "action", "why")), *chances, style=style)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    console = results_console(soft_wrap=False)
     if labels:
         console.print(table)
     console.print(NOTICE, style="dim")

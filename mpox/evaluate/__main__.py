@@ -11,10 +11,10 @@ import hydra
 import pandas as pd
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 
 from mpox.config import build, config_dir, plain
+from mpox.console import results_console
 from mpox.data.manifest import read_manifest
 from mpox.data.sources import PhotoSet, changed_photos
 from mpox.errors import UserError
@@ -234,7 +234,7 @@ def _hydra_main(cfg: DictConfig) -> None:
         view.add_column(name.replace("_", "\n"), justify="right")
     for row in _rows(results):
         view.add_row(*row)
-    console = Console(highlight=False, soft_wrap=True)
+    console = results_console()
     console.print(view)
     console.print(f"python -m mpox.compare study={cfg.study} shows internal against external", markup=False)
 
