@@ -186,6 +186,7 @@ def rate(browser: Any, path: Path, rater: str, downloads: Path) -> list[str]:
         shown("leave").click()
     shown("rater").clear()
     shown("rater").send_keys(rater, Keys.ENTER)
+    assert shown("who").text == f"rater: {rater}"
     questions = browser.find_elements(By.CSS_SELECTOR, "#questions fieldset")
     order = []
     for n in range(10):
