@@ -102,14 +102,14 @@ class BatchAugment:
         return images.contiguous(memory_format=torch.channels_last)
 
     def _normalised(self, affine: Tensor) -> Tensor:
-        """Pixel coordinates to grid_sample's, -1..1 from edge to edge (float64: (B, 2, 3))."""
-        inner, outer = affine.new_tensor(np.eye(3)), affine.new_tensor(np.eye(3))
-        inner[0, 0] = inner[1, 1] = self.size / 2
-        inner[:2, 2] = (self.size - 1) / 2
-        outer[0, 0] = outer[1, 1] = 2 / self.source_size
-        outer[:2, 2] = 1 / self.source_size - 1
-        whole = torch.cat([affine, affine.new_tensor([[[0.0, 0.0, 1.0]]]).expand(len(affine), 1, 3)], 1)
-        return (outer @ whole @ inner)[:, :2]
+        """Pixel coordinates to grid_sample's, -1..1 from edge to edge (float64: (B, 2, 3)).
+
+        By numbers alone: a constant tensor would be copied to a GPU, and waited for, in every step.
+        """
+        linear, offset = affine[:, :, :2], affine[:, :, 2:]
+        offset = linear.sum(2, keepdim=True) * ((self.size - 1) / 2) + offset
+        offset = (offset * 2 + 1) / self.source_size - 1
+        return torch.cat([linear * (self.size / self.source_size), offset], 2)
 
 
 def fuse(transform: Any, source_size: int) -> BatchAugment | None:
@@ -221,7 +221,8 @@ def _recolour(image: np.ndarray, matrices: np.ndarray, order: np.ndarray) -> Non
 
 def _recoloured(images: Tensor, factors: Tensor, which: Tensor) -> Tensor:
     """Return (B, 3, T, T) after one of the three changes, another for each photo."""
-    grey = (images * images.new_tensor(GREY).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    red, green, blue = images.split(1, dim=1)
+    grey = GREY[0] * red + GREY[1] * green + GREY[2] * blue
     factor = factors.gather(1, which[:, None]).view(-1, 1, 1, 1)
     turn = which.view(-1, 1, 1, 1)
     other = torch.where(turn == CONTRAST, grey.mean((1, 2, 3), keepdim=True), grey * (turn == SATURATION))
