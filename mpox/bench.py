@@ -12,7 +12,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from mpox.benchmark import growth, jobs, launchers, report, stages, study, training
+from mpox.benchmark import growth, jobs, launchers, packing, report, stages, study, training
 from mpox.benchmark.commands import Photos, generated
 from mpox.config import config_dir, plain, take_model_as_of
 from mpox.console import results_console
@@ -43,6 +43,7 @@ def bench(cfg: DictConfig) -> dict[str, Any]:
         "default": lambda: study.measure(place, photos, **options["default"]),
         "jobs": lambda: jobs.measure(place, generated(place / "data", 10, 2, 48), **options["jobs"]),
         "launchers": lambda: launchers.measure(place, photos, **options["launchers"]),
+        "packed": lambda: packing.measure(place, photos, **options["packed"]),
         "growth": lambda: growth.measure(place / "data", **options["growth"]),
     }
     if unknown := [name for name in cfg.parts if name not in measures]:

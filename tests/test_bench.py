@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mpox.benchmark import study
+from mpox.benchmark import packing, report, study
 from mpox.benchmark.commands import generated
 
 MODEL = "tf_efficientnet_lite0"
@@ -21,3 +21,20 @@ def test_a_study_is_held_against_the_plain_baseline(tmp_path: Path) -> None:
     assert found["speedup"] == pytest.approx(found["baseline_seconds"] / found["seconds"], rel=0.02)
     scores = found["scores"][MODEL]
     assert scores["photos"] == 4 and 0 <= scores["baseline"] <= 1 and scores["low"] <= scores["mpox"] <= scores["high"]
+
+
+@pytest.mark.slow
+def test_jobs_at_once_change_no_answer(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    photos = generated(tmp_path, 5, 2, 64)
+    options = ["weights=none", "image_size=32", "schedule=finetune", "schedule.finetune.epochs=1", "logger=none"]
+    found = packing.measure(tmp_path, photos, [1, 2], ["mobilenetv3_small_100"], 2, options)
+    assert found["jobs"] == 2
+    assert list(found["at_once"]) == ["1", "2"]
+    for one in found["at_once"].values():
+        assert one["same_answers"] and one["largest_difference"] == 0
+        assert one["seconds"] > 0 and 0 < one["busy"] <= 1
+    for what, measured, _ in report.rows({"packed": found}):
+        assert "at once" in what and "busy, same answers" in measured
+    report.draw({"packed": found}, tmp_path / "bench.png")
+    assert (tmp_path / "bench.png").stat().st_size > 0

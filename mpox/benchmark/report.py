@@ -57,6 +57,12 @@ def rows(results: dict[str, Any]) -> Iterator[Row]:
         killed = f", {found['killed']} killed" if "killed" in found else ""
         agreed = "identical" if found["identical"] else "DIFFERENT"
         yield f"launcher {name}{killed}", f"{found['seconds']:.0f} s, {agreed}", "identical"
+    if packed := results.get("packed"):
+        for number, found in packed["at_once"].items():
+            busy = "" if found["busy"] is None else f", {found['busy']:.0%} busy"
+            agreed = "same answers" if found["same_answers"] else "DIFFERENT answers"
+            what = f"{packed['jobs']} jobs on {packed['device']}, {number} at once"
+            yield what, f"{found['seconds']:.0f} s{busy}, {agreed}", "the quickest"
     for name, found in results.get("growth", {}).get("cases", {}).items():
         yield f"study, {name}", f"{found['time']:g} times as long", f"at most about {found['work']}"
 
@@ -68,7 +74,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
         for name, part in (("training", _training), ("probe", _study), ("default", _study), ("jobs", _memory))
         if name in results
     ]
-    panels += [("growth", _growth)] if "growth" in results else []
+    panels += [(name, part) for name, part in (("packed", _packed), ("growth", _growth)) if name in results]
     if not panels:
         return
     with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False, "font.size": 9}):
@@ -104,6 +110,15 @@ def _memory(axis: Any, found: dict[str, Any]) -> None:
     axis.set_ylim(0, 1.2 * max(found["memory_mb"]))
     axis.set_xlabel("jobs in one process")
     axis.set_title("resident memory, MB")
+
+
+def _packed(axis: Any, found: dict[str, Any]) -> None:
+    runs = found["at_once"]
+    axis.bar(list(runs), [one["seconds"] for one in runs.values()], color="C0")
+    busy = ["" if one["busy"] is None else f"{one['busy']:.0%} busy" for one in runs.values()]
+    axis.bar_label(axis.containers[0], labels=busy)
+    axis.set_xlabel("jobs at once")
+    axis.set_title(f"{found['jobs']} jobs on one {found['device']}, s")
 
 
 def _growth(axis: Any, found: dict[str, Any]) -> None:
