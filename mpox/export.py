@@ -53,6 +53,7 @@ def request(cfg: DictConfig) -> Request:
     return Request(
         recipe=cfg.recipe,
         backend=cfg.backend,
+        input=cfg.input,
         exports_dir=Path(cfg.exports_dir).expanduser(),
         name=cfg.name,
         overwrite=cfg.overwrite,

@@ -18,6 +18,7 @@ import numpy as np
 
 from mpox.errors import UserError
 from mpox.mobile.golden import GOLDEN, Golden, read_golden
+from mpox.mobile.inputs import PLANES, as_input
 from mpox.mobile.runtime import MODEL_FILE
 
 # Where a phone lets programs be run from without an app.
@@ -101,10 +102,11 @@ def find_phone(adb: str = "adb", serial: str | None = None) -> Phone:
 
 
 def time_on_phone(
-    export: Path, phone: Phone, runner: Path | None, *, threads: int = 1, runs: int = 50
+    export: Path, phone: Phone, runner: Path | None, *, form: str = PLANES, threads: int = 1, runs: int = 50
 ) -> dict[str, Any]:
     """Run an export's `model.pte` on a phone, on each of its golden pictures, and hold the answers against the golden.
 
+    `form` is that of the file's input, see `mpox.mobile.inputs`.
     Returns `phone` (its facts), `threads`, what `read_times` returns for the first picture (`runs` + 1 executions), and
     `golden_difference` (largest of the probabilities). Raises UserError where the runner is missing, old or silent.
     """
@@ -119,7 +121,7 @@ def time_on_phone(
         times: dict[str, Any] = {}
         apart = 0.0
         for k in range(len(golden.names)):
-            said, answer = _execute(phone, golden, k, threads, runs + 1 if k == 0 else 1)
+            said, answer = _execute(phone, golden, k, form, threads, runs + 1 if k == 0 else 1)
             times = times or read_times(said)
             apart = max(apart, float(np.abs(answer - golden.probabilities[k]).max()))
         return {"phone": phone.facts(), "threads": threads, **times, "golden_difference": round(apart, 6)}
@@ -149,11 +151,11 @@ def read_times(text: str) -> dict[str, Any]:
     }
 
 
-def _execute(phone: Phone, golden: Golden, k: int, threads: int, runs: int) -> tuple[str, np.ndarray]:
+def _execute(phone: Phone, golden: Golden, k: int, form: str, threads: int, runs: int) -> tuple[str, np.ndarray]:
     """Run the file on golden picture k; return what was said, and the probabilities (C) float32."""
     with tempfile.TemporaryDirectory() as folder:
         tensor, answer = Path(folder) / "picture.bin", Path(folder) / "answer.bin"
-        golden.pictures[k].transpose(2, 0, 1).astype("<f4").tofile(tensor)
+        as_input(golden.pictures[k], golden.pictures.shape[1], form).tofile(tensor)
         phone.push(tensor, f"{PLACE}/picture.bin")
         moment = phone.shell("date '+%m-%d %H:%M:%S.000'").strip()
         options = {

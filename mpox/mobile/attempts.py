@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from mpox.errors import UserError
 from mpox.files import write_json
+from mpox.mobile.inputs import PLANES
 from mpox.mobile.package import check_free, placed
 from mpox.mobile.subject import Request
 from mpox.xai.run import OpenedRun
@@ -29,8 +30,9 @@ class Attempt(NamedTuple):
 
 def name_of(run: OpenedRun, request: Request, pruned: dict[str, Any] | None) -> str:
     """Return the name of the export's folder: the one asked for, or one of all that tells it from others."""
-    share = [f"pruned{pruned['ratio']:g}"] if pruned else []
-    return request.name or "-".join([run.card.study, run.card.model, f"fold{run.card.fold}", *share, request.recipe])
+    what = [f"pruned{pruned['ratio']:g}"] if pruned else []
+    what += [request.recipe] if request.input == PLANES else [request.recipe, request.input.partition("_")[0]]
+    return request.name or "-".join([run.card.study, run.card.model, f"fold{run.card.fold}", *what])
 
 
 def card_of(run: OpenedRun) -> dict[str, Any]:

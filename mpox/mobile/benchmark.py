@@ -12,6 +12,7 @@ from mpox.errors import UserError
 from mpox.files import read_json, sha256_of
 from mpox.mobile.adb import find_phone, time_on_phone
 from mpox.mobile.contract import Facts
+from mpox.mobile.inputs import PLANES
 from mpox.mobile.measure import Opener, cores, opener, ratio, side_by_side, threads_kept
 from mpox.mobile.memory import peak_memory
 from mpox.mobile.network import PhoneNetwork
@@ -50,7 +51,8 @@ def phone_benchmark(
     if device == "adb":
         phone = find_phone(adb, serial)
         where = Path(runner).expanduser() if runner is not None else None
-        timed = [time_on_phone(place, phone, where, threads=n, runs=rounds * runs) for n in threads or [1]]
+        how: dict[str, Any] = {"form": model.input, "runs": rounds * runs}
+        timed = [time_on_phone(place, phone, where, threads=n, **how) for n in threads or [1]]
         return {**about, "size_bytes": model.path.stat().st_size, "on_phone": timed}
     if device != "host":
         raise UserError(f"device={device} is unknown: choose host (this machine) or adb (a phone)")
@@ -99,7 +101,7 @@ def _rivals(run: OpenedRun, model: PhoneModel, place: Path, folder: Path) -> dic
     size = run.card.record.image_size
     network = PhoneNetwork(run.network.cpu(), image_size=size, maps=False)
     known: dict[str, Any] = {name: model.facts.get(name) for name in Facts.__dataclass_fields__}
-    facts = Facts(**known | {"backend": "onnxruntime"})
+    facts = Facts(**known | {"backend": "onnxruntime", "input": PLANES})
     photos: torch.Tensor = run.images(run.rows("train")[:CALIBRATION_PHOTOS]).cpu()
     files = {}
     for recipe in ("fp32", "int8_static"):

@@ -4,7 +4,8 @@ python -m mpox.mobile.check exports/<name>                  the files themselves
 python -m mpox.mobile.check exports/<name> --app <folder>   and an app's own results
 
 What an app puts into its folder, any of them: `photo-<k>.f32`, the tensor it gave the model (little-endian float32, as
-laid out in memory) or the same as `.npy`; `probabilities.json`, an object of name to list; its copy of the model.
+laid out in memory; `photo-<k>.u8` where the file takes bytes) or the same as `.npy`; `probabilities.json`, an object of
+name to list; its copy of the model.
 """
 
 import argparse
@@ -18,12 +19,15 @@ from mpox.errors import UserError
 from mpox.files import read_json, sha256_of
 from mpox.mobile.contract import CONTRACT_FILE, RUNNABLE
 from mpox.mobile.golden import AS_AGREED, GOLDEN, Golden, read_golden, versions
+from mpox.mobile.inputs import PLANES
 from mpox.mobile.onnx_model import OnnxModel
 from mpox.mobile.runtime import SUMS_FILE, PhoneModel, recorded_sums
 
 # What can be run here, by backend.
 Runnable = PhoneModel | OnnxModel
 OPENED: dict[str, type[Runnable]] = {RUNNABLE: PhoneModel, "onnxruntime": OnnxModel}
+# Of a tensor's file, and the numbers in it.
+ENDINGS = {".f32": "<f4", ".u8": "u1", ".npy": None}
 # How far a tensor may be from the agreed one on average, in levels of 0..255: rounding, and a decoder's.
 TENSOR_LEVELS = 0.75
 # How far probabilities may be: other processors round int8 arithmetic a little differently.
@@ -47,7 +51,8 @@ def check(folder: Path, app: Path | None = None) -> list[Finding]:
         return findings
     facts = read_json(folder / CONTRACT_FILE)
     golden = read_golden(folder / GOLDEN)
-    made = versions(golden, facts["constants"]["image_size"], facts["constants"]["interpolation"])
+    known = facts["constants"]
+    made = versions(golden, known["image_size"], known["interpolation"], known.get("input", PLANES))
     file = facts["file"]
     model = OPENED[facts["backend"]](folder / file) if facts["backend"] in OPENED else None
     if model is None:
@@ -94,13 +99,13 @@ def _check_app(
 
 
 def _tensor_file(app: Path, name: str) -> Path | None:
-    return next((path for path in (app / f"{name}.f32", app / f"{name}.npy") if path.is_file()), None)
+    return next((path for ending in ENDINGS if (path := app / f"{name}{ending}").is_file()), None)
 
 
 def _tensors(files: dict[str, Path], golden: Golden, made: dict[str, np.ndarray]) -> Finding:
     rows = [golden.names.index(name) for name in files]
-    shape = made[AS_AGREED].shape[1:]
-    given = np.stack([_read_tensor(path, shape) for path in files.values()])
+    due = made[AS_AGREED]
+    given = np.stack([_read_tensor(path, due.shape[1:], due.dtype) for path in files.values()])
     distances = {name: float(np.abs(values[rows] - given).mean()) for name, values in made.items()}
     nearest = min(distances, key=distances.__getitem__)
     agreed = f"{distances[AS_AGREED]:.2f} levels of 255 from the agreed ones on average"
@@ -110,12 +115,16 @@ def _tensors(files: dict[str, Path], golden: Golden, made: dict[str, np.ndarray]
     return Finding(False, f"{len(rows)} tensors are {agreed}{likely}")
 
 
-def _read_tensor(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+def _read_tensor(path: Path, shape: tuple[int, ...], due: np.dtype) -> np.ndarray:
+    """Read a tensor as float32, to be told apart from others. UserError where it is not of `shape` and dtype `due`."""
+    kind = ENDINGS[path.suffix]
     try:
-        values = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.fromfile(path, "<f4")
+        values = np.load(path, allow_pickle=False) if kind is None else np.fromfile(path, kind)
+        if values.dtype.itemsize != due.itemsize:
+            raise ValueError(f"it holds {values.dtype}")
         return np.asarray(values, "float32").reshape(shape)
     except ValueError as error:
-        raise UserError(f"{path} is no tensor of {'x'.join(map(str, shape))} float32 values ({error})") from error
+        raise UserError(f"{path} is no tensor of {'x'.join(map(str, shape))} {due} values ({error})") from error
 
 
 def _probabilities(path: Path, model: Runnable | None, golden: Golden, made: dict[str, np.ndarray]) -> Finding:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mpox import __version__
+from mpox.mobile.inputs import described, instructions
 from mpox.mobile.runtime import MODEL_FILE
 
 CONTRACT_FILE = "contract.json"
@@ -28,6 +29,7 @@ class Facts:
     threshold: float | None
     recipe: str
     backend: str
+    input: str
     study: str
     model: str
     fold: int
@@ -44,6 +46,7 @@ def constants(facts: Facts) -> dict[str, Any]:
         "image_size": facts.image_size,
         "channel_order": "RGB",
         "value_range": [0.0, 255.0],
+        "input": facts.input,
         "interpolation": facts.interpolation,
         "temperature": float(facts.temperature),
         "recipe": facts.recipe,
@@ -62,13 +65,7 @@ def constants(facts: Facts) -> dict[str, Any]:
 def contract(facts: Facts, sha256: str, map_size: tuple[int, int] | None, no_maps: str | None) -> dict[str, Any]:
     """Return the content of contract.json. `map_size` (h, w) of the maps of `explain`, or the reason for none."""
     size, n_classes = facts.image_size, len(facts.labels)
-    image = {
-        "name": "image",
-        "shape": [1, 3, size, size],
-        "dtype": "float32",
-        "layout": "NCHW: all of R, then all of G, then all of B, rows from the top, each from the left",
-        "range": [0.0, 255.0],
-    }
+    image = described(facts.input, size)
     probabilities = {
         "name": "probabilities",
         "shape": [1, n_classes],
@@ -113,8 +110,7 @@ def preprocessing(facts: Facts) -> list[str]:
         "Cut out the centre square: side = min(width, height), left = (width - side) // 2, top = (height - side) // 2.",
         f"Resize the square to {size}x{size} pixels with an antialiased {facts.interpolation} filter (one whose "
         "support grows with the reduction, as Pillow's does), rounded to whole values.",
-        "Order the channels R, G, B, not B, G, R, and lay them out one after the other (NCHW).",
-        "Give the values as float32 from 0 to 255. Do not scale or normalise them: the file does.",
+        *instructions(facts.input),
     ]
 
 

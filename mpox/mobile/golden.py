@@ -15,6 +15,7 @@ from mpox.data.photos import FILTERS, open_photo, square
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
 from mpox.mobile.answers import Answering
+from mpox.mobile.inputs import PIXELS
 
 GOLDEN = "golden"
 EXPECTED = "expected.json"
@@ -79,21 +80,22 @@ def read_golden(folder: Path) -> Golden:
     return Golden(names, photos, pictures, np.array([answers[name]["probabilities"] for name in names], "float32"))
 
 
-def versions(golden: Golden, size: int, interpolation: str) -> dict[str, np.ndarray]:
-    """Return the tensors (N, 3, S, S) float32 that an app would make of the photos: as agreed, and by each mistake."""
-    agreed = golden.pictures.transpose(0, 3, 1, 2).astype("float32")
-    made = {
-        AS_AGREED: agreed,
-        "channels in the order B, G, R": agreed[:, ::-1],
-        "values divided by 255": agreed / 255,
-    }
-    for name, (mean, std) in NORMALISATIONS.items():
-        values = (agreed / 255 - np.reshape(mean, (1, 3, 1, 1))) / np.reshape(std, (1, 3, 1, 1))
-        made[f"values normalised by the app ({name} mean and sd), which the file does itself"] = values
-    made["pixels interleaved (NHWC) where planes are due (NCHW)"] = golden.pictures.reshape(agreed.shape)
+def versions(golden: Golden, size: int, interpolation: str, form: str) -> dict[str, np.ndarray]:
+    """Return the tensors, in the file's form, that an app would make of the photos: as agreed, and by each mistake."""
+    pictures = golden.pictures
+    planes = pictures.transpose(0, 3, 1, 2)
+    made = {AS_AGREED: pictures, "channels in the order B, G, R": pictures[..., ::-1]}
     for name, resize in _resizes(size, interpolation).items():
-        pictures = np.stack([resize(photo) for photo in golden.photos])
-        made[name] = pictures.transpose(0, 3, 1, 2)
+        made[name] = np.stack([resize(photo) for photo in golden.photos])
+    if form == PIXELS:
+        made["planes (NCHW) where interleaved pixels are due (NHWC)"] = planes.reshape(pictures.shape)
+        return {name: np.ascontiguousarray(values) for name, values in made.items()}
+    made = {name: values.transpose(0, 3, 1, 2) for name, values in made.items()}
+    made["pixels interleaved (NHWC) where planes are due (NCHW)"] = pictures.reshape(planes.shape)
+    made["values divided by 255"] = planes / 255
+    for name, (mean, std) in NORMALISATIONS.items():
+        values = (planes / 255 - np.reshape(mean, (1, 3, 1, 1))) / np.reshape(std, (1, 3, 1, 1))
+        made[f"values normalised by the app ({name} mean and sd), which the file does itself"] = values
     return {name: np.ascontiguousarray(values, "float32") for name, values in made.items()}
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from mpox.mobile.attempts import Attempt, card_of, first_kept, name_of, scratch
 from mpox.mobile.contents import contents_of
 from mpox.mobile.contract import CONTRACT_FILE, RUNNABLE, Facts, constants, contract
 from mpox.mobile.golden import GOLDEN, write_golden
+from mpox.mobile.inputs import PLANES
 from mpox.mobile.likeness import map_likeness
 from mpox.mobile.lower import lower
 from mpox.mobile.measure import opener, ratio, side_by_side
@@ -67,7 +68,7 @@ def _float_file(subject: Subject, request: Request, pruned: dict[str, Any] | Non
     key = tensors_sha256(subject.run.network) if pruned else sha256_of(subject.run.path / "checkpoint.ckpt")
     path = request.exports_dir / ".fp32" / f"{key[:16]}.pte"
     if not path.is_file():
-        facts = facts_of(subject, request, "fp32", subject.decisions)
+        facts = replace(facts_of(subject, request, "fp32", subject.decisions), input=PLANES)
         _lower(Made(subject.network), facts, path, maps=False)  # maps share all weights but the classifier's
     return path
 
@@ -85,6 +86,7 @@ def _attempt(subject: Subject, request: Request, recipe: str, path: Path, refere
     report = {
         "recipe": recipe,
         "backend": request.backend,
+        "input": request.input,
         "size_bytes": path.stat().st_size,
         "size_against_fp32": reference and path.stat().st_size / reference.stat().st_size,
         "contents": asdict(contents) | {"delegated": contents.delegated},
@@ -127,6 +129,7 @@ def _lower(made: Made, facts: Facts, path: Path, *, maps: bool) -> None:
         temperature=facts.temperature,
         maps=maps,
         constants=constants(facts),
+        form=facts.input,
         backend=facts.backend,
         half=made.half,
         dynamic=made.dynamic,
@@ -145,6 +148,7 @@ def facts_of(subject: Subject, request: Request, recipe: str, chosen: Decisions)
         threshold=chosen.threshold,
         recipe=recipe,
         backend=request.backend,
+        input=request.input,
         study=card.study,
         model=card.model,
         fold=card.fold,

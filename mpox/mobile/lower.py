@@ -15,7 +15,8 @@ from torch import nn
 from mpox.errors import UserError
 from mpox.files import replacing
 from mpox.mobile.contract import RUNNABLE
-from mpox.mobile.network import Answer, Explanation
+from mpox.mobile.inputs import PIXELS, PLANES, input_shape
+from mpox.mobile.network import Answer, Explanation, FromPixels
 
 
 def lower(
@@ -26,6 +27,7 @@ def lower(
     temperature: float,
     maps: bool,
     constants: Mapping[str, Any],
+    form: str = PLANES,
     backend: str = RUNNABLE,
     half: bool = False,
     dynamic: bool = False,
@@ -33,13 +35,15 @@ def lower(
     """Write `network` (images_NCHW float32 0..255 to (logits_NC,) or (logits_NC, maps_NChw)) to `path` as a `.pte`.
 
     Methods: `forward` (probabilities_NC, logits_NC), with `maps` also `explain` (logits_NC, maps_NChw), both for one
-    image (1, 3, S, S), and one method without arguments for each of `constants`. With `half` weights and arithmetic are
-    16-bit; with `dynamic` the network has layers whose ranges each photo sets anew. Raises UserError for a backend that
-    is unknown or cannot do that, or a network it cannot take.
+    image in `form` (see `mpox.mobile.inputs`), and one method without arguments for each of `constants`. With `half`
+    weights and arithmetic are 16-bit; with `dynamic` the network has layers whose ranges each photo sets anew. Raises
+    UserError for a backend that is unknown or cannot do that, or a network it cannot take.
     """
     with _quiet():
         partitioners = _partitioners(backend, half, dynamic)
-    example = (torch.zeros(1, 3, image_size, image_size),)
+    dtype = torch.uint8 if form == PIXELS else torch.float32
+    example = (torch.zeros(input_shape(form, image_size), dtype=dtype),)
+    network = FromPixels(network) if form == PIXELS else network
     methods: dict[str, nn.Module] = {"forward": Answer(network, temperature)}
     if maps:
         methods["explain"] = Explanation(network)

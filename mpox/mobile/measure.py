@@ -21,6 +21,8 @@ from mpox.mobile.silence import native_stderr_silenced
 
 # Runs before the first that counts, each time an engine's turn comes: threads of the one before may still spin.
 WARMUP = 2
+# A program's number for uint8 (ScalarType in ExecuTorch's schema/scalar_type.fbs).
+BYTES = 0
 Run = Callable[[], object]
 Opener = Callable[[int], Run]
 
@@ -125,9 +127,9 @@ def threads_kept() -> Iterator[None]:
         torch.set_num_threads(before[1])
 
 
-def noise(shape: tuple[int, ...]) -> np.ndarray:
-    """One photo of noise, float32 0..255: what a run costs does not depend on what the photo shows."""
-    return np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
+def noise(shape: tuple[int, ...], dtype: str = "float32") -> np.ndarray:
+    """One photo of noise, 0..255: what a run costs does not depend on what the photo shows."""
+    return np.random.default_rng(0).integers(0, 256, shape).astype(dtype)
 
 
 def network_opener(network: Any, image_size: int) -> Opener:
@@ -161,8 +163,9 @@ def _open_program(path: Path, threads: int) -> Run:
     _set_program_threads(threads)
     program = binding()._load_program(str(path))
     method = program.load_method("forward")
-    shape = tuple(method.method_meta().input_tensor_meta(0).sizes())
-    inputs = [torch.from_numpy(noise(shape))]
+    expected = method.method_meta().input_tensor_meta(0)
+    dtype = "uint8" if expected.dtype() == BYTES else "float32"
+    inputs = [torch.from_numpy(noise(tuple(expected.sizes()), dtype))]
 
     def run() -> object:
         # The program must outlive its method, which does not hold it.

@@ -69,6 +69,18 @@ class Body(nn.Module):
         return (logits,) if self.projection is None else (logits, self.projection(features))
 
 
+class FromPixels(nn.Module):
+    """A network that takes pixels_NHWC, uint8 as a bitmap holds them, in place of images_NCHW."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels_NHWC: Tensor) -> tuple[Tensor, ...]:  # noqa: N803
+        """Return what the network returns of them."""
+        return self.network(pixels_NHWC.float().permute(0, 3, 1, 2))
+
+
 class Answer(nn.Module):
     """The method `forward` of a file: (probabilities_NC at `temperature`, logits_NC) from a network's outputs."""
 

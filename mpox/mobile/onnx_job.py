@@ -11,6 +11,7 @@ from mpox.files import sha256_of, write_json
 from mpox.mobile.attempts import Attempt, card_of, first_kept, name_of, scratch
 from mpox.mobile.contract import CONTRACT_FILE, Facts, contract
 from mpox.mobile.golden import GOLDEN, write_golden
+from mpox.mobile.inputs import PLANES
 from mpox.mobile.job import facts_of, timing
 from mpox.mobile.onnx import RECIPES, export_onnx, layers_of
 from mpox.mobile.onnx_model import MODEL_FILE, OnnxModel
@@ -32,6 +33,8 @@ def export_onnx_run(
     """
     if request.recipe not in (*RECIPES, "auto"):
         raise UserError(f"format=onnx has no recipe={request.recipe}: choose auto, {', '.join(RECIPES)}")
+    if request.input != PLANES:
+        raise UserError(f"format=onnx has no input={request.input}: leave it {PLANES}, or choose format=pte")
     name = f"{name_of(run, request, pruned)}{'' if request.name else '-onnx'}"
     with scratch(request, name) as aside:
         subject = subject_of(run, request)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mpox.errors import UserError, reason_of
-from mpox.mobile.runtime import as_input
+from mpox.mobile.inputs import as_input
 
 MODEL_FILE = "model.onnx"
 # The entry of the file's metadata that holds its facts, by the names of the `.pte`'s constant methods.

@@ -7,8 +7,8 @@ import torch
 
 from mpox.errors import UserError
 from mpox.evaluate.predictions import PREFIX, read_predictions
+from mpox.mobile.inputs import as_input
 from mpox.mobile.network import PhoneNetwork, why_no_maps
-from mpox.mobile.runtime import as_input
 from mpox.mobile.verify import decisions
 from mpox.model.checkpoint import load_checkpoint
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from mpox.errors import UserError, reason_of
 from mpox.files import sha256_of
+from mpox.mobile.inputs import PLANES, as_input
 from mpox.mobile.silence import native_stderr_silenced
 
 MODEL_FILE = "model.pte"
@@ -27,9 +28,9 @@ class PhoneModel:
     `threads` sets the pool of the whole process (None leaves it as it is). Raises UserError, in one line, for a file
     that is missing, cut short, changed since its SHA256SUMS was written, not ExecuTorch's, or not this tool's.
 
-    Attributes: labels (str, C); image_size (pixels); interpolation (Pillow's name of the resize filter); positive
-    (index of mpox, or None); threshold (probability of mpox from which it is called mpox, or None); temperature
-    (already applied to probabilities); facts (every constant method by name).
+    Attributes: labels (str, C); image_size (pixels); interpolation (Pillow's name of the resize filter); input (its
+    form, see `mpox.mobile.inputs`); positive (index of mpox, or None); threshold (probability of mpox from which it is
+    called mpox, or None); temperature (already applied to probabilities); facts (every constant method by name).
     """
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
@@ -53,6 +54,7 @@ class PhoneModel:
         self.labels: tuple[str, ...] = tuple(self.facts["labels"])
         self.image_size: int = self.facts["image_size"]
         self.interpolation: str = self.facts["interpolation"]
+        self.input: str = self.facts.get("input", PLANES)  # files of earlier versions take planes
         self.temperature: float = self.facts["temperature"]
         self.positive: int | None = self.facts.get("positive")
         self.threshold: float | None = self.facts.get("threshold")
@@ -95,11 +97,11 @@ class PhoneModel:
         return np.asarray(probabilities_NC[:, self.positive] >= self.threshold)
 
     def as_input(self, images: np.ndarray) -> np.ndarray:
-        """Return `images` as the file takes them: float32 (N, 3, S, S), contiguous. See `probabilities`."""
-        return as_input(images, self.image_size)
+        """Return `images` as the file takes them; see `mpox.mobile.inputs.as_input`."""
+        return as_input(images, self.image_size, self.input)
 
     def run_unchecked(self, tensors: np.ndarray) -> np.ndarray:
-        """Return probabilities (N, C) of float32 tensors (N, 3, S, S) whatever they hold; to retrace mistakes."""
+        """Return probabilities (N, C) of tensors in the file's form, whatever they hold; to retrace mistakes."""
         return self._execute("forward", tensors)[0]
 
     def _run(self, method: str, images: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -114,22 +116,6 @@ class PhoneModel:
         except RuntimeError as error:
             raise UserError(f"{self.path} cannot be run ({reason_of(error)}): export the model again") from error
         return tuple(np.concatenate([output.numpy() for output in outputs]) for outputs in zip(*answers, strict=True))
-
-
-def as_input(images: np.ndarray, size: int) -> np.ndarray:
-    """Return working pictures as every exported file takes them: float32 (N, 3, S, S), contiguous, 0..255.
-
-    `images` and what is refused (UserError) are as `PhoneModel.probabilities` says; S is `size`.
-    """
-    batch = images[None] if images.ndim == 3 else images
-    if batch.ndim == 4 and batch.shape[-1] == 3 and batch.shape[1] != 3:
-        batch = batch.transpose(0, 3, 1, 2)
-    if batch.ndim != 4 or batch.shape[1:] != (3, size, size):
-        raise UserError(f"images of shape {images.shape} do not fit: give RGB of {size}x{size} pixels")
-    if batch.dtype != np.uint8 and (batch.min() < 0 or 0 < batch.max() <= 1 or batch.max() > 255):
-        span = f"{batch.min():.3g}..{batch.max():.3g}"
-        raise UserError(f"images hold {span}: give RGB values 0..255; the file normalises them itself")
-    return np.ascontiguousarray(batch, dtype=np.float32)
 
 
 def recorded_sums(folder: Path) -> dict[str, str]:

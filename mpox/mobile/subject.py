@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mpox.errors import UserError
 from mpox.mobile.contract import RUNNABLE
+from mpox.mobile.inputs import FORMS, PIXELS, PLANES
 from mpox.mobile.network import PhoneNetwork, why_no_maps
 from mpox.mobile.recipes import AUTO, RECIPES, Photos
 from mpox.mobile.verify import DEFAULT_BOUND, Bound, Decisions, decisions, verify
@@ -32,6 +33,7 @@ class Request:
     exports_dir: Path
     recipe: str = "auto"
     backend: str = RUNNABLE
+    input: str = PLANES
     name: str | None = None
     overwrite: bool = False
     bound: Bound = DEFAULT_BOUND
@@ -46,6 +48,10 @@ class Request:
     def __post_init__(self) -> None:
         if self.backend not in AUTO:
             raise UserError(f"backend={self.backend} is unknown: choose {', '.join(AUTO)}")
+        if self.input not in FORMS:
+            raise UserError(f"input={self.input} is unknown: choose {' or '.join(FORMS)}")
+        if (self.input, self.backend) == (PIXELS, "coreml"):
+            raise UserError(f"backend=coreml takes no bytes: leave input={PLANES}")
         if self.recipe not in (*RECIPES, "auto"):
             raise UserError(f"recipe={self.recipe} is unknown: choose auto, {', '.join(RECIPES)}")
         if self.calibration_photos < 2:

@@ -9,6 +9,7 @@ from PIL import Image
 from mpox.errors import UserError
 from mpox.files import write_json
 from mpox.mobile.adb import find_phone, read_times, time_on_phone
+from mpox.mobile.inputs import PIXELS, PLANES
 
 # In the format of executor_runner's source: level, time since start, file and line, message. Not of a real phone.
 RECORDED = """\
@@ -44,6 +45,7 @@ case "$1" in
     date*) echo '11-24 19:00:00.000';;
   esac;;
   logcat) cat "$here/log";;
+  push) cp "$2" "$here/$(basename "$3")";;
   pull) cp "$here/answer.bin" "$3";;
 esac
 """
@@ -94,6 +96,16 @@ def test_times_and_answers_are_read(place: str, phone: Path, export: Path, runne
     assert found["golden_difference"] == pytest.approx(0.02, abs=1e-6)
     calls = (phone / "calls").read_text()
     assert "--method_name=forward" in calls and "--cpu_threads=2" in calls and "--num_executions=5" in calls
+
+
+@pytest.mark.parametrize(("form", "dtype"), [(PLANES, "<f4"), (PIXELS, "u1")])
+def test_the_picture_is_pushed_as_the_file_takes_it(
+    form: str, dtype: str, phone: Path, export: Path, runner: Path
+) -> None:
+    time_on_phone(export, find_phone(str(phone / "adb")), runner, form=form)
+    pushed = np.fromfile(phone / "picture.bin", dtype)
+    first = [10, 10] if form == PLANES else [10, 20]
+    assert pushed.size == 3 * 8 * 8 and pushed[:2].tolist() == first
 
 
 def test_a_runner_that_times_only_the_whole(phone: Path) -> None:

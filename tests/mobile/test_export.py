@@ -154,6 +154,9 @@ def test_a_backend_that_cannot_run_here_says_so(backend: str, phone_run: Path, e
     [
         (["recipe=int4"], "recipe=int4 is unknown"),
         (["backend=qnn"], "backend=qnn is unknown"),
+        (["input=rgb"], "input=rgb is unknown: choose float32_nchw or uint8_nhwc"),
+        (["input=uint8_nhwc", "backend=coreml"], "backend=coreml takes no bytes"),
+        (["input=uint8_nhwc", "format=onnx"], "format=onnx has no input=uint8_nhwc"),
         (["calibration.photos=1"], "calibration.photos=1 cannot tell a range"),
         (["run=null"], "give run="),
         (["run=null", "chosen=none.yaml"], "no file none.yaml"),
