@@ -26,6 +26,7 @@ from mpox.mobile.ranges import ActivationRange, Mode, WeightRange, observers, se
 from mpox.mobile.rounding import LAYERS, round_layers
 
 CLAMPS = (ATEN.hardtanh.default, ATEN.hardtanh_.default, ATEN.relu6.default)
+AVERAGES = (ATEN.adaptive_avg_pool2d.default, ATEN.mean.dim)
 # Photos that pass through at once; and on which weights and biases are put right, all at once.
 BATCH, ROUNDED = 8, 32
 # The last linear layer and the map's: tiny, and what they answer is the answer; both stay in float.
@@ -47,6 +48,9 @@ class PhoneQuantizer(XNNPACKQuantizer):
 
     def annotate(self, model: GraphModule) -> GraphModule:
         """Annotate convolutions with a clamp after them as one; leave the rest to XNNPACK's quantizer."""
+        for node in model.graph.nodes:
+            if node.target in AVERAGES and self.in_float(node):  # else it would be rounded as what it averages is
+                node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(_annotated=True)
         rounds_outputs = self.config.output_activation is not None  # dynamic ranges do not: there is nothing to fuse
         for clamp in model.graph.nodes:
             if not rounds_outputs or clamp.target not in CLAMPS:
@@ -221,8 +225,19 @@ def _exported(network: PhoneNetwork, images: Tensor) -> GraphModule:
 
 
 def _in_float(graph: GraphModule, units: Mapping[str, str], float_units: Collection[str]) -> Callable[[Node], bool]:
-    names = {node.name for node in graph.graph.nodes if _unit(node, units) in {HEAD, *float_units}}
+    kept = {HEAD, *float_units}
+    nodes = list(graph.graph.nodes)
+    names = {node.name for node in nodes if _unit(node, units) in kept}
+    # In int8 the averages that the head is given would be rounded once more, for nothing.
+    names |= {node.name for node in nodes if node.target in AVERAGES and _leads_to_head(node, units)}
     return lambda node: node.name in names
+
+
+def _leads_to_head(node: Node, units: Mapping[str, str]) -> bool:
+    """Whether all that becomes of a node goes into the head, by no other layer."""
+    return bool(node.users) and all(
+        _unit(user, units) == HEAD if user.target in LAYERS else _leads_to_head(user, units) for user in node.users
+    )
 
 
 def _unit(node: Node, units: Mapping[str, str]) -> str | None:

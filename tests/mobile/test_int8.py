@@ -56,6 +56,25 @@ def test_relu6_and_its_convolution_are_rounded_as_one(calibrated: Calibrated) ->
         assert float(observer.step) <= 6 / 255 + 1e-6 and int(observer.zero) == -128
 
 
+def test_averages_for_the_head_are_not_rounded(calibrated: Calibrated) -> None:
+    """The head answers in float of what the last maps average to; squeeze-and-excitation, by contrast, is in int8."""
+    (average,) = (node for node in calibrated.prepared.graph.nodes if "avg_pool" in str(node.target))
+    users = list(average.users)
+    while users[0].target != torch.ops.aten.linear.default:
+        assert users[0].op == "call_function"  # an observer would be a call of a module
+        users = list(users[0].users)
+    assert average.args[0].op == "call_module"  # the maps themselves are rounded
+    name = "mobilenetv3_small_100.lamb_in1k"
+    network = PhoneNetwork(build(name, 4, input_record(name, 64)), image_size=64, maps=False)
+    gates = [
+        user
+        for node in Calibrated(network, torch.rand(2, 3, 64, 64) * 255).prepared.graph.nodes
+        if node.target == torch.ops.aten.mean.dim
+        for user in node.users
+    ]
+    assert gates and all(user.op == "call_module" for user in gates)
+
+
 def test_the_network_itself_stays_as_it_was(run: OpenedRun) -> None:
     network = PhoneNetwork(run.network, image_size=96, maps=False)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
