@@ -105,8 +105,9 @@ def test_a_job_there_predicts_what_one_here_does(
         read_predictions(next((tmp_path / "runs" / study).rglob("predictions.parquet")))[0] for study in STUDIES
     )
     logits = [name for name in here if name.startswith(PREFIX)]
-    pd.testing.assert_frame_equal(here, there, rtol=0, atol=0.01)
-    assert here[logits].to_numpy().std() > 0.1
+    pd.testing.assert_frame_equal(here.drop(columns=logits), there.drop(columns=logits))
+    apart = np.abs(here[logits].to_numpy() - there[logits].to_numpy()).max()
+    assert apart < 0.01 * here[logits].to_numpy().std()  # sums are rounded in another order
 
 
 def test_maps_faithfulness_and_audit_there_are_those_of_here(trained: Path, tmp_path: Path) -> None:

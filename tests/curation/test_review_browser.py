@@ -11,6 +11,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.expected_conditions import alert_is_present
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -177,7 +178,7 @@ def test_decide_reload_export_apply(browser: webdriver.Chrome, url: str, small_a
     sheet("Blurred")
     page.click(HEALTHY, "keep")
     browser.find_element(By.ID, "file").send_keys(str(tmp_path / "decisions.csv"))
-    alert = WebDriverWait(browser, 30).until(lambda _: browser.switch_to.alert)
+    alert = WebDriverWait(browser, 30).until(alert_is_present())
     assert alert.text.startswith("1 photos are decided otherwise")
     alert.dismiss()
     assert page.decision(HEALTHY) == "keep"
