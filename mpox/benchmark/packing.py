@@ -65,6 +65,7 @@ class Watch:
                 self._answers.append(answer)
 
     def __enter__(self) -> "Watch":
+        self._ask()  # what is "since the last call" starts here
         self._thread.start()
         return self
 
