@@ -12,17 +12,17 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from mpox.benchmark import growth, jobs, launchers, packing, report, stages, study, training
-from mpox.benchmark.commands import Photos, generated
+from benchmarks import growth, jobs, launchers, packing, report, stages, study, training
+from benchmarks.commands import Photos, generated
 from mpox.config import config_dir, plain, take_model_as_of
 from mpox.console import results_console
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
-from mpox.jobs import quieten
-from mpox.mobile.benchmark import phone_benchmark
+from mpox.mobile.run.benchmark import phone_benchmark
 from mpox.report.phones import benchmark_table, write_benchmark
-from mpox.study import environment
-from mpox.xai.run import open_run
+from mpox.runs import environment
+from mpox.runs.opened import open_run
+from mpox.training.jobs import quieten
 
 log = logging.getLogger("mpox")
 

@@ -12,17 +12,17 @@ from rich.console import Console
 from mpox.config import config_dir, plain
 from mpox.console import results_console
 from mpox.errors import UserError
-from mpox.evaluate.comparison import Comparison
 from mpox.files import read_json, write_json
-from mpox.jobs import quieten, say_error
 from mpox.report.model_card import write_model_card
 from mpox.report.page import write_page
 from mpox.report.score_table import completeness_view, score_view, write_csv, write_latex
 from mpox.report.wandb_study import log_study
+from mpox.stats.comparison import Comparison
 from mpox.study.choice import choose, write_choice
 from mpox.study.comparing import compare as compare_study
 from mpox.study.options import Options
 from mpox.study.results import read_study
+from mpox.training.jobs import quieten, say_error
 
 log = logging.getLogger("mpox")
 # Options of the command that are options of the comparison itself.

@@ -24,11 +24,11 @@ from mpox.curation.decisions import DECISION_COLUMNS, merge, read_decisions, wri
 from mpox.curation.findings import Audit, read_audit, write_audit
 from mpox.curation.flow import Step, flow
 from mpox.curation.release import write_release
-from mpox.curation.review import WORDS, write_page
+from mpox.curation.review_page import WORDS, write_page
 from mpox.data.manifest import read_manifest, write_manifest
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
-from mpox.jobs import quieten, say_error
+from mpox.training.jobs import quieten, say_error
 
 CAPTION = "research use only; not a diagnosis"
 CURATED, RECORD, PAGE = "curated.parquet", "curated.json", "review.html"

@@ -20,7 +20,7 @@ from mpox.config import build, config_dir
 from mpox.errors import UserError
 from mpox.model.weights import NoWeightsError, find
 from mpox.report.wandb import resolve_mode
-from mpox.study import environment
+from mpox.runs import environment
 
 # Packages built against one another: a version outside the declared range breaks them in ways that name no version.
 PINNED = ("torch", "torchvision", "executorch", "torchao", "lightning", "timm", "hydra-core")

@@ -21,17 +21,17 @@ from mpox.config import build, config_dir, plain
 from mpox.console import results_console
 from mpox.errors import UserError
 from mpox.files import read_json, replacing, write_json
-from mpox.jobs import quieten, say_error
 from mpox.model.checkpoint import load_checkpoint
 from mpox.report import wandb as wandb_report
-from mpox.xai.audit import audit as audit_run
+from mpox.runs.opened import OpenedRun, open_run
+from mpox.training.jobs import quieten, say_error
 from mpox.xai.cams import Explainer
 from mpox.xai.examination import as_markdown, examine, sample_rows
 from mpox.xai.gallery import explain_photos
+from mpox.xai.rating_page import Question, read_questions, write_page
 from mpox.xai.ratings import as_markdown as ratings_markdown
 from mpox.xai.ratings import merge, questions_of, read_ratings
-from mpox.xai.review import Question, read_questions, write_page
-from mpox.xai.run import OpenedRun, open_run
+from mpox.xai.shortcuts import audit as audit_run
 from mpox.xai.verdicts import as_markdown as audit_markdown
 
 log = logging.getLogger("mpox")

@@ -14,15 +14,15 @@ from torchvision.transforms import v2
 from mpox.config import build, config_dir, plain
 from mpox.console import results_console
 from mpox.errors import UserError
-from mpox.jobs import quieten, say_error
-from mpox.mobile.job import export_run
-from mpox.mobile.onnx_job import export_onnx_run
-from mpox.mobile.prune import Tuning, prune_run
-from mpox.mobile.subject import Request
-from mpox.mobile.verify import Bound
+from mpox.mobile.export.job import export_run
+from mpox.mobile.export.onnx_job import export_onnx_run
+from mpox.mobile.export.original import Request
+from mpox.mobile.export.prune import Tuning, prune_run
+from mpox.mobile.export.verify import Bound
 from mpox.report.export_card import export_table, write_export_card
 from mpox.report.wandb_export import log_export
-from mpox.xai.run import OpenedRun, open_run
+from mpox.runs.opened import OpenedRun, open_run
+from mpox.training.jobs import quieten, say_error
 
 log = logging.getLogger("mpox")
 FORMATS = {"pte": export_run, "onnx": export_onnx_run}

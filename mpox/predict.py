@@ -23,7 +23,7 @@ from mpox.console import results_console
 from mpox.data.photos import SUFFIXES, PhotoError, open_photo, square
 from mpox.errors import UserError
 from mpox.files import replacing
-from mpox.mobile.answers import REFER, Answer, Model, answer
+from mpox.mobile.run.decision_rule import REFER, Answer, Model, answer
 
 NOTICE = "Research software, not a medical device: not a diagnosis."
 FORMATS = ("table", "json", "csv")
@@ -65,14 +65,14 @@ def open_model(path: str, *, sensitivity: float, threads: int | None) -> Model:
     if not place.exists():
         raise UserError(f"no model at {path}: give an export (exports/<name>) or a run directory")
     if place.suffix == ".ckpt" or (place / "checkpoint.ckpt").is_file():
-        from mpox.mobile.run_model import RunModel
+        from mpox.mobile.run.run_model import RunModel
 
         return RunModel(place, sensitivity)
     if place.suffix == ".onnx" or (not (place / "model.pte").is_file() and (place / "model.onnx").is_file()):
-        from mpox.mobile.onnx_model import OnnxModel
+        from mpox.mobile.run.onnx_model import OnnxModel
 
         return OnnxModel(place, threads or 1)
-    from mpox.mobile.runtime import PhoneModel
+    from mpox.mobile.run.runtime import PhoneModel
 
     return PhoneModel(place, threads)
 

@@ -15,17 +15,18 @@ from omegaconf import DictConfig
 
 from mpox.config import config_dir, plain
 from mpox.data.folds import check_fold
-from mpox.evaluate.predictions import score, write_predictions
 from mpox.files import read_json, write_json
-from mpox.jobs import one_line, quieten, run_job
 from mpox.model.backbone import InputRecord, input_record
 from mpox.model.backbone import build as build_network
 from mpox.model.checkpoint import Card, save_checkpoint
 from mpox.model.weights import WeightSource, find
-from mpox.phases import finetune, fold_inputs, make_trainer, predict, probe
 from mpox.report import wandb as wandb_report
-from mpox.study import environment, sweep
-from mpox.study.run_directory import RunDirectory
+from mpox.runs import environment
+from mpox.runs.run_directory import RunDirectory
+from mpox.stats.predictions import score, write_predictions
+from mpox.training import sweep
+from mpox.training.jobs import one_line, quieten, run_job
+from mpox.training.phases import finetune, fold_inputs, make_trainer, predict, probe
 
 log = logging.getLogger("mpox")
 
@@ -109,7 +110,7 @@ def _run(
         wandb_report.log_result(logger, result, predictions)
     run.finish(seconds=round(sum(clock.laps.values()), 2))
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if hasattr(callback, "on_run_finished"):  # of mpox.callbacks
+        if hasattr(callback, "on_run_finished"):  # the hooks of mpox.training
             callback.on_run_finished(run.path, Path(cfg.cache_dir), logger)
     return result
 

@@ -8,9 +8,9 @@ import pandas as pd
 
 from mpox.data.folds import Folds, make_folds, write_folds
 from mpox.data.manifest import complete, write_manifest
-from mpox.evaluate.predictions import predictions_table, score, write_predictions
 from mpox.files import write_json
-from mpox.study.run_directory import RunDirectory
+from mpox.runs.run_directory import RunDirectory
+from mpox.stats.predictions import predictions_table, score, write_predictions
 
 CLASSES = ("acne", "chickenpox", "healthy", "mpox")
 ENVIRONMENT = {"versions": {"torch": "2.13.0"}, "device": "cpu", "git_commit": None, "seconds": {"probe": 2.0}}

@@ -17,10 +17,10 @@ from scipy.special import softmax
 from mpox.config import config_dir
 from mpox.data import synthetic
 from mpox.errors import UserError
-from mpox.evaluate.__main__ import evaluate
-from mpox.evaluate.predictions import read_predictions, score
+from mpox.evaluate import evaluate
 from mpox.files import read_json
 from mpox.model.checkpoint import load_checkpoint
+from mpox.stats.predictions import read_predictions, score
 
 MODELS = ("mnasnet_100", "mobilenetv3_small_100")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mpox.benchmark.commands import Photos, predictions
-from mpox.benchmark.launchers import measure
+from benchmarks.commands import Photos, predictions
+from benchmarks.launchers import measure
 from mpox.files import read_json
 
 ENVIRONMENT = {**os.environ, "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1", "COLUMNS": "200"}

@@ -17,10 +17,10 @@ from torchvision.transforms import v2
 
 from mpox.config import config_dir
 from mpox.data.module import FoldData
-from mpox.evaluate.predictions import PREFIX, read_predictions
 from mpox.explain import explain
 from mpox.model.backbone import build, input_record
 from mpox.model.classifier import LesionClassifier
+from mpox.stats.predictions import PREFIX, read_predictions
 from mpox.train import train
 
 NAME = "mobilenetv3_small_100.lamb_in1k"

@@ -14,10 +14,10 @@ from omegaconf import DictConfig
 from mpox.data.manifest import write_manifest
 from mpox.data.sources import folder
 from mpox.errors import UserError
-from mpox.evaluate.predictions import read_predictions, score
 from mpox.files import read_json, write_json
 from mpox.model.checkpoint import load_checkpoint
 from mpox.model.classifier import LesionClassifier
+from mpox.stats.predictions import read_predictions, score
 from mpox.train import train
 
 Configured = Callable[..., DictConfig]

@@ -58,7 +58,7 @@ class RayLauncher(Launcher):
         try:
             return ray.get(job)
         except ray.exceptions.RayError as error:
-            from mpox.study import journal
+            from mpox.runs import journal
 
             message = " ".join(str(error).split())[:200]
             lost = journal.Entry(config.study, config.model.name, config.fold, "failed", 0.0, f"worker lost: {message}")

@@ -13,8 +13,8 @@ import torch
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 
+from mpox.curation.descriptors import Looks
 from mpox.curation.local_features import mirror_descriptors, root_sift
-from mpox.curation.looks import Looks
 from mpox.curation.nearest import BLOCK, nearest
 from mpox.data.module import as_they_are
 from mpox.data.store import open_store, store_key

@@ -15,9 +15,9 @@ import pandas as pd
 
 from mpox.curation import fingerprints
 from mpox.curation.candidates import candidate_pairs
+from mpox.curation.descriptors import Looks
 from mpox.curation.findings import PAIR_COLUMNS
 from mpox.curation.local_features import Match, Side, compare, root_sift
-from mpox.curation.looks import Looks
 from mpox.curation.thresholds import PairThresholds
 from mpox.progress import watched
 

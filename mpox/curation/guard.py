@@ -7,10 +7,10 @@ import pandas as pd
 import torch
 
 from mpox.curation.candidates import embeddings
+from mpox.curation.descriptors import open_looks
 from mpox.curation.duplicates import between_copies, find_pairs, unique_photos
 from mpox.curation.findings import AUDITED
 from mpox.curation.groups import merge_groups
-from mpox.curation.looks import open_looks
 from mpox.curation.thresholds import PairThresholds
 from mpox.data.sources import PhotoSet
 from mpox.errors import UserError

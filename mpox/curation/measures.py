@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mpox.curation import quality, skin
-from mpox.curation.looks import Looks
+from mpox.curation.descriptors import Looks
 from mpox.curation.thresholds import QualityThresholds
 from mpox.progress import watched
 

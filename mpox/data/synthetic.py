@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from mpox.data.lesions import COUNTS, DRAWERS, RADII
-from mpox.data.skin import Pixels, Traits, add_spots, bare_skin, hairs, photograph, reflectance, shine
+from mpox.data.synthetic_lesions import COUNTS, DRAWERS, RADII
+from mpox.data.synthetic_skin import Pixels, Traits, add_spots, bare_skin, hairs, photograph, reflectance, shine
 from mpox.errors import UserError
 
 VERSION = 1  # names the cached copy: raise it whenever the pictures change

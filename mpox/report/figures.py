@@ -15,11 +15,10 @@ import scikit_posthocs
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mpox.evaluate.comparison import BEST, SAME, UNTESTED, WORSE, Comparison
-from mpox.evaluate.model_result import ReliabilityBin
 from mpox.files import replacing
-from mpox.report.flow import flow
-from mpox.report.outside import external
+from mpox.report.external_figure import external
+from mpox.report.flow_figure import flow
+from mpox.report.formatting import metric_name
 from mpox.report.style import (
     BLUE,
     CURVES,
@@ -34,7 +33,8 @@ from mpox.report.style import (
     one_axes,
     side_by_side,
 )
-from mpox.report.words import metric_name
+from mpox.stats.comparison import BEST, SAME, UNTESTED, WORSE, Comparison
+from mpox.stats.model_result import ReliabilityBin
 
 VERDICTS = {BEST: (BLUE, "o"), SAME: (SKY, "o"), WORSE: (VERMILLION, "D"), UNTESTED: (GREY, "s")}
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from mpox import __version__
-from mpox.evaluate.comparison import Comparison
 from mpox.files import replacing
-from mpox.report import words
+from mpox.report import formatting as words
 from mpox.report.checklist import ITEMS
 from mpox.report.page import environment
+from mpox.stats.comparison import Comparison
 
 
 def write_model_card(comparison: Comparison, folder: Path) -> Path:

@@ -7,14 +7,14 @@ import jinja2
 
 from mpox import __version__
 from mpox.errors import UserError
-from mpox.evaluate.comparison import BEST, Comparison
-from mpox.evaluate.model_result import ModelResult
 from mpox.files import read_json, replacing
-from mpox.report import words
+from mpox.report import formatting as words
 from mpox.report.checklist import ITEMS
 from mpox.report.explanations import explained_runs
 from mpox.report.figures import write_figures
-from mpox.report.gallery import data_uri, failures
+from mpox.report.mistakes import data_uri, failures
+from mpox.stats.comparison import BEST, Comparison
+from mpox.stats.model_result import ModelResult
 
 # Pairs and cells beyond these numbers are counted; the JSON has all.
 PAIRS, CELLS = 30, 60

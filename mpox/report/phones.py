@@ -17,9 +17,9 @@ from matplotlib.lines import Line2D
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.pareto import Point, frontier, read_points, timed
 from mpox.errors import UserError
 from mpox.files import replacing, write_json
-from mpox.mobile.pareto import Point, frontier, read_points, timed
 from mpox.report.style import BLUE, CYCLE, GREY, INK, ORANGE, STYLE, WIDTH
 
 AXES = {"size_mb": "size of the file, MB", "latency_ms": "latency of one photo here, one thread, ms"}
@@ -94,7 +94,7 @@ def latencies(result: dict[str, Any]) -> Figure:
 
 
 def benchmark_table(result: dict[str, Any]) -> Table:
-    """Return what `mpox.mobile.benchmark.phone_benchmark` measured, on this machine or a phone, for the terminal."""
+    """Return what `phone_benchmark` measured, on this machine or a phone, for the terminal."""
     table = Table(title=f"{result['name']} ({result['model']}, {result['recipe']})", caption=NOTICE)
     if "on_phone" in result:
         for column in ("phone", "threads", "load, ms", "first, ms", "median, ms", "p90, ms", "largest |Δp| to golden"):

@@ -6,9 +6,9 @@ import pandas as pd
 from rich import box
 from rich.table import Table
 
-from mpox.evaluate.comparison import WORSE, Cell, Comparison
-from mpox.evaluate.model_result import Score
 from mpox.files import replacing
+from mpox.stats.comparison import WORSE, Cell, Comparison
+from mpox.stats.model_result import Score
 
 # Metrics of the narrow tables; the CSV has all.
 SHOWN = ("accuracy", "auroc", "sensitivity", "specificity")

@@ -7,11 +7,11 @@ from typing import Any
 import wandb
 
 from mpox.errors import reason_of
-from mpox.evaluate.comparison import Comparison
 from mpox.files import read_json, write_json
 from mpox.report.figures import FIGURES
+from mpox.report.formatting import chosen, metric_name, over_folds
 from mpox.report.wandb import resolve_mode, send, stable_id
-from mpox.report.words import chosen, metric_name, over_folds
+from mpox.stats.comparison import Comparison
 
 log = logging.getLogger(__name__)
 # Files of the comparison's folder that go along, where they are there.

@@ -7,12 +7,12 @@ import numpy as np
 import yaml
 
 from mpox.errors import UserError
-from mpox.evaluate.comparison import BEST, SAME, Choice, Comparison
-from mpox.evaluate.model_result import ModelResult
-from mpox.evaluate.pooled import weighted_metrics
 from mpox.files import replacing
+from mpox.stats.comparison import BEST, SAME, Choice, Comparison
+from mpox.stats.model_result import ModelResult
+from mpox.stats.pooled import weighted_metrics
 from mpox.study.results import StudyResults
-from mpox.study.wording import NAMES
+from mpox.study.sentences import NAMES
 
 BYTES_PER_PARAMETER = 4
 FOLD_RULE = (

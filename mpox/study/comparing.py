@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from mpox.errors import UserError
-from mpox.evaluate import breakdown, paired_tests
-from mpox.evaluate.comparison import UNTESTED, Comparison, DatasetComparison, DataSummary
-from mpox.evaluate.intervals import resampling_weights
-from mpox.evaluate.model_result import ModelResult
-from mpox.evaluate.pooled import weighted_metrics
-from mpox.study import wording
+from mpox.stats import breakdown, paired_tests
+from mpox.stats.comparison import UNTESTED, Comparison, DatasetComparison, DataSummary
+from mpox.stats.intervals import resampling_weights
+from mpox.stats.model_result import ModelResult
+from mpox.stats.pooled import weighted_metrics
+from mpox.study import sentences as wording
 from mpox.study.costs import costs
 from mpox.study.description import describe
 from mpox.study.external_results import read_external

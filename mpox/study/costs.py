@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from mpox.errors import UserError
-from mpox.evaluate.model_result import Costs
 from mpox.files import read_json
 from mpox.model.cost import cached_cost
+from mpox.stats.model_result import Costs
 from mpox.study.results import ModelRuns, StudyResults
 
 

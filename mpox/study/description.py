@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mpox.evaluate import breakdown, conformal, operating_point
-from mpox.evaluate.calibration import calibration, fit_temperature
-from mpox.evaluate.comparison import METRICS, Pair
-from mpox.evaluate.model_result import Costs, DecisionCurve, ModelResult, OperatingPoint
-from mpox.evaluate.pooled import softmax, weighted_confusion
-from mpox.study import wording
+from mpox.stats import breakdown, conformal, operating_point
+from mpox.stats.calibration import calibration, fit_temperature
+from mpox.stats.comparison import METRICS, Pair
+from mpox.stats.model_result import Costs, DecisionCurve, ModelResult, OperatingPoint
+from mpox.stats.pooled import softmax, weighted_confusion
+from mpox.study import sentences as wording
 from mpox.study.options import Options
 from mpox.study.results import ModelRuns, StudyResults
 from mpox.study.scored import Scored, score

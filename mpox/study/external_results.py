@@ -8,12 +8,12 @@ import pandas as pd
 import yaml
 
 from mpox.errors import UserError
-from mpox.evaluate.comparison import METRICS, External, ExternalScore
-from mpox.evaluate.intervals import Interval, group_codes, percentile_interval, resampling_weights
-from mpox.evaluate.mapping import collapse, ensemble
-from mpox.evaluate.pooled import weighted_confusion, weighted_metrics
-from mpox.evaluate.predictions import PREFIX, read_predictions
+from mpox.external.mapping import collapse, ensemble
 from mpox.files import read_json
+from mpox.stats.comparison import METRICS, External, ExternalScore
+from mpox.stats.intervals import Interval, group_codes, percentile_interval, resampling_weights
+from mpox.stats.pooled import weighted_confusion, weighted_metrics
+from mpox.stats.predictions import PREFIX, read_predictions
 from mpox.study.results import ModelRuns, StudyResults
 
 # Entries of the flow of photos that are not reasons for leaving photos out.

@@ -6,10 +6,10 @@ from itertools import combinations
 
 import numpy as np
 
-from mpox.evaluate import paired_tests
-from mpox.evaluate.comparison import Pair
-from mpox.evaluate.intervals import Interval, percentile_interval
-from mpox.study import wording
+from mpox.stats import paired_tests
+from mpox.stats.comparison import Pair
+from mpox.stats.intervals import Interval, percentile_interval
+from mpox.study import sentences as wording
 from mpox.study.options import Options
 from mpox.study.results import StudyResults
 from mpox.study.scored import Scored, defined

@@ -16,12 +16,12 @@ import pandas as pd
 from mpox.data.folds import read_folds
 from mpox.data.manifest import read_manifest
 from mpox.errors import UserError
-from mpox.evaluate.comparison import Cell
-from mpox.evaluate.intervals import group_codes
-from mpox.evaluate.predictions import PREFIX
 from mpox.files import read_json
-from mpox.study.cells import SHOWN, Run, read_cells, refuse
-from mpox.study.run_directory import NOT_COMPARED, leaves
+from mpox.runs.run_directory import NOT_COMPARED, leaves
+from mpox.stats.comparison import Cell
+from mpox.stats.intervals import group_codes
+from mpox.stats.predictions import PREFIX
+from mpox.study.completeness import SHOWN, Run, read_cells, refuse
 
 _ABSENT = "(not set)"
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpox.evaluate.intervals import Interval, percentile_interval, proportion
-from mpox.evaluate.model_result import Score
+from mpox.stats.intervals import Interval, percentile_interval, proportion
+from mpox.stats.model_result import Score
 from mpox.study.results import ModelRuns, StudyResults
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpox.evaluate.intervals import group_codes, resampling_weights
+from mpox.stats.intervals import group_codes, resampling_weights
 
 DRAWS, LEVEL = 2000, 0.95
 

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from mpox.model.backbone import PhotoClassifier
 from mpox.progress import watched
+from mpox.runs.opened import OpenedRun, logits_of
 from mpox.xai import baselines
 from mpox.xai.bootstrap import mean_interval, written
 from mpox.xai.cams import Explainer, shown
 from mpox.xai.faithfulness import deletion_insertion, road
 from mpox.xai.localisation import MEASURES, lesion_masks
-from mpox.xai.run import OpenedRun, logits_of
 from mpox.xai.sanity import Factory, randomisation
 from mpox.xai.stability import between_models, recompressed, shifted
 

@@ -11,8 +11,8 @@ from pytorch_grad_cam.metrics.road import ROADCombined
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputSoftmaxTarget
 from torch import Tensor, nn
 
+from mpox.runs.opened import logits_of
 from mpox.xai.gradients import blurred
-from mpox.xai.run import logits_of
 
 # Steps from the whole photo to none: a compromise with time, two forward passes each.
 STEPS = 10

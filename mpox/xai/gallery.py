@@ -13,9 +13,9 @@ from PIL import Image
 from mpox.errors import UserError
 from mpox.files import write_json
 from mpox.progress import watched
+from mpox.runs.opened import OpenedRun, logits_of
 from mpox.xai.cams import Explainer, is_blank, shown
 from mpox.xai.pictures import Tile, contact_sheet, overlay
-from mpox.xai.run import OpenedRun, logits_of
 
 # Photos on one contact sheet.
 SHEET = 24

@@ -10,8 +10,8 @@ import pandas as pd
 from mpox.errors import UserError
 from mpox.xai.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
 from mpox.xai.bootstrap import bounds, mean_interval, resampled_weights, written
-from mpox.xai.likeness import rank_correlation
-from mpox.xai.review import Question, photo_code
+from mpox.xai.map_similarity import rank_correlation
+from mpox.xai.rating_page import Question, photo_code
 
 COLUMNS = ("page", "rater", "photo_id", "question", "answer", "at")
 COMMENT = "comment"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mpox.model.backbone import PhotoClassifier, layer_depths
 from mpox.xai.cams import Explainer, upsampled
-from mpox.xai.likeness import rank_correlation
+from mpox.xai.map_similarity import rank_correlation
 
 # The cascade: all layers at or above each of these relative depths (1 the head, 0 the input) lose what they learned.
 DEPTHS = (1.0, 0.9, 0.7, 0.5, 0.25, 0.0)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mpox.xai.cams import Explainer, upsampled
-from mpox.xai.likeness import rank_correlation
+from mpox.xai.map_similarity import rank_correlation
 
 SHIFT = 0.03  # of the side: 7 px at 224
 JPEG_QUALITY = 40  # what messengers do to photos

@@ -8,7 +8,7 @@ from audited import BROKEN, ODD
 from PIL import Image
 
 from mpox.curation.findings import ACTIONS, Audit
-from mpox.curation.review import WORDS, write_page
+from mpox.curation.review_page import WORDS, write_page
 
 
 def embedded(page: str) -> dict:  # type: ignore[type-arg]

@@ -18,7 +18,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from mpox.curation.curated import apply_decisions
 from mpox.curation.decisions import read_decisions
 from mpox.curation.findings import Audit
-from mpox.curation.review import write_page
+from mpox.curation.review_page import write_page
 
 pytestmark = pytest.mark.slow
 LAPTOP, TABLET = (1366, 768), (820, 1180)

@@ -8,8 +8,8 @@ from PIL import Image
 
 from mpox.errors import UserError
 from mpox.files import write_json
-from mpox.mobile.adb import find_phone, read_times, time_on_phone
-from mpox.mobile.inputs import PIXELS, PLANES
+from mpox.mobile.file.input_tensor import PIXELS, PLANES
+from mpox.mobile.run.adb import find_phone, read_times, time_on_phone
 
 # In the format of executor_runner's source: level, time since start, file and line, message. Not of a real phone.
 RECORDED = """\

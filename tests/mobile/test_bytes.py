@@ -14,10 +14,10 @@ from mpox.errors import UserError
 from mpox.export import export
 from mpox.files import read_json
 from mpox.mobile.check import check
-from mpox.mobile.golden import GOLDEN, read_golden
-from mpox.mobile.inputs import PIXELS, as_input
-from mpox.mobile.measure import measure
-from mpox.mobile.runtime import PhoneModel, binding
+from mpox.mobile.file.golden import GOLDEN, read_golden
+from mpox.mobile.file.input_tensor import PIXELS, as_input
+from mpox.mobile.run.measure import measure
+from mpox.mobile.run.runtime import PhoneModel, binding
 
 SIZE = 96
 UINT8 = 0  # ExecuTorch's number for it

@@ -17,14 +17,14 @@ from sklearn.metrics import balanced_accuracy_score
 from mpox.errors import UserError
 from mpox.export import export
 from mpox.files import read_json
-from mpox.mobile.attempts import MissedBoundError
 from mpox.mobile.check import check
-from mpox.mobile.contents import contents_of
-from mpox.mobile.recipes import check_promise
-from mpox.mobile.run_model import RunModel
-from mpox.mobile.runtime import PhoneModel
-from mpox.mobile.subject import Request, subject_of, torch_logits
-from mpox.xai.run import open_run
+from mpox.mobile.export.original import Request, subject_of, torch_logits
+from mpox.mobile.export.recipe_trials import MissedBoundError
+from mpox.mobile.file.operators import contents_of
+from mpox.mobile.int8.recipes import check_promise
+from mpox.mobile.run.run_model import RunModel
+from mpox.mobile.run.runtime import PhoneModel
+from mpox.runs.opened import open_run
 
 
 def test_the_report_says_what_the_file_does(exported: Path, phone_run: Path) -> None:

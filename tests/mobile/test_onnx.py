@@ -10,20 +10,20 @@ import pytest
 import torch
 from phone_exports import export_config
 
+from benchmarks.pareto import read_points, timed
 from mpox.errors import UserError
 from mpox.export import export
 from mpox.files import read_json
-from mpox.mobile.benchmark import EAGER, phone_benchmark
 from mpox.mobile.check import check
-from mpox.mobile.contract import Facts
-from mpox.mobile.network import PhoneNetwork
-from mpox.mobile.onnx import RECIPES, export_onnx
-from mpox.mobile.onnx_model import OnnxModel, run_file
-from mpox.mobile.pareto import read_points, timed
-from mpox.mobile.run_model import RunModel
-from mpox.mobile.runtime import PhoneModel
+from mpox.mobile.file.contract import Facts
+from mpox.mobile.file.network import PhoneNetwork
+from mpox.mobile.file.onnx import RECIPES, export_onnx
+from mpox.mobile.run.benchmark import EAGER, phone_benchmark
+from mpox.mobile.run.onnx_model import OnnxModel, run_file
+from mpox.mobile.run.run_model import RunModel
+from mpox.mobile.run.runtime import PhoneModel
 from mpox.report.phones import benchmark_table, write_benchmark
-from mpox.xai.run import OpenedRun, logits_of, open_run
+from mpox.runs.opened import OpenedRun, logits_of, open_run
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-from mpox.mobile.contents import contents_of
-from mpox.mobile.lower import lower
-from mpox.mobile.network import PhoneNetwork
-from mpox.mobile.pooling import convolve_pools
-from mpox.mobile.quantize import Calibrated, PhoneQuantizer
+from mpox.mobile.file.lower import lower
+from mpox.mobile.file.network import PhoneNetwork
+from mpox.mobile.file.operators import contents_of
+from mpox.mobile.int8.pooling import convolve_pools
+from mpox.mobile.int8.quantize import Calibrated, PhoneQuantizer
 from mpox.model.backbone import build, input_record
 
 POOL = torch.ops.aten.avg_pool2d.default

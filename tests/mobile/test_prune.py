@@ -9,10 +9,10 @@ from torch import nn
 
 from mpox.errors import UserError
 from mpox.export import export
-from mpox.mobile.prune import NotPrunableError, Tuning, prune, prune_run
+from mpox.mobile.export.prune import NotPrunableError, Tuning, prune, prune_run
 from mpox.model.backbone import build, input_record
 from mpox.model.cost import cost_of
-from mpox.xai.run import logits_of, open_run
+from mpox.runs.opened import logits_of, open_run
 
 
 def test_what_is_taken_away_is_measured(phone_run: Path) -> None:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
-from mpox.mobile.quantize import PhoneQuantizer, static_config
-from mpox.mobile.ranges import Mode, WeightRange, observers
-from mpox.mobile.rounding import DAMPING, round_layers, round_weights
+from mpox.mobile.int8.quantize import PhoneQuantizer, static_config
+from mpox.mobile.int8.ranges import Mode, WeightRange, observers
+from mpox.mobile.int8.rounding import DAMPING, round_layers, round_weights
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:

@@ -16,20 +16,20 @@ from mpox.config import config_dir
 from mpox.curation.audit import audit
 from mpox.curation.findings import write_audit
 from mpox.data import sources, synthetic
-from mpox.evaluate.__main__ import evaluate
-from mpox.evaluate.comparison import Comparison, DatasetComparison
-from mpox.evaluate.intervals import Interval
-from mpox.evaluate.paired_tests import compare_over_datasets
+from mpox.evaluate import evaluate
 from mpox.explain import explain
-from mpox.report import words
+from mpox.report import formatting as words
 from mpox.report.checklist import ITEMS
 from mpox.report.figures import FIGURES, write_figures
 from mpox.report.model_card import write_model_card
 from mpox.report.page import write_page
+from mpox.stats.comparison import Comparison, DatasetComparison
+from mpox.stats.intervals import Interval
+from mpox.stats.paired_tests import compare_over_datasets
 from mpox.study.comparing import compare
 from mpox.study.options import Options
 from mpox.study.results import read_study
-from mpox.xai.review import photo_code
+from mpox.xai.rating_page import photo_code
 
 
 class Page(HTMLParser):

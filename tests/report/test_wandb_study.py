@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from wandb_records import records
 
-from mpox.evaluate.comparison import Comparison
 from mpox.report.wandb import stable_id
 from mpox.report.wandb_study import build_report, log_study
+from mpox.stats.comparison import Comparison
 from mpox.study.comparing import compare
 from mpox.study.options import Options
 from mpox.study.results import read_study

@@ -13,8 +13,8 @@ from mpox.data.folds import read_folds
 from mpox.data.manifest import read_manifest
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
+from mpox.runs.run_directory import RunDirectory
 from mpox.study.results import StudyResults, read_study
-from mpox.study.run_directory import RunDirectory
 
 FOLDS = 4
 

@@ -9,8 +9,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from mpox.config import config_dir
+from mpox.runs.opened import OpenedRun, open_run
 from mpox.train import train
-from mpox.xai.run import OpenedRun, open_run
 
 
 @pytest.fixture(scope="session")

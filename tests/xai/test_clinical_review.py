@@ -14,8 +14,8 @@ from omegaconf import DictConfig
 from mpox.errors import UserError
 from mpox.explain import explain
 from mpox.files import read_json
+from mpox.xai.rating_page import Question, photo_code, read_questions
 from mpox.xai.ratings import COLUMNS, merge, read_ratings
-from mpox.xai.review import Question, photo_code, read_questions
 
 CLASSES = ("acne", "chickenpox", "healthy", "mpox")
 

@@ -13,9 +13,9 @@ from omegaconf import DictConfig
 from mpox.config import config_dir
 from mpox.explain import explain
 from mpox.files import read_json
+from mpox.runs.opened import OpenedRun
 from mpox.train import train
 from mpox.xai.examination import verdicts
-from mpox.xai.run import OpenedRun
 
 
 def test_faithfulness_is_measured_written_and_said(

@@ -16,9 +16,9 @@ from PIL import Image
 from mpox.errors import UserError
 from mpox.explain import explain, main
 from mpox.files import read_json, write_json
+from mpox.runs.opened import OpenedRun
 from mpox.xai.cams import ClassActivation
 from mpox.xai.gallery import explain_photos
-from mpox.xai.run import OpenedRun
 
 
 def test_a_job_is_explained_at_its_end(trained: Path) -> None:

@@ -12,8 +12,8 @@ from mpox.xai.bootstrap import mean_interval
 from mpox.xai.cams import ClassActivation
 from mpox.xai.faithfulness import STEPS, deletion_insertion, road
 from mpox.xai.gradients import blurred
-from mpox.xai.likeness import rank_correlation
 from mpox.xai.localisation import best_iou, energy_in_mask, pointing_game
+from mpox.xai.map_similarity import rank_correlation
 from mpox.xai.regions import corners, frame, hidden, only, with_margin
 from mpox.xai.sanity import DEPTHS, randomisation, shuffle_from
 from mpox.xai.stability import as_jpeg, between_models, recompressed, shifted

@@ -5,7 +5,7 @@ import pytest
 
 from mpox.data.task import binary
 from mpox.errors import UserError
-from mpox.xai.run import class_indices
+from mpox.runs.opened import class_indices
 
 
 def test_every_name_of_mpox_is_mpox() -> None:

@@ -1,0 +1,181 @@
+"""External validation: the networks of a study on photos that neither their training nor its choices have seen.
+
+runs/<study>/external/<name>/
+    external.json                      what was scored, in which classes, and the flow of photos
+    excluded.csv                       each photo left out, why, and which photo of the study it repeats
+    <model>/fold-<k>/                  as a run of the study: config, predictions (split `external`), metrics, status
+    <model>/ensemble/predictions.parquet, metrics.json    mean probability of the folds' networks, fold -1
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mpox.data.module import as_they_are
+from mpox.data.sources import PhotoSet
+from mpox.data.store import open_store, store_key
+from mpox.errors import UserError
+from mpox.external.mapping import collapse, ensemble, map_labels
+from mpox.external.seen_before import duplicates
+from mpox.files import replacing, write_json
+from mpox.model.backbone import PhotoClassifier
+from mpox.model.checkpoint import Card
+from mpox.model.frozen import cached_features
+from mpox.stats.predictions import PREFIX, predictions_table
+
+# What the column `split` says of these photos, and `fold` of the ensemble's predictions.
+SPLIT, ENSEMBLE_FOLD = "external", -1
+CHECKS = ("perceptual", "exact", "off")
+
+
+@dataclass(frozen=True)
+class ExternalSet:
+    """Photos to score, their classes, and what became of the others.
+
+    `photos.manifest` holds only those to score; `targets` (int64) is in its order. `excluded` has photo_id, path,
+    label, reason (`exact`, `perceptual`, `same source`, `not mapped`) and other (a photo of the study, or empty).
+    `flow` counts: found, not kept by the manifest, one number a reason, scored.
+    """
+
+    name: str
+    photos: PhotoSet
+    classes: tuple[str, ...]
+    positive: int | None
+    targets: np.ndarray
+    excluded: pd.DataFrame
+    flow: dict[str, int]
+
+
+def external_set(
+    name: str,
+    photos: PhotoSet,
+    study: PhotoSet,
+    classes: Sequence[str],
+    positive: int | None,
+    *,
+    mapping: Mapping[str, str | None],
+    names: Sequence[str],
+    check: str = "perceptual",
+    pairs: pd.DataFrame | None = None,
+) -> ExternalSet:
+    """Leave out what the study has seen or does not know, and give the rest the study's classes.
+
+    `mapping` and `names` go to `map_labels`, `check` says how photos of the study are found (`perceptual` opens the
+    photos of both, `exact` compares files, `off` does not look). `pairs` (columns photo_id, other) are known matches,
+    such as those of `mpox.curate`. Raises UserError for another check, and where no photo is left.
+    """
+    if check not in CHECKS:
+        raise UserError(f"duplicates={check} is unknown: choose one of {', '.join(CHECKS)}")
+    kept = photos.manifest[photos.manifest["keep"]].reset_index(drop=True)
+    labels = map_labels(kept["label"], classes, positive, mapping=mapping, names=names)
+    mapped = labels.notna()
+    reasons = pd.Series("", index=kept["photo_id"]).mask(~mapped.to_numpy(), "not mapped")
+    others = pd.Series("", index=kept["photo_id"])
+    candidates = PhotoSet(kept[mapped].reset_index(drop=True), photos.root)
+    if check != "off":
+        found = duplicates(candidates, study, perceptual=check == "perceptual")
+        reasons[found["photo_id"]], others[found["photo_id"]] = found["kind"].to_numpy(), found["other"].to_numpy()
+    for photo, other in _linked(pairs, study.manifest["photo_id"]):
+        if reasons.get(photo) == "":
+            reasons[photo], others[photo] = "same source", other
+    out = kept.assign(reason=reasons.to_numpy(), other=others.to_numpy())
+    excluded = out.loc[out["reason"] != "", ["photo_id", "path", "label", "reason", "other"]]
+    flow = {"found": len(photos.manifest), "not kept": len(photos.manifest) - len(kept)}
+    for reason in ("not mapped", "exact", "perceptual", "same source"):
+        flow[reason] = int((out["reason"] == reason).sum())
+    scored = (out["reason"] == "").to_numpy()
+    flow["scored"] = int(scored.sum())
+    if not scored.any():
+        raise UserError(
+            f"none of the {len(kept)} photos of {name} is new to the study ({_counted(flow)}): give other photos"
+        )
+    index = {label: k for k, label in enumerate(classes)}
+    targets = labels[scored].map(index).to_numpy("int64")
+    left = PhotoSet(kept[scored].reset_index(drop=True), photos.root)
+    return ExternalSet(name, left, tuple(classes), positive, targets, excluded.reset_index(drop=True), flow)
+
+
+def predict(
+    network: PhotoClassifier, card: Card, photos: ExternalSet, *, batch_size: int, device: torch.device, cache: Path
+) -> pd.DataFrame:
+    """Return the predictions table of one trained network, in the classes of `photos`.
+
+    Pixels, and features below the head, are kept in `cache`: networks that differ in nothing but their head (a probe's
+    folds) share one pass over the photos. Raises UserError where the network knows other classes than the study's.
+    """
+    manifest, record = photos.photos.manifest, card.record
+    pixels = open_store(manifest, photos.photos.root, record.image_size, record.interpolation, cache)
+    key = store_key(list(manifest["sha256"]), record.image_size, record.interpolation)
+    features = cached_features(network, as_they_are(pixels), key, batch_size, device, cache)
+    with torch.no_grad():
+        weight, bias = network.head.weight.flatten(1).cpu(), network.head.bias
+        logits = (features @ weight.T + (0 if bias is None else bias.cpu())).numpy()
+    if card.classes != photos.classes:
+        if card.positive is None or len(photos.classes) != 2:
+            raise UserError(
+                f"{card.model} fold {card.fold} knows other classes ({', '.join(card.classes)}) than the study "
+                f"({', '.join(photos.classes)}): train it again"
+            )
+        logits = collapse(logits, card.positive)
+    return _table(photos, logits, card.fold)
+
+
+def mean_of_folds(tables: Sequence[pd.DataFrame], photos: ExternalSet) -> pd.DataFrame:
+    """Return the predictions of the ensemble of the folds' networks: log of their mean probability, fold -1."""
+    columns = [f"{PREFIX}{name}" for name in photos.classes]
+    order = photos.photos.manifest["photo_id"]
+    logits = np.stack([table.set_index("photo_id").loc[order, columns].to_numpy() for table in tables])
+    return _table(photos, ensemble(logits), ENSEMBLE_FOLD)
+
+
+def write_external(photos: ExternalSet, folder: Path, **facts: object) -> None:
+    """Write external.json (`facts` added) and excluded.csv."""
+    positive = None if photos.positive is None else photos.classes[photos.positive]
+    manifest = photos.photos.manifest
+    counts = pd.Series(np.asarray(photos.classes)[photos.targets]).value_counts()
+    with replacing(folder / "excluded.csv") as temporary:
+        photos.excluded.to_csv(temporary, index=False)
+    write_json(
+        folder / "external.json",
+        {
+            "name": photos.name,
+            "sources": sorted(manifest["source"].unique()),
+            "root": str(photos.photos.root.resolve()),
+            "classes": list(photos.classes),
+            "positive": positive,
+            "photos": {name: int(counts.get(name, 0)) for name in photos.classes},
+            "groups": int(manifest["group"].nunique()),
+            "flow": photos.flow,
+            **facts,
+        },
+    )
+
+
+def _table(photos: ExternalSet, logits: np.ndarray, fold: int) -> pd.DataFrame:
+    manifest = photos.photos.manifest
+    return predictions_table(
+        manifest,
+        np.arange(len(manifest)),
+        logits,
+        classes=photos.classes,
+        targets=photos.targets,
+        splits=np.full(len(manifest), SPLIT),
+        fold=fold,
+    )
+
+
+def _linked(pairs: pd.DataFrame | None, known: pd.Series) -> list[tuple[str, str]]:
+    """Return (photo, photo of the study) for each pair, whichever way round it is written."""
+    if pairs is None:
+        return []
+    ids = set(known)
+    both = [*zip(pairs["photo_id"], pairs["other"], strict=True), *zip(pairs["other"], pairs["photo_id"], strict=True)]
+    return [(photo, other) for photo, other in both if other in ids and photo not in ids]
+
+
+def _counted(flow: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in flow.items() if count and reason != "scored")

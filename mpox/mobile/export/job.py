@@ -1,0 +1,197 @@
+"""One export from start to end: each recipe made, lowered and verified, and all that goes beside the file."""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from mpox.files import sha256_of, write_json
+from mpox.mobile.export.map_agreement import map_likeness
+from mpox.mobile.export.original import Request, Subject, subject_of, torch_logits
+from mpox.mobile.export.recipe_trials import Attempt, card_of, first_kept, name_of, scratch
+from mpox.mobile.export.verify import Decisions, decisions
+from mpox.mobile.file.contract import CONTRACT_FILE, RUNNABLE, Facts, constants, contract
+from mpox.mobile.file.golden import GOLDEN, write_golden
+from mpox.mobile.file.input_tensor import PLANES
+from mpox.mobile.file.lower import lower
+from mpox.mobile.file.operators import contents_of
+from mpox.mobile.int8.recipes import AUTO, Made, Options, check_promise, make
+from mpox.mobile.run.measure import opener, ratio, side_by_side
+from mpox.mobile.run.run_model import NetworkModel
+from mpox.mobile.run.runtime import MODEL_FILE, PhoneModel
+from mpox.runs.environment import versions
+from mpox.runs.opened import OpenedRun
+
+log = logging.getLogger("mpox")
+# Photos on which the maps are held against PyTorch's.
+MAP_PHOTOS = 8
+
+
+def export_run(
+    run: OpenedRun, request: Request, finish: Callable[[Path], None], pruned: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Export the network of a run into `<exports_dir>/<name>/`; return the content of its export.json.
+
+    `finish` is called with the folder when all but its sums are written; what it adds belongs to the export. `pruned`
+    is what `mpox.mobile.export.prune.prune_run` reported of the run it returned, where that is the one to export.
+
+    Raises MissedBoundError, leaving only `<name>.missed.json`, where no file keeps the bound; UserError for photos that
+    are missing, a recipe that this backend or model does not take, or a folder that exists.
+    """
+    name = name_of(run, request, pruned)
+    with scratch(request, name) as aside:
+        subject = subject_of(run, request)
+        reference = _float_file(subject, request, pruned)
+
+        def attempt(recipe: str) -> Attempt:
+            path = aside / f"{recipe}.pte"
+            return Attempt(_attempt(subject, request, recipe, path, reference), path)
+
+        def complete(place: Path, report: dict[str, Any]) -> None:
+            _complete(place, subject, report, request)
+            finish(place)
+
+        extra = {"card": card_of(run), "prune": pruned}
+        return first_kept(
+            request, name, MODEL_FILE, request.recipes, attempt, complete, _advice(request.backend), extra
+        )
+
+
+def _float_file(subject: Subject, request: Request, pruned: dict[str, Any] | None) -> Path | None:
+    """The same network as a float32 file, kept for the next export of this checkpoint: what sizes are held against."""
+    if request.backend != RUNNABLE:
+        return None
+    key = tensors_sha256(subject.run.network) if pruned else sha256_of(subject.run.path / "checkpoint.ckpt")
+    path = request.exports_dir / ".fp32" / f"{key[:16]}.pte"
+    if not path.is_file():
+        facts = replace(facts_of(subject, request, "fp32", subject.decisions), input=PLANES)
+        _lower(Made(subject.network), facts, path, maps=False)  # maps share all weights but the classifier's
+    return path
+
+
+def _attempt(subject: Subject, request: Request, recipe: str, path: Path, reference: Path | None) -> dict[str, Any]:
+    """Make, write, read back and verify one recipe."""
+    log.info("%s: making, lowering and verifying %s for %s", subject.run.name, recipe, request.backend)
+    made = make(recipe, subject.network, subject.photos, Options(request.bound, request.tune_steps, request.tune_rate))
+    targets = subject.run.photos["target"].to_numpy()
+    val = torch_logits(made.network, subject.photos.validation)
+    of_file = decisions(val, targets[subject.val_rows], subject.positive, request.target_sensitivity)
+    facts = facts_of(subject, request, recipe, of_file)
+    _lower(made, facts, path, maps=subject.no_maps is None)
+    contents = contents_of(path)
+    report = {
+        "recipe": recipe,
+        "backend": request.backend,
+        "input": request.input,
+        "size_bytes": path.stat().st_size,
+        "size_against_fp32": reference and path.stat().st_size / reference.stat().st_size,
+        "contents": asdict(contents) | {"delegated": contents.delegated},
+        "made": made.facts,
+        "facts": asdict(facts),
+    }
+    if request.backend != RUNNABLE:
+        note = f"lowered for {request.backend} and not run: only a device can. Verify it there with its golden set"
+        return report | {"kept": True, "reasons": [], "verification": None, "note": note, "latency_ms": None}
+    check_promise(recipe, contents)
+    answers = PhoneModel(path, threads=1).logits(subject.run.pixels[subject.test_rows])
+    verification = subject.verify(answers, of_file, request)
+    outcome = {name: verification[name] for name in ("kept", "reasons", "note")}
+    itself = subject.self_agreement
+    if not outcome["kept"] and itself < request.bound.agreement:
+        why = f"the network itself changes {1 - itself:.1%} of its answers when pixels move by half a level of 255"
+        outcome["reasons"] = [*outcome["reasons"], why]
+    found = {"verification": verification, "self_agreement": itself}
+    return report | outcome | found | timing(path, reference, request)
+
+
+def timing(path: Path, reference: Path | None, request: Request) -> dict[str, Any]:
+    """Latency of one photo on this machine, one thread, beside the float32 file in interleaved runs."""
+    if reference is None or not request.timing_rounds:
+        return {"latency_ms": None, "latency_against_fp32": None}
+    taken = side_by_side({"fp32": opener(reference), "file": opener(path)}, threads=1, rounds=request.timing_rounds)
+    against = ratio(taken["file"]["round_ms"], taken["fp32"]["round_ms"])
+    return {
+        "latency_ms": taken["file"]["median_ms"],
+        "fp32_latency_ms": taken["fp32"]["median_ms"],
+        "latency_against_fp32": against,
+    }
+
+
+def _lower(made: Made, facts: Facts, path: Path, *, maps: bool) -> None:
+    lower(
+        made.network,
+        path,
+        image_size=facts.image_size,
+        temperature=facts.temperature,
+        maps=maps,
+        constants=constants(facts),
+        form=facts.input,
+        backend=facts.backend,
+        half=made.half,
+        dynamic=made.dynamic,
+    )
+
+
+def facts_of(subject: Subject, request: Request, recipe: str, chosen: Decisions) -> Facts:
+    """Return what a file of this recipe says of itself."""
+    card = subject.run.card
+    return Facts(
+        labels=card.classes,
+        image_size=card.record.image_size,
+        interpolation=card.record.interpolation,
+        temperature=chosen.temperature,
+        positive=card.positive,
+        threshold=chosen.threshold,
+        recipe=recipe,
+        backend=request.backend,
+        input=request.input,
+        study=card.study,
+        model=card.model,
+        fold=card.fold,
+        splits_sha256=card.splits_sha256,
+        checkpoint_sha256=sha256_of(subject.run.path / "checkpoint.ckpt"),
+    )
+
+
+def _complete(place: Path, subject: Subject, report: dict[str, Any], request: Request) -> None:
+    """Write all that goes beside the file; `report` gains what is learned on the way."""
+    path = place / MODEL_FILE
+    facts = Facts(**{**report.pop("facts"), "labels": subject.run.card.classes})
+    map_size = None
+    if request.backend != RUNNABLE:
+        network = NetworkModel(subject.network, facts.labels, facts.interpolation, facts.temperature)
+        write_golden(network, place / GOLDEN, of_network=True)
+    else:
+        model = PhoneModel(path, threads=1)
+        write_golden(model, place / GOLDEN)
+        if subject.no_maps is None:
+            images = subject.run.images(subject.test_rows[:MAP_PHOTOS])
+            report["maps"] = map_likeness(model, subject.run.network, images)
+            map_size = model.explain(images[:1].numpy())[1].shape[2:]
+    report["no_maps_because"] = subject.no_maps
+    report |= {"environment": versions(), "sha256": sha256_of(path)}
+    write_json(place / CONTRACT_FILE, contract(facts, report["sha256"], map_size, subject.no_maps))
+    write_json(place / "export.json", report)
+
+
+def tensors_sha256(network: nn.Module) -> str:
+    """Return the SHA-256 of a network's tensors, in order."""
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _advice(backend: str) -> Callable[[dict[str, Any]], str]:
+    """What to try after the last recipe that missed."""
+    order = AUTO[backend]
+
+    def advice(last: dict[str, Any]) -> str:
+        following = order[order.index(last["recipe"]) + 1 :] if last["recipe"] in order else order[-1:]
+        return f"try recipe={following[0]}" if following else "the network itself is too uncertain: train it longer"
+
+    return advice

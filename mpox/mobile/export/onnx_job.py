@@ -1,0 +1,119 @@
+"""One export for onnxruntime: the same proof as for a `.pte`, of `model.onnx`."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mpox.errors import UserError
+from mpox.files import sha256_of, write_json
+from mpox.mobile.export.job import facts_of, timing
+from mpox.mobile.export.original import Request, Subject, subject_of
+from mpox.mobile.export.recipe_trials import Attempt, card_of, first_kept, name_of, scratch
+from mpox.mobile.export.verify import Decisions, decisions
+from mpox.mobile.file.contract import CONTRACT_FILE, Facts, contract
+from mpox.mobile.file.golden import GOLDEN, write_golden
+from mpox.mobile.file.input_tensor import PLANES
+from mpox.mobile.file.onnx import RECIPES, export_onnx, layers_of
+from mpox.mobile.run.onnx_model import MODEL_FILE, OnnxModel
+from mpox.runs.environment import versions
+from mpox.runs.opened import OpenedRun
+
+log = logging.getLogger("mpox")
+NO_MAPS = "the ONNX form holds no maps: export with format=pte"
+
+
+def export_onnx_run(
+    run: OpenedRun, request: Request, finish: Callable[[Path], None], pruned: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Export a run for onnxruntime as `job.export_run` does, with the same arguments; `auto` tries int8 first.
+
+    Raises what that does.
+    """
+    if request.recipe not in (*RECIPES, "auto"):
+        raise UserError(f"format=onnx has no recipe={request.recipe}: choose auto, {', '.join(RECIPES)}")
+    if request.input != PLANES:
+        raise UserError(f"format=onnx has no input={request.input}: leave it {PLANES}, or choose format=pte")
+    name = f"{name_of(run, request, pruned)}{'' if request.name else '-onnx'}"
+    with scratch(request, name) as aside:
+        subject = subject_of(run, request)
+        reference = aside / "fp32.onnx"
+        of_float = replace(facts_of(subject, request, "fp32", subject.decisions), backend="onnxruntime")
+        float_found = export_onnx(subject.network, reference, of_float)
+        facts = {"fp32": of_float}
+
+        def attempt(recipe: str) -> Attempt:
+            path, found = reference, float_found
+            if recipe != "fp32":
+                path = aside / f"{recipe}.onnx"
+                facts[recipe], found = _quantized(subject, request, recipe, path)
+            report = _report(subject, request, recipe, path, facts[recipe], found)
+            return Attempt(report | _beside_float(path, reference, request), path)
+
+        def complete(place: Path, report: dict[str, Any]) -> None:
+            _complete(place, facts[report["recipe"]], report)
+            finish(place)
+
+        recipes = tuple(reversed(RECIPES)) if request.recipe == "auto" else (request.recipe,)
+        extra = {"card": card_of(run), "prune": pruned}
+        return first_kept(request, name, MODEL_FILE, recipes, attempt, complete, lambda last: "try format=pte", extra)
+
+
+def _quantized(subject: Subject, request: Request, recipe: str, path: Path) -> tuple[Facts, dict[str, Any]]:
+    """Write an int8 file whose temperature and threshold are chosen on its own logits; return its facts and contents.
+
+    Raises UserError where no layer of it is int8.
+    """
+    run, photos = subject.run, subject.photos.calibration
+    facts = replace(facts_of(subject, request, recipe, subject.decisions), backend="onnxruntime")
+    export_onnx(subject.network, path, facts, recipe=recipe, photos_NCHW=photos)
+    targets = run.photos["target"].to_numpy()[subject.val_rows]
+    logits = OnnxModel(path).logits(run.pixels[subject.val_rows])
+    chosen = decisions(logits, targets, subject.positive, request.target_sensitivity)
+    facts = replace(facts, temperature=chosen.temperature, threshold=chosen.threshold)
+    found = export_onnx(subject.network, path, facts, recipe=recipe, photos_NCHW=photos)
+    if not (layers := layers_of(path)).get("int8"):
+        raise UserError(f"recipe={recipe} left no int8 layer in the file (it holds {layers}): choose recipe=fp32")
+    return facts, found
+
+
+def _report(
+    subject: Subject, request: Request, recipe: str, path: Path, facts: Facts, found: dict[str, Any]
+) -> dict[str, Any]:
+    """Verify a file on the held-out photos; what export.json says of it."""
+    run = subject.run
+    log.info("%s: verifying %s for onnxruntime", run.name, recipe)
+    answers = OnnxModel(path).logits(run.pixels[subject.test_rows])
+    verification = subject.verify(answers, Decisions(facts.temperature, facts.threshold), request)
+    return {
+        "recipe": recipe,
+        "backend": "onnxruntime",
+        "size_bytes": path.stat().st_size,
+        "contents": {"layers": layers_of(path), "operators": found["operators"], "delegated": 1.0},
+        "opset": found["opset"],
+        "float_difference": found["float_difference"],
+        **{key: verification[key] for key in ("kept", "reasons", "note")},
+        "verification": verification,
+    }
+
+
+def _beside_float(path: Path, reference: Path, request: Request) -> dict[str, Any]:
+    """Size against the float32 file, and latency of one photo on this machine, one thread, in interleaved runs."""
+    return {"size_against_fp32": path.stat().st_size / reference.stat().st_size, **timing(path, reference, request)}
+
+
+def _complete(place: Path, facts: Facts, report: dict[str, Any]) -> None:
+    """Write what goes beside the file."""
+    path = place / MODEL_FILE
+    write_golden(OnnxModel(path), place / GOLDEN)
+    report |= {"no_maps_because": NO_MAPS, "environment": versions(), "sha256": sha256_of(path)}
+    content = contract(facts, report["sha256"], None, NO_MAPS)
+    content |= {
+        "file": MODEL_FILE,
+        "opset": report["opset"],
+        "batch": "any number of photos; the first axis is dynamic",
+    }
+    content["golden"] = "golden/: photos, their working pictures and the answers expected of them"
+    write_json(place / CONTRACT_FILE, content)
+    write_json(place / "export.json", report)

@@ -1,0 +1,149 @@
+"""What is exported, with everything a recipe and its verification may look at; and what is asked for."""
+
+import functools
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mpox.errors import UserError
+from mpox.mobile.export.verify import DEFAULT_BOUND, Bound, Decisions, decisions, verify
+from mpox.mobile.file.contract import RUNNABLE
+from mpox.mobile.file.input_tensor import FORMS, PIXELS, PLANES
+from mpox.mobile.file.network import PhoneNetwork, why_no_maps
+from mpox.mobile.int8.recipes import AUTO, RECIPES, Photos
+from mpox.runs.opened import OpenedRun
+
+log = logging.getLogger("mpox")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for; conf/export.yaml says what each entry means.
+
+    `recipe` is a name or `auto`; `name` None makes one of study, model, fold and recipe. Raises UserError for values
+    that make no sense.
+    """
+
+    exports_dir: Path
+    recipe: str = "auto"
+    backend: str = RUNNABLE
+    input: str = PLANES
+    name: str | None = None
+    overwrite: bool = False
+    bound: Bound = DEFAULT_BOUND
+    target_sensitivity: float = 0.95
+    calibration_photos: int = 64
+    tune_steps: int = 60
+    tune_rate: float = 2e-5
+    tune_batch: int = 16
+    timing_rounds: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.backend not in AUTO:
+            raise UserError(f"backend={self.backend} is unknown: choose {', '.join(AUTO)}")
+        if self.input not in FORMS:
+            raise UserError(f"input={self.input} is unknown: choose {' or '.join(FORMS)}")
+        if (self.input, self.backend) == (PIXELS, "coreml"):
+            raise UserError(f"backend=coreml takes no bytes: leave input={PLANES}")
+        if self.recipe not in (*RECIPES, "auto"):
+            raise UserError(f"recipe={self.recipe} is unknown: choose auto, {', '.join(RECIPES)}")
+        if self.calibration_photos < 2:
+            raise UserError(f"calibration.photos={self.calibration_photos} cannot tell a range: give 16 or more")
+
+    @property
+    def recipes(self) -> tuple[str, ...]:
+        """The recipes to try, in order."""
+        return AUTO[self.backend] if self.recipe == "auto" else (self.recipe,)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The network that is exported, its photos by role, and what it says of them in PyTorch (float32 logits)."""
+
+    run: OpenedRun
+    network: PhoneNetwork
+    no_maps: str | None
+    positive: int | None
+    photos: Photos
+    val_rows: np.ndarray
+    test_rows: np.ndarray
+    test_logits: np.ndarray
+    decisions: Decisions
+
+    @functools.cached_property
+    def self_agreement(self) -> float:
+        """Share of test photos whose answer (0..1) the network keeps when pixels move by up to half a level of 255.
+
+        That much rounding to 8-bit pixels leaves open. A network that does not agree with itself is not one that any
+        8-bit file agrees with, however it was quantized: random or hardly trained ones are like this.
+        """
+        images = self.run.images(self.test_rows)
+        noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0)) - 0.5
+        return float(np.mean(torch_logits(self.network, images + noise).argmax(1) == self.test_logits.argmax(1)))
+
+    def verify(self, logits_NC: np.ndarray, of_file: Decisions, request: Request) -> dict[str, Any]:  # noqa: N803
+        """Hold a file's logits of the test photos against the network's; returns what `verify` does."""
+        return verify(
+            self.test_logits,
+            logits_NC,
+            of_network=self.decisions,
+            of_file=of_file,
+            targets_N=self.run.photos["target"].to_numpy()[self.test_rows],
+            groups=self.run.photos["group"].to_numpy()[self.test_rows],
+            classes=self.run.card.classes,
+            positive=self.positive,
+            bound=request.bound,
+            seed=request.seed,
+        )
+
+
+def subject_of(run: OpenedRun, request: Request) -> Subject:
+    """Gather what recipes and verification need, and refuse what they could not work with."""
+    rows = {role: run.rows(role) for role in ("train", "val", "test")}
+    for role in ("val", "test"):
+        if not len(rows[role]):
+            what = "to choose temperature and threshold by" if role == "val" else "to verify the file on"
+            raise UserError(f"{run.path} has no held-out photos ({role}) {what}: export a run whose folds have them")
+    no_maps = why_no_maps(run.network, run.images(rows["test"][:2]))
+    network = PhoneNetwork(run.network, image_size=run.card.record.image_size, maps=no_maps is None)
+    random = np.random.default_rng(request.seed)
+    train = random.permutation(rows["train"])
+    if request.calibration_photos > len(train):
+        log.warning(
+            "calibration.photos=%d: the fold trains on %d, all are taken", request.calibration_photos, len(train)
+        )
+    photos = Photos(
+        run.images(train[: request.calibration_photos]),  # in random order: parts of them are used, too
+        run.images(rows["val"]),
+        _batches(run, train, request),
+    )
+    val, test = (torch_logits(network, run.images(rows[role])) for role in ("val", "test"))
+    positive = run.card.positive
+    chosen = decisions(val, run.photos["target"].to_numpy()[rows["val"]], positive, request.target_sensitivity)
+    return Subject(run, network, no_maps, positive, photos, rows["val"], rows["test"], test, chosen)
+
+
+def _batches(run: OpenedRun, train: np.ndarray, request: Request) -> Callable[[int], Tensor]:
+    """Training photos for a fine-tune: batch k drawn from (seed, k), half of them mirrored."""
+
+    def batch(step: int) -> Tensor:
+        random = np.random.default_rng([request.seed, step])
+        size = min(request.tune_batch, len(train))
+        images = run.images(random.choice(train, size, replace=False))
+        mirrored = torch.from_numpy(random.random(size) < 0.5)
+        return torch.where(mirrored[:, None, None, None], images.flip(3), images)
+
+    return batch
+
+
+@torch.no_grad()
+def torch_logits(network: PhoneNetwork, images: Tensor) -> np.ndarray:
+    """Return logits_NC (float32) of photos as a phone sees them, one at a time."""
+    return torch.cat([network(one)[0] for one in images.split(1)]).float().numpy()

@@ -1,0 +1,200 @@
+"""Structured pruning: whole channels go, by torch-pruning, then a short fine-tune towards the network as it was.
+
+A pruned network is not what its timm name says, so no checkpoint is written of it: it goes on into the export.
+"""
+
+import copy
+import functools
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+import torch_pruning as tp
+from torch import Tensor
+from torch.nn import functional as F
+
+from mpox.data.module import Batch, FoldData, Transform
+from mpox.errors import UserError, reason_of
+from mpox.model.backbone import PhotoClassifier
+from mpox.model.classifier import LesionClassifier
+from mpox.model.cost import Cost, cost_of
+from mpox.runs.opened import OpenedRun, logits_of
+from mpox.stats.metrics import classification_metrics
+
+log = logging.getLogger("mpox")
+# Kept channels are a multiple of this: what the kernels of phones compute at once.
+ROUND_TO = 8
+# Training photos whose loss says which channels matter, and how many go through at once.
+JUDGING_PHOTOS, BATCH = 64, 16
+# A network that loses less than this share of its parameters was not pruned in earnest.
+LEAST = 0.01
+
+
+class NotPrunableError(UserError):
+    """This network cannot be pruned; the message says why."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The fine-tune after pruning: AdamW at `rate` and `weight_decay`, an epoch of warm-up, then a cosine."""
+
+    epochs: int = 10
+    rate: float = 3e-4
+    weight_decay: float = 0.05
+    batch_size: int = 32
+
+
+def prune_run(
+    run: OpenedRun, ratio: float, *, tuning: Tuning, transform: Transform | None = None, seed: int = 0
+) -> tuple[OpenedRun, dict[str, Any]]:
+    """Return the run with its network pruned by `ratio` (0..1, share of each layer's channels) and fine-tuned.
+
+    Only training photos are learned from, augmented by `transform`. The report holds `ratio`, cost `before` and
+    `after`, and by split (`val`, `test`) accuracy and balanced accuracy of the network as it was, pruned, and tuned.
+    Raises NotPrunableError for a network that cannot be pruned.
+    """
+    networks = {"unpruned": run.network}
+    rows = run.rows("train")
+    judged = np.random.default_rng(seed).permutation(rows)[:JUDGING_PHOTOS]
+    targets = torch.from_numpy(run.photos["target"].to_numpy("int64")[judged])
+    pruned, before, after = prune(run.network, run.images(judged), targets, ratio)
+    networks["pruned"] = copy.deepcopy(pruned)
+    log.info(
+        "pruned: %.2f to %.2f million parameters, %.0f to %.0f million multiply-adds",
+        *(cost / 1e6 for cost in (before.parameters, after.parameters, before.macs, after.macs)),
+    )
+    networks["tuned"] = fine_tune(pruned, run, tuning, transform, seed)
+    report: dict[str, Any] = {"ratio": ratio, "before": asdict(before), "after": asdict(after), **asdict(tuning)}
+    for split in ("val", "test"):
+        report[split] = {name: _figures(network, run, split) for name, network in networks.items()}
+    return replace(run, network=networks["tuned"]), report
+
+
+def prune(
+    network: PhotoClassifier,
+    images_NCHW: Tensor,  # noqa: N803
+    targets_N: Tensor,  # noqa: N803
+    ratio: float,
+) -> tuple[PhotoClassifier, Cost, Cost]:
+    """Return a pruned copy (eval mode) and the cost before and after; the classifier keeps all its outputs.
+
+    Each layer loses the same share of its channels, those whose removal changes the loss of these photos (float32,
+    0..255) least by a first-order estimate (Molchanov et al., "Importance Estimation for Neural Network Pruning", CVPR
+    2019). Raises UserError for a ratio outside 0..1, NotPrunableError for a network torch-pruning cannot prune.
+    """
+    if not 0 < ratio < 1:
+        raise UserError(f"prune.ratio={ratio} is no share of channels: give a number between 0 and 1, such as 0.3")
+    pruned = copy.deepcopy(network).eval().requires_grad_(True)
+    side = images_NCHW.shape[-1]
+    before = cost_of(pruned, side)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of parameters outside of layers, which it prunes rightly
+            pruner = tp.pruner.BasePruner(
+                pruned,
+                images_NCHW[:1],
+                importance=tp.importance.GroupTaylorImportance(),
+                pruning_ratio=ratio,
+                round_to=ROUND_TO,
+                ignored_layers=[pruned.head],
+            )
+        for images, targets in zip(images_NCHW.split(BATCH), targets_N.split(BATCH), strict=True):
+            F.cross_entropy(pruned(images), targets.to(images.device), reduction="sum").backward()
+        pruner.step()
+        pruned.zero_grad(set_to_none=True)
+        after = cost_of(pruned, side)
+    except Exception as error:  # torch-pruning fails in many ways on graphs it does not understand
+        raise NotPrunableError(
+            f"{_name(network)} cannot be pruned: torch-pruning fails on it ({reason_of(error)})"
+        ) from error
+    if after.parameters > (1 - LEAST) * before.parameters:
+        raise NotPrunableError(
+            f"{_name(network)} cannot be pruned: prune.ratio={ratio} leaves it {after.parameters} of "
+            f"{before.parameters} parameters, as its layers depend on one another or are narrow; give a higher ratio"
+        )
+    _renew_widths(pruned, images_NCHW[:1])
+    return pruned, before, after
+
+
+class Distilled(LesionClassifier):
+    """Fine-tune a network towards labels and, as much, towards the probabilities of another (Hinton et al. 2015)."""
+
+    def __init__(self, network: PhotoClassifier, teacher: PhotoClassifier, *args: Any, **options: Any) -> None:
+        super().__init__(network, *args, **options)
+        self._teacher = [teacher.eval()]  # in a list, so that it is no part of what is trained
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Half cross-entropy with class weights, half Kullback-Leibler divergence from the teacher's answer."""
+        images, logits = batch["image"], self(batch["image"])
+        with torch.no_grad():
+            taught = self._teacher[0](images).log_softmax(1)
+        weights: Any = self.class_weights
+        loss = F.cross_entropy(logits, batch["target"], weight=weights)
+        return (loss + F.kl_div(logits.log_softmax(1), taught, log_target=True, reduction="batchmean")) / 2
+
+
+def fine_tune(
+    pruned: PhotoClassifier, run: OpenedRun, tuning: Tuning, transform: Transform | None, seed: int
+) -> PhotoClassifier:
+    """Fine-tune all layers of `pruned`, normalisation statistics too, on the run's training photos; eval mode."""
+    photos = run.photos
+    targets = photos["target"].to_numpy("int64")
+    roles = photos["role"].to_numpy(str)
+    data = FoldData(run.pixels, targets, roles, batch_size=tuning.batch_size, transform=transform, seed=seed)
+    counts = np.bincount(targets[data.rows("train")], minlength=len(run.card.classes)).clip(1)
+    module = Distilled(
+        pruned,
+        copy.deepcopy(run.network),
+        _optimizer(tuning),
+        epochs=tuning.epochs,
+        first_layer_rate=1.0,
+        norms="train",
+        class_weights=torch.tensor(counts.sum() / (len(counts) * counts), dtype=torch.float32),
+        seed=seed,
+    )
+    trainer = L.Trainer(
+        max_epochs=tuning.epochs,
+        accelerator="gpu" if run.device.type == "cuda" else "cpu",
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        limit_val_batches=0,
+    )
+    trainer.fit(module.train(), data)
+    return module.network.to(run.device).eval()
+
+
+def _optimizer(tuning: Tuning) -> Callable[..., torch.optim.Optimizer]:
+    return functools.partial(torch.optim.AdamW, lr=tuning.rate, weight_decay=tuning.weight_decay)
+
+
+def _figures(network: PhotoClassifier, run: OpenedRun, split: str) -> dict[str, Any]:
+    rows = run.rows(split)
+    if not len(rows):
+        return {}
+    logits = torch.cat(
+        [logits_of(network, run.images(part), BATCH) for part in np.array_split(rows, -(-len(rows) // 64))]
+    )
+    targets = torch.from_numpy(run.photos["target"].to_numpy("int64")[rows])
+    figures = classification_metrics(logits, targets, run.card.classes, run.card.positive)
+    return {name: figures[name] for name in ("accuracy", "balanced_accuracy") if name in figures}
+
+
+@torch.no_grad()
+def _renew_widths(network: PhotoClassifier, images: Tensor) -> None:
+    """Set anew the widths that timm's models keep as numbers, which pruning leaves as they were."""
+    backbone = network.backbone
+    backbone.num_features = backbone.forward_features(network.normalise(images)).shape[1]
+    if hasattr(backbone, "head_hidden_size"):
+        backbone.head_hidden_size = network.head.weight.shape[1]
+
+
+def _name(network: PhotoClassifier) -> str:
+    return str(network.backbone.pretrained_cfg.get("architecture", type(network.backbone).__name__))

@@ -1,0 +1,129 @@
+"""The golden set: generated photos with their working pictures and expected answers, and what apps get wrong of them.
+
+The photos are SYNTHETIC (`mpox.data.synthetic`), so that the set may be given away with the model.
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mpox.data.photos import FILTERS, open_photo, square
+from mpox.errors import UserError
+from mpox.files import read_json, write_json
+from mpox.mobile.file.input_tensor import PIXELS
+from mpox.mobile.run.decision_rule import Answering
+
+GOLDEN = "golden"
+EXPECTED = "expected.json"
+# Width and height of the photos: larger than any working picture, and not square, so that crop and filter show.
+PHOTO_SIZE = (480, 400)
+SEED = 20
+# Sides of the mistake "values normalised by the app": ImageNet's mean and sd, and 0.5 of both.
+NORMALISATIONS = {
+    "ImageNet's": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "0.5": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
+AS_AGREED = "as the contract says"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Names; photos (RGB); working pictures (N, S, S, 3) uint8; probabilities (N, C) float32."""
+
+    names: tuple[str, ...]
+    photos: tuple[Image.Image, ...]
+    pictures: np.ndarray
+    probabilities: np.ndarray
+
+
+def write_golden(model: Answering, folder: Path, *, of_network: bool = False) -> Golden:
+    """Generate photos, run `model` on their working pictures, and write both with the answers into `folder`.
+
+    Writes photo-<k>.png, picture-<k>.png (the tensor the file takes, as pixels) and expected.json. `of_network`: the
+    answers are PyTorch's, since the file itself cannot be run here; said in expected.json.
+    """
+    from mpox.data.synthetic import generate
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as place:
+        table = generate(Path(place), subjects_per_class=1, photos_per_subject=1, size=PHOTO_SIZE[0], seed=SEED)
+        whole = [open_photo(Path(place) / path) for path in table["path"]]
+    photos = tuple(photo.crop((0, 0, *PHOTO_SIZE)) for photo in whole)
+    pictures = np.stack([square(photo, model.image_size, model.interpolation) for photo in photos])
+    probabilities, logits = model.probabilities(pictures), model.logits(pictures)
+    names = tuple(f"photo-{k}" for k in range(len(photos)))
+    for name, photo, picture in zip(names, photos, pictures, strict=True):
+        photo.save(folder / f"{name}.png")
+        Image.fromarray(picture).save(folder / f"{name}-picture.png")
+    answers = {
+        name: {"label_drawn": label, "probabilities": p.tolist(), "logits": z.tolist()}
+        for name, label, p, z in zip(names, table["label"], probabilities, logits, strict=True)
+    }
+    of = "the network in PyTorch, float32" if of_network else "the exported file"
+    said = {"synthetic": True, "answers_of": of, "labels": list(model.labels), "answers": answers}
+    write_json(folder / EXPECTED, said)
+    return Golden(names, photos, pictures, probabilities)
+
+
+def read_golden(folder: Path) -> Golden:
+    """Read what `write_golden` wrote. Raises UserError where a part is missing."""
+    if not (folder / EXPECTED).is_file():
+        raise UserError(f"no golden set in {folder}: export the model again")
+    answers = read_json(folder / EXPECTED)["answers"]
+    names = tuple(answers)
+    photos = tuple(open_photo(folder / f"{name}.png") for name in names)
+    pictures = np.stack([np.asarray(open_photo(folder / f"{name}-picture.png")) for name in names])
+    return Golden(names, photos, pictures, np.array([answers[name]["probabilities"] for name in names], "float32"))
+
+
+def versions(golden: Golden, size: int, interpolation: str, form: str) -> dict[str, np.ndarray]:
+    """Return the tensors, in the file's form, that an app would make of the photos: as agreed, and by each mistake."""
+    pictures = golden.pictures
+    planes = pictures.transpose(0, 3, 1, 2)
+    made = {AS_AGREED: pictures, "channels in the order B, G, R": pictures[..., ::-1]}
+    for name, resize in _resizes(size, interpolation).items():
+        made[name] = np.stack([resize(photo) for photo in golden.photos])
+    if form == PIXELS:
+        made["planes (NCHW) where interleaved pixels are due (NHWC)"] = planes.reshape(pictures.shape)
+        return {name: np.ascontiguousarray(values) for name, values in made.items()}
+    made = {name: values.transpose(0, 3, 1, 2) for name, values in made.items()}
+    made["pixels interleaved (NHWC) where planes are due (NCHW)"] = pictures.reshape(planes.shape)
+    made["values divided by 255"] = planes / 255
+    for name, (mean, std) in NORMALISATIONS.items():
+        values = (planes / 255 - np.reshape(mean, (1, 3, 1, 1))) / np.reshape(std, (1, 3, 1, 1))
+        made[f"values normalised by the app ({name} mean and sd), which the file does itself"] = values
+    return {name: np.ascontiguousarray(values, "float32") for name, values in made.items()}
+
+
+def _resizes(size: int, interpolation: str) -> dict[str, Callable[[Image.Image], np.ndarray]]:
+    """Ways to make a working picture that are not the agreed one."""
+
+    def filtered(name: str) -> Callable[[Image.Image], np.ndarray]:
+        return lambda photo: square(photo, size, name)
+
+    def without_antialias(kind: Image.Resampling) -> Callable[[Image.Image], np.ndarray]:
+        def resize(photo: Image.Image) -> np.ndarray:
+            side = min(photo.size)
+            left, top = (photo.width - side) // 2, (photo.height - side) // 2
+            # Pillow's affine transform samples points and never averages over what it skips.
+            step = side / size
+            sampled = (step, 0, left, 0, step, top)
+            return np.asarray(photo.transform((size, size), Image.Transform.AFFINE, sampled, kind))
+
+        return resize
+
+    def stretched(photo: Image.Image) -> np.ndarray:
+        return np.asarray(photo.resize((size, size), FILTERS[interpolation]))
+
+    others = [name for name in FILTERS if name != interpolation]
+    kinds = {"nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling.BILINEAR}
+    kinds["bicubic"] = Image.Resampling.BICUBIC
+    return {
+        **{f"resized with the {name} filter, not {interpolation}": filtered(name) for name in others},
+        **{f"resized without antialiasing ({name})": without_antialias(kind) for name, kind in kinds.items()},
+        "stretched to a square, not cropped": stretched,
+    }

@@ -1,0 +1,98 @@
+"""What an exported file really holds, read back from its bytes: which operators, in which arithmetic, run by whom.
+
+A name says nothing: an exporter that finds no pattern it can quantize leaves a float graph under an int8 name.
+"""
+
+import json
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from executorch.backends.xnnpack.serialization.xnnpack_graph_serialize import XNNHeader
+from executorch.exir._serialize._flatbuffer import _flatc_decompile
+from executorch.exir._serialize._program import deserialize_pte_binary
+from executorch.exir.schema import DelegateCall, Program
+
+# XNNPACK's operators with weights; the rest only moves or combines what these make.
+WEIGHTED = ("XNNConv2d", "XNNDepthwiseConv2d", "XNNFullyConnected", "XNNConvTranspose2d")
+ARITHMETIC = {"qint8": "int8", "qcint8": "int8", "qdint8": "int8_dynamic", "qpint8": "int8_dynamic", "fp32": "fp32"}
+ARITHMETIC |= {"fp16": "fp16", "pfp32": "fp32"}
+
+
+@dataclass(frozen=True)
+class Contents:
+    """One method of a file.
+
+    `layers` counts convolutions and linear layers by the arithmetic of their input (int8, int8_dynamic, fp32, fp16);
+    `weights` by that of their weights; empty where the backend is not XNNPACK. `operators` counts what a delegate runs,
+    `portable` what is left to ExecuTorch's own kernels, by name.
+    """
+
+    backend: str
+    delegates: int
+    layers: dict[str, int]
+    weights: dict[str, int]
+    operators: int
+    portable: dict[str, int]
+
+    @property
+    def delegated(self) -> float:
+        """Share (0..1) of the operators that a delegate runs."""
+        return self.operators / max(1, self.operators + sum(self.portable.values()))
+
+
+def contents_of(path: Path, method: str = "forward") -> Contents:
+    """Read one method of a `.pte` file that `mpox.mobile.file.lower` wrote."""
+    program = deserialize_pte_binary(path.read_bytes()).program
+    plan = next(plan for plan in program.execution_plan if plan.name == method)
+    calls = [one.instr_args for chain in plan.chains for one in chain.instructions]
+    portable = Counter(plan.operators[call.op_index].name for call in calls if hasattr(call, "op_index"))
+    delegates = [plan.delegates[call.delegate_index] for call in calls if isinstance(call, DelegateCall)]
+    backend = delegates[0].id if delegates else "portable"
+    layers, weights, operators = Counter[str](), Counter[str](), 0
+    for delegate in delegates:
+        if delegate.id != "XnnpackBackend":
+            operators += 1  # what is inside, only that backend knows
+            continue
+        graph = _xnnpack_graph(_payload(program, delegate.processed.index))
+        operators += len(graph["xnodes"])
+        for kind, of_input, of_weights in _weighted(graph):
+            layers[of_input] += 1
+            weights[of_weights] += 1
+            del kind
+    return Contents(backend, len(delegates), dict(layers), dict(weights), operators, dict(portable))
+
+
+def _payload(program: Program, index: int) -> bytes:
+    return bytes(program.backend_delegate_data[index].data)
+
+
+def _xnnpack_graph(payload: bytes) -> dict[str, Any]:
+    header = XNNHeader.from_bytes(payload[: XNNHeader.EXPECTED_LENGTH])
+    flatbuffer = payload[header.flatbuffer_offset : header.flatbuffer_offset + header.flatbuffer_size]
+    schema = resources.files("executorch.backends.xnnpack.serialization") / "schema.fbs"
+    with tempfile.TemporaryDirectory() as folder, resources.as_file(schema) as path:
+        (Path(folder) / "graph.bin").write_bytes(flatbuffer)
+        _flatc_decompile(folder, str(path), str(Path(folder) / "graph.bin"), ["--raw-binary"])
+        text = (Path(folder) / "graph.json").read_text()
+        # flatc writes a limit that is none as inf, which JSON does not know.
+        graph: dict[str, Any] = json.loads(re.sub(r": \+?(-?)inf\b", r": \1Infinity", text))
+        return graph
+
+
+def _weighted(graph: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Kind of each layer with weights, arithmetic of its input and of its weights."""
+    types = {}
+    for value in graph["xvalues"]:
+        tensor = value["xvalue_union"]
+        tensor = tensor.get("tensor_value", tensor)
+        types[tensor["id_out"]] = ARITHMETIC.get(tensor["datatype"].removeprefix("xnn_datatype_"), tensor["datatype"])
+    for node in graph["xnodes"]:
+        if (kind := node["xnode_union_type"]).strip("_") in WEIGHTED:
+            inputs = node["xnode_union"]
+            yield kind, types[inputs["input1_id"]], types[inputs["filter_id"]]

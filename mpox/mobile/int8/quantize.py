@@ -1,0 +1,300 @@
+"""Int8 networks by PT2E: what is quantized together, ranges from training photos, layers that stay in float."""
+
+import copy
+import itertools
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+import torch
+from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+    XNNPACKQuantizer,
+    get_symmetric_quantization_config,
+)
+from timm.models import group_parameters
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+from torch.nn import functional as F
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, QuantizationConfig, QuantizationSpec
+from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
+
+from mpox.errors import UserError
+from mpox.mobile.file.network import PhoneNetwork
+from mpox.mobile.int8.pooling import ATEN, WINDOW, convolve_pools
+from mpox.mobile.int8.ranges import ActivationRange, Mode, WeightRange, observers, set_mode
+from mpox.mobile.int8.rounding import LAYERS, round_layers
+
+CLAMPS = (ATEN.hardtanh.default, ATEN.hardtanh_.default, ATEN.relu6.default)
+AVERAGES = (ATEN.adaptive_avg_pool2d.default, ATEN.mean.dim)
+# Photos that pass through at once; and on which weights and biases are put right, all at once.
+BATCH, ROUNDED = 8, 32
+# The last linear layer and the map's: tiny, and what they answer is the answer; both stay in float.
+HEAD = "head"
+
+
+class PhoneQuantizer(XNNPACKQuantizer):
+    """XNNPACK's quantizer, with ReLU6 fused to its convolution, and with units of the network left in float.
+
+    Unfused, a convolution's output is rounded in the range it has *before* the clamp, of which 0..6 is a part, mostly a
+    small one (XNNPACK's quantizer fuses ReLU, but not ReLU6).
+    """
+
+    def __init__(self, config: QuantizationConfig, in_float: Callable[[Node], bool]) -> None:
+        super().__init__()
+        self.set_global(config)
+        self.set_filter_function(lambda node: not in_float(node))
+        self.config, self.in_float = config, in_float
+
+    def annotate(self, model: GraphModule) -> GraphModule:
+        """Annotate convolutions with a clamp after them as one; leave the rest to XNNPACK's quantizer."""
+        for node in model.graph.nodes:
+            if node.target in AVERAGES and self.in_float(node):  # else it would be rounded as what it averages is
+                node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(_annotated=True)
+        rounds_outputs = self.config.output_activation is not None  # dynamic ranges do not: there is nothing to fuse
+        for clamp in model.graph.nodes:
+            if not rounds_outputs or clamp.target not in CLAMPS:
+                continue
+            layer = clamp.args[0]
+            if layer.target not in LAYERS or len(layer.users) > 1 or self.in_float(layer):
+                continue
+            inputs = {layer.args[0]: self.config.input_activation, layer.args[1]: self.config.weight}
+            layer.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(input_qspec_map=inputs, _annotated=True)
+            layer.args[1].meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(_annotated=True)
+            clamp.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
+                output_qspec=self.config.output_activation, _annotated=True
+            )
+        return super().annotate(model)
+
+
+class Calibrated:
+    """A network whose int8 ranges are known, before it is converted.
+
+    `network` is float, `images_NCHW` (float32, 0..255) are *training* photos; `float_units` (see `units_of`) stay in
+    float. With `round_weights` the weights are put on their int8 steps together; without, each counts as rounded to the
+    nearest, for what needs them as they are. Raises UserError for fewer than two photos.
+    """
+
+    def __init__(
+        self,
+        network: PhoneNetwork,
+        images_NCHW: Tensor,  # noqa: N803
+        float_units: Collection[str] = (),
+        *,
+        round_weights: bool = True,
+    ) -> None:
+        if len(images_NCHW) < 2:
+            raise UserError(
+                f"calibration.photos={len(images_NCHW)} is too few to know the range of anything: give 16 or more"
+            )
+        self.network, self.float_units = network, frozenset(float_units)
+        self.units = units_of(network)
+        graph = _exported(network, images_NCHW)
+        in_float = _in_float(graph, self.units, self.float_units)
+        self.prepared = prepare_pt2e(graph, PhoneQuantizer(static_config(), in_float))
+        set_mode(self.prepared, Mode.WATCH)
+        with torch.no_grad():
+            for images in images_NCHW.split(BATCH):
+                self.prepared(network.normalise(images))
+        for observer in observers(self.prepared).values():
+            observer.freeze()
+        round_layers(self.prepared, network.normalise(images_NCHW[:ROUNDED]), weights=round_weights)
+
+    @torch.no_grad()
+    def logits(self, images_NCHW: Tensor) -> Tensor:  # noqa: N803
+        """Return logits_NC as int8 will give them, simulated in float."""
+        set_mode(self.prepared, Mode.ROUND)
+        return torch.cat([self._run(images)[0] for images in images_NCHW.split(BATCH)])
+
+    @torch.no_grad()
+    def sensitivities(self, images_NCHW: Tensor) -> dict[str, float]:  # noqa: N803
+        """Return, for each unit, the mean squared change of the logits when only this unit is in int8; worst first.
+
+        Of a network whose weights are not yet rounded (`round_weights=False`).
+        """
+        of_unit: dict[str, list[Any]] = {}
+        for name, unit in _observer_units(self.prepared, self.units).items():
+            of_unit.setdefault(unit, []).append(self.prepared.get_submodule(name))
+        set_mode(self.prepared, Mode.PASS)
+        exact = self._run(images_NCHW)[0]
+        harm = {}
+        for unit, members in of_unit.items():
+            set_mode(self.prepared, Mode.PASS)
+            for observer in members:
+                observer.mode = Mode.ROUND
+            harm[unit] = float((self._run(images_NCHW)[0] - exact).square().mean())
+        return dict(sorted(harm.items(), key=lambda item: -item[1]))
+
+    def tune(self, images_NCHW: Callable[[int], Tensor], steps: int, rate: float) -> None:  # noqa: N803
+        """Fine-tune the weights for int8: `steps` batches (of step k: `images_NCHW(k)`), AdamW at `rate`, cosine.
+
+        The network learns to give, in simulated int8, the probabilities it gave in float (distillation); ranges stay,
+        the weights' follow the weights, which must not be rounded yet (`round_weights=False`): of those that are, none
+        would leave its step at such rates. Normalisation is already folded into them.
+        """
+        weights = [nn.Parameter(weight) for weight in _weights(self.prepared)]
+        for (owner, name), weight in zip(_weight_places(self.prepared), weights, strict=True):
+            setattr(owner, name, weight)
+        optimizer = torch.optim.AdamW(weights, rate, weight_decay=0.0)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        set_mode(self.prepared, Mode.ROUND)
+        for step in range(steps):
+            images = images_NCHW(step)
+            with torch.no_grad():
+                target = self.network(images)[0].log_softmax(1)
+            loss = F.kl_div(self._run(images)[0].log_softmax(1), target, log_target=True, reduction="batchmean")
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        for weight in weights:
+            weight.requires_grad_(False)
+
+    def converted(self) -> PhoneNetwork:
+        """Return the network with its layers in int8, ready to be lowered."""
+        set_mode(self.prepared, Mode.PASS)
+        return self.network.with_body(convert_pt2e(copy.deepcopy(self.prepared)))
+
+    def _run(self, images: Tensor) -> tuple[Tensor, ...]:
+        return self.prepared(self.network.normalise(images))
+
+
+def quantize_dynamic(network: PhoneNetwork) -> PhoneNetwork:
+    """Return the network with int8 weights a channel, and int8 inputs whose range each photo sets anew.
+
+    Depthwise convolutions stay in float: XNNPACK has no such kernel for them.
+    """
+    example = torch.zeros(2, 3, network.image_size, network.image_size)
+    graph = _exported(network, example)
+    in_float = _in_float(graph, units_of(network), frozenset())
+    config = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True)
+    prepared = prepare_pt2e(graph, PhoneQuantizer(config, in_float))
+    with torch.no_grad():
+        prepared(network.normalise(example))
+    return network.with_body(convert_pt2e(prepared))
+
+
+def units_of(network: PhoneNetwork) -> dict[str, str]:
+    """Name of the unit of each module with parameters: a block, or what timm otherwise trains at one rate; the head.
+
+    Keys are paths of modules below the network's body.
+    """
+    backbone = network.backbone
+    order = group_parameters(backbone, backbone.group_matcher(coarse=False), reverse=True)
+    modules: dict[int, list[str]] = {}
+    for parameter, group in order.items():
+        modules.setdefault(group, []).append(parameter.rpartition(".")[0])
+    head = {name for name, module in backbone.named_modules() if module is backbone.get_classifier()}
+    units = {}
+    for paths in modules.values():
+        name = os.path.commonpath([path.replace(".", "/") for path in paths]).replace("/", ".") or paths[0]
+        for path in paths:
+            units[f"backbone.{path}"] = HEAD if path in head else name
+    return units | {"projection": HEAD}
+
+
+def static_config() -> QuantizationConfig:
+    """Return how int8_static rounds: activations by ActivationRange (a tensor), weights by WeightRange (a channel)."""
+    activation = QuantizationSpec(
+        dtype=torch.int8,
+        quant_min=-128,
+        quant_max=127,
+        qscheme=torch.per_tensor_affine,
+        observer_or_fake_quant_ctr=ActivationRange,
+    )
+    weight = QuantizationSpec(
+        dtype=torch.int8,
+        quant_min=-127,
+        quant_max=127,
+        qscheme=torch.per_channel_symmetric,
+        ch_axis=0,
+        observer_or_fake_quant_ctr=WeightRange,
+    )
+    return QuantizationConfig(activation, activation, weight, None, False)
+
+
+def _exported(network: PhoneNetwork, images: Tensor) -> GraphModule:
+    """Trace the network behind its normalisation (which stays in float) for any number of photos at once."""
+    example = network.normalise(images[:2])
+    batch = torch.export.Dim("batch", min=1, max=1024)
+    shapes = {"normalised": {0: batch}}
+    body = copy.deepcopy(network.body)  # the traced graph would share its tensors, and biases are corrected in place
+    graph: GraphModule = torch.export.export(body, (example,), dynamic_shapes=shapes).module()
+    convolve_pools(graph)
+    return graph
+
+
+def _in_float(graph: GraphModule, units: Mapping[str, str], float_units: Collection[str]) -> Callable[[Node], bool]:
+    kept = {HEAD, *float_units}
+    nodes = list(graph.graph.nodes)
+    names = {node.name for node in nodes if _unit(node, units) in kept}
+    # In int8 the averages that the head is given would be rounded once more, for nothing.
+    names |= {node.name for node in nodes if node.target in AVERAGES and _leads_to_head(node, units)}
+    return lambda node: node.name in names
+
+
+def _leads_to_head(node: Node, units: Mapping[str, str]) -> bool:
+    """Whether all that becomes of a node goes into the head, by no other layer."""
+    return bool(node.users) and all(
+        _unit(user, units) == HEAD if user.target in LAYERS else _leads_to_head(user, units) for user in node.users
+    )
+
+
+def _unit(node: Node, units: Mapping[str, str]) -> str | None:
+    """The unit an operator belongs to by the module it was traced from; None outside all of them.
+
+    A module without parameters is in the unit of its neighbours, where they are of one.
+    """
+    stack = list(node.meta.get("nn_module_stack", {}).values())
+    path = stack[-1][0] if stack else ""
+    path = path.removeprefix("L['self'].")
+    for name in itertools.accumulate(path.split("."), "{}.{}".format):
+        if name in units:
+            return units[name]
+    inside = _inside(path, units)
+    if inside:
+        return inside[0]
+    around = set(_inside(path.rpartition(".")[0], units))
+    return around.pop() if len(around) == 1 else None
+
+
+def _inside(path: str, units: Mapping[str, str]) -> list[str]:
+    """Units of the modules below a path; of none below the network as a whole."""
+    return [unit for name, unit in units.items() if path not in ("", "backbone") and name.startswith(f"{path}.")]
+
+
+def _observer_units(prepared: GraphModule, units: Mapping[str, str]) -> dict[str, str]:
+    """Unit of each observer: that of the operator it follows, or for weights of the one they are of."""
+    found: dict[str, str] = {}
+    known = observers(prepared)
+    for node in prepared.graph.nodes:
+        if node.op != "call_module" or node.target not in known:
+            continue
+        source = node.args[0] if node.args[0].op == "call_function" else next(iter(node.users))
+        unit = _unit(source, units)
+        found.setdefault(str(node.target), unit or "between units")
+    return found
+
+
+def _weight_places(prepared: GraphModule) -> Iterator[tuple[nn.Module, str]]:
+    """Owner and attribute of each tensor that a layer of the prepared network takes as weight or bias, once.
+
+    But for those of pools, which are what they are.
+    """
+    seen = set()
+    for node in prepared.graph.nodes:
+        if node.target not in LAYERS:
+            continue
+        for argument in node.args[1:3]:
+            while isinstance(argument, Node) and argument.op == "call_module":
+                argument = argument.args[0]
+            if not isinstance(argument, Node) or argument.op != "get_attr" or str(argument.target).endswith(WINDOW):
+                continue
+            if argument.target not in seen:
+                seen.add(argument.target)
+                owner, _, name = str(argument.target).rpartition(".")
+                yield prepared.get_submodule(owner), name
+
+
+def _weights(prepared: GraphModule) -> list[Tensor]:
+    return [getattr(owner, name).detach().clone() for owner, name in _weight_places(prepared)]

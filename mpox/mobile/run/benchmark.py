@@ -1,0 +1,131 @@
+"""What an export costs at run time: here, beside onnxruntime and PyTorch in interleaved runs, or on a phone."""
+
+import os
+import platform
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mpox.errors import UserError
+from mpox.files import read_json, sha256_of
+from mpox.mobile.file.contract import Facts
+from mpox.mobile.file.input_tensor import PLANES
+from mpox.mobile.file.network import PhoneNetwork
+from mpox.mobile.file.onnx import export_onnx
+from mpox.mobile.run.adb import find_phone, time_on_phone
+from mpox.mobile.run.measure import Opener, cores, opener, ratio, side_by_side, threads_kept
+from mpox.mobile.run.memory import peak_memory
+from mpox.mobile.run.runtime import MODEL_FILE, PhoneModel
+from mpox.runs.opened import OpenedRun
+
+# Training photos that onnxruntime's int8 takes its ranges from.
+CALIBRATION_PHOTOS = 64
+EAGER = "PyTorch eager"
+
+
+def phone_benchmark(
+    export: str | Path,
+    *,
+    device: str = "host",
+    run: OpenedRun | None = None,
+    threads: list[int] | None = None,
+    rounds: int = 10,
+    runs: int = 10,
+    runner: str | Path | None = None,
+    adb: str = "adb",
+    serial: str | None = None,
+) -> dict[str, Any]:
+    """Measure the export in the folder `export`; return plain values to be written as JSON.
+
+    `device=host`: file size, peak memory, load and first run in a fresh process, then latency at each of `threads`
+    (default: one, and all cores) in interleaved runs, of the file, its float32 twin where the exporter kept it, and
+    with `run` (the finished run it was made of, opened) onnxruntime fp32 and int8 and eager PyTorch. `device=adb`: a
+    phone, by ExecuTorch's `runner`; see `mpox.mobile.run.adb`. Raises UserError for a folder that is no export, a run
+    that is another's, an unknown device, or what the phone lacks.
+    """
+    place = Path(export).expanduser()
+    model = PhoneModel(place)
+    about = {"name": place.name, "model": model.facts["model"], "recipe": model.facts["recipe"], "device": device}
+    if device == "adb":
+        phone = find_phone(adb, serial)
+        where = Path(runner).expanduser() if runner is not None else None
+        how: dict[str, Any] = {"form": model.input, "runs": rounds * runs}
+        timed = [time_on_phone(place, phone, where, threads=n, **how) for n in threads or [1]]
+        return {**about, "size_bytes": model.path.stat().st_size, "on_phone": timed}
+    if device != "host":
+        raise UserError(f"device={device} is unknown: choose host (this machine) or adb (a phone)")
+    with tempfile.TemporaryDirectory() as folder:
+        files = {f"ExecuTorch {about['recipe']}": place / MODEL_FILE}
+        if (twin := _float_twin(place, model)) is not None:
+            files["ExecuTorch fp32"] = twin
+        if run is not None:
+            files |= _rivals(run, model, place, Path(folder))
+        return {**about, "host": _host(), **_on_host(files, threads or sorted({1, cores()}), rounds, runs)}
+
+
+def _on_host(files: dict[str, Path], threads: list[int], rounds: int, runs: int) -> dict[str, Any]:
+    first = next(iter(files))
+    engines: dict[str, dict[str, Any]] = {}
+    for name, path in files.items():
+        engines[name] = {"size_bytes": path.stat().st_size, **peak_memory(path), "latency": {}}
+    openers: dict[str, Opener] = {name: opener(path) for name, path in files.items()}
+    with threads_kept():
+        for number in threads:
+            taken = side_by_side(openers, threads=number, rounds=rounds, runs=runs)
+            for name, times in taken.items():
+                against = ratio(times["round_ms"], taken[first]["round_ms"])
+                engines[name]["latency"][str(number)] = {**times, "against_first": against}
+    return {"rounds": rounds, "runs": runs, "engines": engines}
+
+
+def _float_twin(place: Path, model: PhoneModel) -> Path | None:
+    """The float32 file of the same checkpoint that the exporter keeps beside the exports, unless this is it."""
+    path = place.parent / ".fp32" / f"{model.facts['checkpoint_sha256'][:16]}.pte"
+    return path if path.is_file() and model.facts["recipe"] != "fp32" and not _is_pruned(place) else None
+
+
+def _is_pruned(place: Path) -> bool:
+    """Whether the export holds less than the checkpoint's network."""
+    report = place / "export.json"
+    return report.is_file() and bool(read_json(report).get("prune"))
+
+
+def _rivals(run: OpenedRun, model: PhoneModel, place: Path, folder: Path) -> dict[str, Path]:
+    """The run's checkpoint, and its network for onnxruntime, written into `folder`."""
+    checkpoint = run.path / "checkpoint.ckpt"
+    if sha256_of(checkpoint) != model.facts["checkpoint_sha256"]:
+        raise UserError(f"{place} was not exported from {run.path}: give the run that its export.json names")
+    note = " (unpruned)" if _is_pruned(place) else ""
+    size = run.card.record.image_size
+    network = PhoneNetwork(run.network.cpu(), image_size=size, maps=False)
+    known: dict[str, Any] = {name: model.facts.get(name) for name in Facts.__dataclass_fields__}
+    facts = Facts(**known | {"backend": "onnxruntime", "input": PLANES})
+    photos: torch.Tensor = run.images(run.rows("train")[:CALIBRATION_PHOTOS]).cpu()
+    files = {}
+    for recipe in ("fp32", "int8_static"):
+        path = folder / f"{recipe}.onnx"
+        export_onnx(network, path, facts, recipe=recipe, photos_NCHW=photos)
+        files[f"onnxruntime {recipe.partition('_')[0]}{note}"] = path
+    return files | {f"{EAGER}{note}": checkpoint}
+
+
+def _host() -> dict[str, Any]:
+    return {
+        "processor": _processor(),
+        "cores": cores(),
+        "system": platform.platform(),
+        "load_at_start": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "torch": torch.__version__,
+    }
+
+
+def _processor() -> str:
+    place = Path("/proc/cpuinfo")
+    names = [line.partition(":")[2].strip() for line in _lines(place) if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.is_file() else []

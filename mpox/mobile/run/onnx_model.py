@@ -1,0 +1,83 @@
+"""An exported `.onnx` as an app with onnxruntime runs it; asked as a `PhoneModel` is. No PyTorch."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mpox.errors import UserError, reason_of
+from mpox.mobile.file.input_tensor import as_input
+
+MODEL_FILE = "model.onnx"
+# The entry of the file's metadata that holds its facts, by the names of the `.pte`'s constant methods.
+FACTS = "mpox"
+INPUT, OUTPUTS = "image", ("probabilities", "logits")
+
+
+class OnnxModel:
+    """One `.onnx` in onnxruntime on the processor. `path` is the file, or the folder it lies in as `model.onnx`.
+
+    Attributes are those of `PhoneModel`. Raises UserError for a file that is missing, broken or not this tool's.
+    """
+
+    explains = False
+
+    def __init__(self, path: str | Path, threads: int = 1) -> None:
+        place = Path(path).expanduser()
+        self.path = place / MODEL_FILE if place.is_dir() else place
+        self._session = open_session(self.path, threads)
+        stored = self._session.get_modelmeta().custom_metadata_map.get(FACTS)
+        if stored is None:
+            raise UserError(f"{self.path} says nothing of its labels: it was not exported by this tool")
+        self.facts: dict[str, Any] = json.loads(stored)
+        self.labels: tuple[str, ...] = tuple(self.facts["labels"])
+        self.image_size: int = self.facts["image_size"]
+        self.interpolation: str = self.facts["interpolation"]
+        self.temperature: float = self.facts["temperature"]
+        self.positive: int | None = self.facts.get("positive")
+        self.threshold: float | None = self.facts.get("threshold")
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Return probabilities (N, C) float32; `images` as `PhoneModel.probabilities` takes them."""
+        return self._run(images)[0]
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Return logits (N, C) float32, before temperature and softmax."""
+        return self._run(images)[1]
+
+    def explain(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Raise UserError: this form holds no maps."""
+        raise UserError(f"{self.path} has no maps: export with format=pte, or python -m mpox.explain makes them")
+
+    def run_unchecked(self, tensors: np.ndarray) -> np.ndarray:
+        """Return probabilities (N, C) of float32 tensors (N, 3, S, S) whatever they hold; to retrace mistakes."""
+        return self._execute(tensors)[0]
+
+    def _run(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+        return self._execute(as_input(images, self.image_size))
+
+    def _execute(self, tensors: np.ndarray) -> tuple[np.ndarray, ...]:
+        # One photo at a time, as a phone would.
+        answers = [self._session.run(list(OUTPUTS), {INPUT: one[None]}) for one in tensors]
+        return tuple(np.concatenate(outputs) for outputs in zip(*answers, strict=True))
+
+
+def run_file(path: Path, images_NCHW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # noqa: N803
+    """Return (probabilities_NC, logits_NC) of any number of photos (float32, 0..255) in one run."""
+    probabilities, logits = open_session(path, 1).run(list(OUTPUTS), {INPUT: images_NCHW})
+    return probabilities, logits
+
+
+def open_session(path: Path, threads: int) -> Any:
+    """Load a file into onnxruntime on the processor. Raises UserError for one that is missing or broken."""
+    import onnxruntime
+
+    if not path.is_file():
+        raise UserError(f"no ONNX file at {path}: export the model with format=onnx")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        raise UserError(f"{path} cannot be loaded ({reason_of(error)}): export the model again") from error

@@ -1,0 +1,70 @@
+"""A network in PyTorch asked as an exported file is; and a finished run, decisions from its validation photos."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mpox.errors import UserError
+from mpox.mobile.export.verify import decisions
+from mpox.mobile.file.input_tensor import as_input
+from mpox.mobile.file.network import PhoneNetwork, why_no_maps
+from mpox.model.checkpoint import load_checkpoint
+from mpox.stats.predictions import PREFIX, read_predictions
+
+
+class NetworkModel:
+    """A network with the attributes and methods of `mpox.mobile.run.runtime.PhoneModel` that give answers."""
+
+    def __init__(self, network: PhoneNetwork, labels: tuple[str, ...], interpolation: str, temperature: float) -> None:
+        self._network, self.labels, self.image_size = network, labels, network.image_size
+        self.interpolation, self.temperature = interpolation, temperature
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Return probabilities (N, C) float32 at the temperature."""
+        return torch.softmax(self._run(images)[0] / self.temperature, 1).numpy()
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Return logits (N, C) float32."""
+        return self._run(images)[0].numpy()
+
+    @torch.no_grad()
+    def _run(self, images: np.ndarray) -> tuple[torch.Tensor, ...]:
+        return self._network(torch.from_numpy(as_input(images, self.image_size)))
+
+
+class RunModel(NetworkModel):
+    """The network of a run directory; `path` is the directory or the checkpoint in it.
+
+    Temperature and threshold (the highest that finds `sensitivity` of the validation fold's mpox) are chosen as the
+    export chooses them. Attributes and methods are those of `mpox.mobile.run.runtime.PhoneModel`. Raises UserError for
+    what is no finished run.
+    """
+
+    def __init__(self, path: str | Path, sensitivity: float) -> None:
+        place = Path(path).expanduser()
+        self.path = place.parent if place.suffix == ".ckpt" else place
+        network, card = load_checkpoint(self.path / "checkpoint.ckpt")
+        table, classes = read_predictions(self.path / "predictions.parquet")
+        val = table[table["split"] == "val"]
+        if val.empty or tuple(classes) != card.classes:
+            raise UserError(f"{self.path} has no validation predictions of its classes: run the job again")
+        logits = val[[f"{PREFIX}{name}" for name in classes]].to_numpy("float32")
+        targets = val["label"].map({name: k for k, name in enumerate(classes)}).to_numpy("int64")
+        chosen = decisions(logits, targets, card.positive, sensitivity)
+        size = card.record.image_size
+        noise = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0)) * 255
+        self.explains = why_no_maps(network, noise) is None
+        phone = PhoneNetwork(network, image_size=size, maps=self.explains)
+        super().__init__(phone, card.classes, card.record.interpolation, chosen.temperature)
+        self.positive, self.threshold = card.positive, chosen.threshold
+
+    def explain(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return logits (N, C) and one class activation map a class (N, C, h, w), float32, raw and signed.
+
+        Raises UserError for a network whose maps are not exact.
+        """
+        if not self.explains:
+            raise UserError(f"{self.path} has no exact maps: python -m mpox.explain run={self.path} makes them")
+        logits, maps = self._run(images)
+        return logits.numpy(), maps.numpy()

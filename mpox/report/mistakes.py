@@ -1,0 +1,57 @@
+"""The failure gallery: the most confident mistakes as small embedded pictures, with their CAMs where there are any."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from mpox.data.photos import PhotoError, open_photo
+from mpox.report.explanations import maps_of
+from mpox.stats.model_result import Mistake
+
+# Longest side of a thumbnail in pixels: sharp at the size shown on a screen of twice the density.
+THUMBNAIL = 288
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A mistake with `photo` and `cam` as data URIs, None for what is not at hand; `cam_words` says of what."""
+
+    mistake: Mistake
+    photo: str | None
+    cam: str | None
+    cam_words: str
+
+
+def failures(mistakes: Sequence[Mistake], photo_root: Path | None, runs: Path) -> list[Failure]:
+    """Embed the photos of mistakes found below `photo_root`; None embeds none.
+
+    `runs` holds the model's fold directories; a photo that `mpox.explain` has explained there has its map beside it.
+    """
+    maps = {fold: maps_of(runs / f"fold-{fold}") for fold in {mistake.fold for mistake in mistakes}}
+    found = []
+    for mistake in mistakes:
+        photo = None if photo_root is None else _embedded(photo_root / mistake.path)
+        laid = maps[mistake.fold].get(mistake.path) if photo is not None else None
+        words = laid.words if laid else ""
+        found.append(Failure(mistake, photo, _embedded(laid.path) if laid else None, words))
+    return found
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """Return bytes of a MIME type as a data URI."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _embedded(path: Path) -> str | None:
+    try:
+        photo = open_photo(path)
+    except PhotoError:
+        return None
+    photo.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    photo.save(buffer, "JPEG", quality=82)  # written anew: no EXIF, no place where it was taken
+    return data_uri(buffer.getvalue(), "image/jpeg")

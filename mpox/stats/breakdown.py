@@ -1,0 +1,165 @@
+"""One model's pooled answers taken apart: by class, by subgroup of the photos, as curves, and the worst of them."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from mpox.stats.intervals import percentile_interval, proportion
+from mpox.stats.model_result import ClassScore, Curve, Mistake, Subgroup
+from mpox.stats.pooled import balanced_accuracy, weighted_confusion
+
+# Points of a curve that are kept: more than a picture can show.
+POINTS = 300
+# Edges of the resolution bins: the shorter side in pixels.
+RESOLUTIONS = {256: "under 256 px", 512: "256 to 511 px", 1024: "512 to 1023 px"}
+FINEST = "1024 px and more"
+
+
+def class_scores(
+    answers_N: np.ndarray,  # noqa: N803
+    targets_N: np.ndarray,  # noqa: N803
+    codes_N: np.ndarray,  # noqa: N803
+    classes: Sequence[str],
+    aurocs: Sequence[tuple[float, np.ndarray]],
+    confidence: float,
+) -> tuple[ClassScore, ...]:
+    """Score each class against the rest. `aurocs`: pooled value and bootstrap draws (R) a class."""
+    scores = []
+    for k, label in enumerate(classes):
+        mine, called = targets_N == k, answers_N == k
+        scores.append(
+            ClassScore(
+                label=label,
+                n=int(mine.sum()),
+                recall=proportion(called[mine], codes_N[mine], confidence),
+                precision=proportion(mine[called], codes_N[called], confidence),
+                specificity=proportion(~called[~mine], codes_N[~mine], confidence),
+                auroc=percentile_interval(*aurocs[k], len(targets_N), confidence),
+            )
+        )
+    return tuple(scores)
+
+
+def curve(
+    label: str,
+    probability_N: np.ndarray,  # noqa: N803
+    is_class_N: np.ndarray,  # noqa: N803
+    auroc: float,
+    average_precision: float,
+) -> Curve:
+    """Return ROC and precision-recall points of one class against the rest (scikit-learn's), thinned."""
+    fpr, tpr, _ = roc_curve(is_class_N, probability_N)
+    precision, recall, _ = precision_recall_curve(is_class_N, probability_N)
+    keep_roc, keep_pr = _thinned(len(fpr)), _thinned(len(recall))
+    return Curve(
+        label=label,
+        fpr=tuple(map(float, fpr[keep_roc])),
+        tpr=tuple(map(float, tpr[keep_roc])),
+        recall=tuple(map(float, recall[::-1][keep_pr])),
+        precision=tuple(map(float, precision[::-1][keep_pr])),
+        auroc=auroc,
+        average_precision=average_precision,
+        prevalence=float(is_class_N.mean()),
+    )
+
+
+def subgroup_labels(photos: pd.DataFrame, columns: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return for each column with two values or more the value of each photo (str, N; empty: unknown).
+
+    `resolution` is made from width and height; the others are read as they are, and left out where they are not there.
+    """
+    found: dict[str, np.ndarray] = {}
+    for column in columns:
+        if column == "resolution" and {"width", "height"} <= set(photos.columns):
+            values = _resolution(photos[["width", "height"]].min(axis=1).to_numpy())
+        elif column in photos:
+            values = photos[column].fillna("").astype(str).to_numpy(str)
+        else:
+            continue
+        if len(set(values) - {""}) > 1:
+            found[column] = values
+    return found
+
+
+def subgroups(
+    answers_N: np.ndarray,  # noqa: N803
+    targets_N: np.ndarray,  # noqa: N803
+    codes_N: np.ndarray,  # noqa: N803
+    weights_RN: np.ndarray,  # noqa: N803
+    labels: Mapping[str, np.ndarray],
+    n_classes: int,
+    positive: int | None,
+    confidence: float,
+) -> tuple[Subgroup, ...]:
+    """Score the photos of each value of each column of `labels` (from `subgroup_labels`).
+
+    Balanced accuracy is over the classes present, which may differ between subgroups.
+    """
+    hit = answers_N == targets_N
+    found = []
+    for column, values in labels.items():
+        for value in sorted(set(values) - {""}, key=_place):
+            mine = values == value
+            one = np.ones((1, int(mine.sum())), "float32")
+            whole, drawn = (
+                balanced_accuracy(weighted_confusion(answers_N[mine], targets_N[mine], weights, n_classes))
+                for weights in (one, weights_RN[:, mine])
+            )
+            sick, well = mine & (targets_N == positive), mine & (targets_N != positive)
+            mpox = None if positive is None else proportion(hit[sick], codes_N[sick], confidence)
+            other = None if positive is None else proportion(answers_N[well] != positive, codes_N[well], confidence)
+            found.append(
+                Subgroup(
+                    column,
+                    value,
+                    int(mine.sum()),
+                    proportion(hit[mine], codes_N[mine], confidence),
+                    percentile_interval(float(whole[0]), drawn, int(mine.sum()), confidence),
+                    mpox,
+                    other,
+                )
+            )
+    return tuple(found)
+
+
+def mistakes(
+    photos: pd.DataFrame,
+    probabilities_NC: np.ndarray,  # noqa: N803
+    targets_N: np.ndarray,  # noqa: N803
+    classes: Sequence[str],
+    count: int,
+) -> tuple[Mistake, ...]:
+    """Return the `count` photos answered wrongly with the highest probability, that first."""
+    answers, stated = probabilities_NC.argmax(1), probabilities_NC.max(1)
+    wrong = np.flatnonzero(answers != targets_N)
+    worst = wrong[np.argsort(-stated[wrong], kind="stable")][:count]
+    return tuple(
+        Mistake(
+            photo_id=str(photos["photo_id"].iloc[i]),
+            path=str(photos["path"].iloc[i]),
+            fold=int(photos["fold"].iloc[i]),
+            label=classes[targets_N[i]],
+            predicted=classes[answers[i]],
+            probability=float(stated[i]),
+            probability_of_label=float(probabilities_NC[i, targets_N[i]]),
+        )
+        for i in worst
+    )
+
+
+def _place(value: str) -> tuple[int, str]:
+    """Sort by name, but resolutions by size."""
+    names = [*RESOLUTIONS.values(), FINEST]
+    return (names.index(value) if value in names else -1, value)
+
+
+def _resolution(side_N: np.ndarray) -> np.ndarray:  # noqa: N803
+    names = np.array([*RESOLUTIONS.values(), FINEST])
+    bins = names[np.digitize(side_N, list(RESOLUTIONS))]
+    return np.where(side_N > 0, bins, "")
+
+
+def _thinned(n: int) -> np.ndarray:
+    return np.unique(np.linspace(0, n - 1, min(n, POINTS)).round().astype(int))

@@ -1,0 +1,190 @@
+"""What a comparison found, as plain values: the one thing that tables, the page, the card and W&B are made from.
+
+Nothing here computes. `mpox.study.comparing.compare` fills it; whoever shows it reads it. None means "not defined" (a
+class without photos, one fold only) and is shown as a dash, never as a zero. Figures are fractions, 0 to 1, unless a
+field says otherwise. "Pooled" means out of fold: every photo is scored once, by the network that did not train on it.
+What is said of one model is in `mpox.stats.model_result`.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from mpox.stats.intervals import Interval
+from mpox.stats.model_result import ModelResult
+
+# What a model's comparison with the best can end in; the column `versus_best`.
+BEST, SAME, WORSE, UNTESTED = "best", "not distinguishable from the best", "worse than the best", "not tested"
+# Metrics of the score table in reading order; those of mpox only where the study has such a class.
+METRICS = (
+    *("accuracy", "balanced_accuracy", "f1_macro", "mcc", "auroc", "average_precision", "nll", "brier", "ece"),
+    *("sensitivity", "specificity", "auroc_mpox"),
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model on one fold. `state`: done, missing, running, failed, other splits, not finite, ...; `note` says more.
+
+    `used`: its figures are part of the comparison.
+    """
+
+    model: str
+    fold: int
+    state: str
+    note: str
+    used: bool
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """The photos: the flow from the manifest to what is scored.
+
+    n_manifest rows; n_left_out of them with keep=false, `left_out` counts by reason; n_photos scored (those of the
+    folds compared) in n_groups groups and n_subjects known subjects (0: none known); `per_class`, `per_source`:
+    photos scored by task class and collection; `per_fold`: photos scored a fold, in the order of Comparison.folds;
+    `train_size`: mean photos a network trained on.
+    """
+
+    n_manifest: int
+    n_left_out: int
+    left_out: dict[str, int]
+    n_photos: int
+    n_groups: int
+    n_subjects: int
+    per_class: dict[str, int]
+    per_source: dict[str, int]
+    per_fold: tuple[int, ...]
+    train_size: float
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two models, `first` ranked above `second`, on `Comparison.metric` unless a field says otherwise.
+
+    difference: mean over folds of first minus second, its interval by the corrected resampled t; t, p: two-sided
+    (Nadeau & Bengio 2003); p_holm: corrected over all pairs. Bayesian correlated t (Benavoli et al. 2017):
+    probabilities that first is better, that both are the same within `Comparison.rope`, that second is better.
+    McNemar on pooled predictions: photos only the first (second) got right, exact p, Holm over all pairs.
+    pooled_difference: of pooled figures, paired bootstrap over groups. `words`: the verdict. With one fold only the
+    pooled figures are defined.
+    """
+
+    first: str
+    second: str
+    difference: Interval
+    t: float | None
+    p: float | None
+    p_holm: float | None
+    p_first_better: float | None
+    p_same: float | None
+    p_second_better: float | None
+    only_first_right: int
+    only_second_right: int
+    mcnemar_p: float
+    mcnemar_p_holm: float
+    pooled_difference: Interval
+    words: str
+
+
+@dataclass(frozen=True)
+class ExternalScore:
+    """One metric inside (pooled out of fold) and outside (mean of the folds' networks), and outside minus inside."""
+
+    metric: str
+    internal: Interval
+    external: Interval
+    change: Interval
+
+
+@dataclass(frozen=True)
+class External:
+    """One model on a collection that its study never saw, as `mpox.evaluate` left it.
+
+    n photos scored; `left_out`: those not scored, counts by reason (duplicates of training photos, classes mapped to
+    nothing); `classes`: what was told apart there; `positive`: mpox among them; `confusion`: true by answered class of
+    the folds' networks together (mean probability).
+    """
+
+    name: str
+    model: str
+    n: int
+    left_out: dict[str, int]
+    classes: tuple[str, ...]
+    positive: str | None
+    scores: tuple[ExternalScore, ...]
+    confusion: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class DatasetComparison:
+    """Models over several data sets (Demšar 2006); made only where `others` names at least four more studies.
+
+    Friedman's p; mean ranks (1 is best) by model; Nemenyi's critical difference of mean ranks; p of each pair.
+    """
+
+    studies: tuple[str, ...]
+    friedman_p: float
+    mean_ranks: dict[str, float]
+    critical_difference: float
+    pairs: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The model `select=best` chose: rule in words, the fold whose checkpoint is taken and why, the next command."""
+
+    model: str
+    fold: int
+    rule: str
+    why: str
+    fold_rule: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The whole result of one study. `models` is in rank order, `pairs` holds every pair.
+
+    metric: what ranks (balanced_accuracy); rope: the difference in it that does not matter; folds: those every model
+    is scored on; headline and conclusion: sentences with numbers; datasets_note: why there is (not) a critical
+    difference diagram; config: what all runs share; versions: packages and device of the runs.
+    """
+
+    study: str
+    created: str
+    classes: tuple[str, ...]
+    positive: str | None
+    metric: str
+    confidence: float
+    rope: float
+    resamples: int
+    folds: tuple[int, ...]
+    n_folds: int
+    splits_sha256: str
+    completeness: tuple[Cell, ...]
+    data: DataSummary
+    models: tuple[ModelResult, ...]
+    pairs: tuple[Pair, ...]
+    external: tuple[External, ...]
+    datasets: DatasetComparison | None
+    datasets_note: str
+    choice: Choice | None
+    headline: str
+    conclusion: tuple[str, ...]
+    warnings: tuple[str, ...]
+    config: dict[str, Any]
+    versions: dict[str, str | None]
+
+    @property
+    def best(self) -> ModelResult:
+        """The model of rank 1."""
+        return self.models[0]
+
+    def model(self, name: str) -> ModelResult:
+        """Return the model of this name. Raises KeyError."""
+        return {model.name: model for model in self.models}[name]
+
+    def plain(self) -> dict[str, Any]:
+        """Return the tree as dictionaries, lists and plain values, for JSON."""
+        return dataclasses.asdict(self)

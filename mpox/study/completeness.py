@@ -1,0 +1,125 @@
+"""The cells of a study, a model on a fold each: the state of a run directory, and what it holds when it is sound."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from mpox.data.folds import Folds
+from mpox.errors import UserError
+from mpox.files import read_json
+from mpox.stats.comparison import Cell
+from mpox.stats.predictions import PREFIX, read_predictions
+
+FILES = ("config.yaml", "predictions.parquet", "metrics.json", "environment.json")
+# States of a cell other than done, the gravest first, each with what to do about it.
+MENDS = {
+    "duplicated": "delete the copy and train that fold",
+    "other splits": "train it again with overwrite=true, or give it a study= of its own",
+    "other photos": "train it again with overwrite=true",
+    "other classes": "compare studies of one task only, or train it again with overwrite=true",
+    "not finite": "train it again with overwrite=true and a lower optimizer.lr",
+    "unreadable": "train it again with overwrite=true",
+    "failed": "its traceback.txt says why; typing the sweep again redoes it",
+    "running": "wait for it, or type the sweep again, which resumes it",
+    "missing": "typing the sweep again trains it",
+}
+SHOWN = 4
+# The C loader reads the same hundreds of small files ten times as fast, where PyYAML was built with it.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run: what it was told, on what it ran, and its predictions (tables sorted by photo id)."""
+
+    model: str
+    fold: int
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    classes: tuple[str, ...]
+    positive: str | None
+    test: pd.DataFrame
+    val: pd.DataFrame
+
+
+def read_cells(path: Path, names: Sequence[str], folds: Folds) -> tuple[list[Cell], dict[tuple[str, int], Run]]:
+    """Return the state of each cell, models outer, and the runs that are sound, by model and fold."""
+    wanted = []
+    for name in names:
+        given = {int(m[1]) for f in (path / name).iterdir() if (m := re.fullmatch(r"fold-(\d+)", f.name))}
+        wanted += [(name, fold) for fold in sorted(given | set(range(len(folds.ids))))]
+    with ThreadPoolExecutor() as pool:
+        read = list(pool.map(lambda cell: _read_cell(path, cell[0], cell[1], folds), wanted))
+    runs = {(run.model, run.fold): run for _, run in read if run is not None}
+    cells = [cell for cell, _ in read]
+    if runs:
+        usual = Counter((run.classes, run.positive) for run in runs.values()).most_common(1)[0][0]
+        for k, cell in enumerate(cells):
+            run = runs.get((cell.model, cell.fold))
+            if run is not None and (run.classes, run.positive) != usual:
+                note = f"{', '.join(run.classes)} instead of {', '.join(usual[0])}"
+                cells[k] = Cell(cell.model, cell.fold, "other classes", note, False)
+                del runs[cell.model, cell.fold]
+    return cells, runs
+
+
+def _read_cell(path: Path, model: str, fold: int, folds: Folds) -> tuple[Cell, Run | None]:
+    state, note, run = _inspect(path / model / f"fold-{fold}", model, fold, folds)
+    return Cell(model, fold, state, note, False), run
+
+
+def _inspect(place: Path, model: str, fold: int, folds: Folds) -> tuple[str, str, Run | None]:
+    """Return the state of one run directory, one line about it where it is not done, and the run where it is."""
+    try:
+        if not (place / "status.json").exists():
+            return "missing", "", None
+        status = read_json(place / "status.json")
+        if (status["model"], status["fold"]) != (model, fold):
+            return "duplicated", f"a copy of {status['model']} fold {status['fold']}", None
+        if fold >= len(folds.ids):
+            return "other splits", f"the study has folds 0 to {len(folds.ids) - 1}", None
+        if status["state"] != "done":
+            return str(status["state"]), str(status.get("error", "")), None
+        if lacking := [name for name in FILES if not (place / name).exists()]:
+            return "unreadable", f"lacks {', '.join(lacking)}", None
+        environment, metrics = read_json(place / "environment.json"), read_json(place / "metrics.json")
+        if environment["splits_sha256"] != folds.sha256:
+            return "other splits", f"hash {environment['splits_sha256'][:8]}, not {folds.sha256[:8]}", None
+        table, classes = read_predictions(place / "predictions.parquet")
+        if not np.isfinite(table[[PREFIX + name for name in classes]].to_numpy()).all():
+            return "not finite", "its logits hold NaN or infinity", None
+        parts = {}
+        for split, k in (("test", fold), ("val", (fold + 1) % len(folds.ids))):
+            parts[split] = table[table["split"] == split].sort_values("photo_id", ignore_index=True)
+            ids = list(parts[split]["photo_id"])
+            if len(set(ids)) < len(ids):
+                return "duplicated", f"predictions.parquet names {len(ids) - len(set(ids))} {split} photos twice", None
+            if ids != list(folds.ids[k]):
+                return "other photos", f"its {split} photos are not those of fold {k}", None
+        config = yaml.load((place / "config.yaml").read_text(encoding="utf-8"), LOADER)
+        if list(metrics["classes"]) != classes or not set(table["label"]) <= set(classes):
+            return "unreadable", "metrics.json and predictions.parquet name different classes", None
+    except (UserError, ValueError, KeyError, TypeError, OSError, yaml.YAMLError) as error:
+        return "unreadable", " ".join(str(error).split())[:160], None
+    run = Run(model, fold, config, environment, tuple(classes), metrics["positive"], parts["test"], parts["val"])
+    return "done", "", run
+
+
+def refuse(study: str, cells: Sequence[Cell]) -> None:
+    """Raise UserError naming the cells of the gravest state that is not done."""
+    for state, mend in MENDS.items():
+        if bad := [cell for cell in cells if cell.state == state]:
+            shown = "; ".join(f"{c.model} fold {c.fold}" + f" ({c.note})" * bool(c.note) for c in bad[:SHOWN])
+            more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+            raise UserError(
+                f"study {study}: {len(bad)} of {len(cells)} runs are of the kind '{state}': {shown}{more}. {mend}; or "
+                "compare what is sound with allow_partial=true"
+            )

@@ -1,0 +1,185 @@
+"""A comparison in sentences: each with its numbers, none claiming more than the tests do."""
+
+from collections.abc import Sequence
+
+from mpox.stats.comparison import BEST, SAME, UNTESTED, WORSE, Comparison, Pair
+from mpox.stats.model_result import ModelResult, Score
+
+NAMES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "f1_macro": "macro F1",
+    "mcc": "Matthews correlation",
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "auroc_mpox": "AUROC of mpox",
+}
+
+
+def verdict(name: str, rank: int, pairs: Sequence[Pair], confidence: float) -> str:
+    """Return BEST, SAME, WORSE or UNTESTED for a model, by the corrected p of its pair with the best."""
+    if rank == 1:
+        return BEST
+    p = _with_best(name, pairs).p_holm
+    if p is None:
+        return UNTESTED
+    return WORSE if p < 1 - confidence else SAME
+
+
+def against_best(name: str, told: str, pairs: Sequence[Pair], metric: str, rope: float, confidence: float) -> str:
+    """Return one sentence on a model's distance from the best."""
+    if told == BEST:
+        return f"The highest mean {NAMES[metric]} of all."
+    pair_ = _with_best(name, pairs)
+    if told == UNTESTED:
+        return f"Not tested against {pair_.first}: that takes two folds or more."
+    assert pair_.p_second_better is not None
+    assert pair_.p_same is not None
+    equal = pair_.p_same + pair_.p_second_better
+    return (
+        f"{told[0].upper()}{told[1:]} ({pair_.first}): mean difference {_apart(pair_, confidence)}, "
+        f"p = {p_value(pair_.p_holm)} after Holm's correction. The probability that it is less than {rope:g} worse is "
+        f"{equal:.2f}."
+    )
+
+
+def pair(pair: Pair, metric: str, confidence: float) -> str:
+    """Return the verdict on a pair in one sentence."""
+    if pair.p_holm is None:
+        return f"{pair.first} and {pair.second} share fewer than two folds: not tested."
+    if pair.p_holm < 1 - confidence:
+        return f"{pair.first} has the higher {NAMES[metric]}: by {_apart(pair, confidence)}."
+    return f"{pair.first} and {pair.second} are not distinguishable on {NAMES[metric]}: {_apart(pair, confidence)}."
+
+
+def headline(comparison: Comparison) -> str:
+    """Return who is first and how good, and how far that can be trusted."""
+    best, metric = comparison.best, comparison.metric
+    n_models = len(comparison.models)
+    of = f"of {n_models} models" if n_models > 1 else "(the only model)"
+    text = (
+        f"{best.name} has the highest mean {NAMES[metric]} {of}: {score_text(best.scores[metric], comparison)} on "
+        f"{comparison.data.n_photos} photos that its networks were not trained on."
+    )
+    if comparison.positive and (sensitivity := best.scores["sensitivity"]).pooled is not None:
+        specificity = best.scores["specificity"]
+        text += (
+            f" It recognises {_share(sensitivity)} of the photos of {comparison.positive} and wrongly calls "
+            f"{_share(specificity, complement=True)} of the others so, at the most probable class."
+        )
+    return text
+
+
+def conclusion(comparison: Comparison) -> tuple[str, ...]:
+    """Return what follows from the comparison, a sentence or two each."""
+    said = [headline(comparison)]
+    others = comparison.models[1:]
+    level = percent(comparison.confidence, 0)
+    for told, text in (
+        (SAME, "cannot be told apart from it on these folds"),
+        (WORSE, "are worse" if sum(m.verdict == WORSE for m in others) > 1 else "is worse"),
+        (UNTESTED, "could not be tested against it: that takes two folds or more"),
+    ):
+        if names := [model.name for model in others if model.verdict == told]:
+            n = len(comparison.folds)
+            how = f" (corrected resampled t-test over {n} folds, Holm, {level})" if told != UNTESTED else ""
+            said.append(f"{_listed(names)} {text}{how}.")
+    if same := [model for model in others if model.verdict == SAME]:
+        close = [model.name for model in same if _equivalence(comparison, model) >= comparison.confidence]
+        said.append(
+            "Not distinguishable does not mean equal: "
+            + (
+                f"only {_listed(close)} {'are' if len(close) > 1 else 'is'} with {level} probability less than "
+                f"{comparison.rope:g} worse."
+                if close
+                else f"none of them is with {level} probability less than {comparison.rope:g} worse."
+            )
+        )
+    point = comparison.best.operating_point
+    if point and point.sensitivity.value is not None and point.specificity.value is not None:
+        figures = [
+            f"{percent(side.value or 0)} {name} ({percent(side.low or 0)} to {percent(side.high or 0)})"
+            for name, side in (("sensitivity", point.sensitivity), ("specificity", point.specificity))
+        ]
+        said.append(
+            f"At a threshold chosen on validation photos for {percent(point.target_sensitivity, 0)} sensitivity, it "
+            f"reaches {' and '.join(figures)} on the test photos."
+        )
+    for name in dict.fromkeys(external.name for external in comparison.external):
+        mine = [one for one in comparison.external if one.name == name and one.model == comparison.best.name]
+        for one in mine:
+            score = {score.metric: score for score in one.scores}.get(comparison.metric)
+            if score and score.change.value is not None:
+                said.append(
+                    f"On {one.n} photos of {name}, which it never saw, its {NAMES[comparison.metric]} is "
+                    f"{score.external.value:.3f}, {score.change.value:+.3f} against its own test folds "
+                    f"({_range(score.change.low, score.change.high, signed=True)})."
+                )
+    said.append("Research software: these figures describe photos of this collection and are not a diagnosis.")
+    return tuple(said)
+
+
+def score_text(score: Score, comparison: Comparison) -> str:
+    """Return mean ± sd over folds and the pooled figure with its interval."""
+    parts = []
+    if score.mean is not None:
+        spread = f" ± {score.sd:.3f}" if score.sd is not None else ""
+        folds = f"over {len(comparison.folds)} folds" if len(comparison.folds) > 1 else "on one fold"
+        parts.append(f"{score.mean:.3f}{spread} {folds}")
+    if score.pooled is not None:
+        parts.append(
+            f"pooled {score.pooled:.3f} ({percent(comparison.confidence, 0)} interval {_range(score.low, score.high)})"
+        )
+    return ", ".join(parts) or "not defined"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """Return a share as it is printed."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def p_value(p: float | None) -> str:
+    """Return a p-value as it is printed."""
+    if p is None:
+        return "-"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _with_best(name: str, pairs: Sequence[Pair]) -> Pair:
+    """Pairs are in rank order, so that the first with this name second is the pair with the best."""
+    return next(pair for pair in pairs if pair.second == name)
+
+
+def _equivalence(comparison: Comparison, model: ModelResult) -> float:
+    """The probability that `model` is less than the rope worse than the best."""
+    found = _with_best(model.name, comparison.pairs)
+    return (found.p_same or 0.0) + (found.p_second_better or 0.0)
+
+
+def _apart(pair: Pair, confidence: float) -> str:
+    difference = pair.difference
+    assert difference.value is not None
+    bounds = _range(difference.low, difference.high, signed=True)
+    return f"{difference.value:+.3f} ({percent(confidence, 0)} interval {bounds})"
+
+
+def _range(low: float | None, high: float | None, *, signed: bool = False) -> str:
+    if low is None or high is None:
+        return "interval not defined"
+    return f"{low:+.3f} to {high:+.3f}" if signed else f"{low:.3f} to {high:.3f}"
+
+
+def _share(score: Score, *, complement: bool = False) -> str:
+    """A proportion in percent with its interval, or 1 minus it."""
+    assert score.pooled is not None
+    values = [score.pooled, score.low, score.high]
+    if complement:
+        values = [None if value is None else 1 - value for value in (score.pooled, score.high, score.low)]
+    middle, low, high = values
+    assert middle is not None
+    bounds = "" if low is None or high is None else f" ({percent(low)} to {percent(high)})"
+    return f"{percent(middle)}{bounds}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

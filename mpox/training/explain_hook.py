@@ -1,0 +1,37 @@
+"""Maps at the end of a job, whatever its schedule: a probe has no epoch that Lightning's own hooks could follow."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.loggers import WandbLogger
+
+from mpox.report.wandb import log_explanations
+from mpox.runs.opened import open_run
+from mpox.xai.cams import Explainer
+from mpox.xai.gallery import explain_photos
+
+log = logging.getLogger("mpox")
+
+
+class ExplainAtEnd(L.Callback):
+    """Explain the photos of one split once the run's files are written; `method` makes the explainer (`mpox.xai`)."""
+
+    def __init__(self, method: Callable[..., Explainer], *, split: str = "test", batch_size: int = 16) -> None:
+        self.method, self.split, self.batch_size = method, split, batch_size
+
+    def on_run_finished(self, path: Path, cache: Path, logger: Any) -> None:
+        """Write `<path>/explain/<method>/` and the W&B table; a failure is logged, the finished run stays."""
+        try:
+            run = open_run(path, cache=str(cache))
+            rows = run.rows(self.split)
+            explainer = self.method(run.network, run.images(rows[:2]))
+            folder = path / "explain" / explainer.method
+            index = explain_photos(run, explainer, rows, folder, target="predicted", batch_size=self.batch_size)
+            if isinstance(logger, WandbLogger):
+                log_explanations(logger, index, folder)
+            log.info("%d photos explained: %s", len(index), folder)
+        except Exception as error:  # whatever it was, the run is finished and stays so
+            log.error("not explained (%s): python -m mpox.explain run=%s tries again", error, path)

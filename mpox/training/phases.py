@@ -1,0 +1,220 @@
+"""The phases of a job as the configuration tells them: photos of a fold, probe, fine-tuning, predictions."""
+
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from omegaconf import DictConfig
+from torchvision.transforms import v2
+
+from mpox.config import build, plain
+from mpox.curation.guard import guard
+from mpox.data.folds import Folds
+from mpox.data.module import FoldData
+from mpox.data.sources import PhotoSet
+from mpox.data.store import open_store, store_key
+from mpox.data.task import Targets
+from mpox.errors import UserError
+from mpox.model.backbone import InputRecord, PhotoClassifier
+from mpox.model.classifier import LesionClassifier
+from mpox.model.frozen import cached_features
+from mpox.model.probe import Problem, cached_heads
+from mpox.runs.preparation import prepare
+from mpox.runs.run_directory import RunDirectory
+from mpox.stats.predictions import predictions_table
+
+log = logging.getLogger("mpox")
+
+
+@dataclass(frozen=True)
+class FoldInputs:
+    """Everything about the photos of one job."""
+
+    photos: PhotoSet
+    folds: Folds
+    targets: Targets
+    data: FoldData
+    key: str
+
+
+def fold_inputs(cfg: DictConfig, record: InputRecord) -> FoldInputs:
+    """Photos, splits, targets and pixels of the job; everything that can be wrong with them is said here."""
+    study = Path(cfg.runs_dir) / cfg.study
+    photos, folds = prepare(
+        study,
+        {**plain(cfg.data), "guard": plain(cfg.data_guard)},
+        lambda: build(cfg.data),
+        lambda found: guard(found, Path(cfg.cache_dir), **cfg.data_guard),
+        n_folds=cfg.n_folds,
+        seed=cfg.seed,
+        splits=cfg.splits,
+    )
+    kept = photos.manifest[photos.manifest["keep"]].reset_index(drop=True)
+    photos = PhotoSet(kept, photos.root)
+    targets: Targets = build(cfg.task)(kept["label"])
+    roles = folds.roles(cfg.fold).reindex(kept["photo_id"]).to_numpy(str)
+    for role in ("train", "val", "test"):
+        present = set(targets.values[roles == role])
+        absent = [name for k, name in enumerate(targets.classes) if k not in present]
+        if absent and role == "train":
+            raise UserError(f"fold {cfg.fold} leaves no {', '.join(absent)} to train on: lower n_folds or add photos")
+        if absent:
+            log.warning("fold %d has no %s among its %s photos: its figures leave it out", cfg.fold, absent, role)
+    pixels = open_store(kept, photos.root, record.image_size, record.interpolation, Path(cfg.cache_dir))
+    transforms = [build(node) for node in cfg.augment.transforms.values()]
+    data = FoldData(
+        pixels,
+        targets.values,
+        roles,
+        batch_size=cfg.batch_size,
+        num_workers=cfg.num_workers,
+        transform=v2.Compose(transforms) if transforms else None,
+        sampling="balanced" if cfg.balance == "sampling" else "shuffle",
+        seed=cfg.seed,
+        photos_on=cfg.photos_on,
+    )
+    key = store_key(list(kept["sha256"]), record.image_size, record.interpolation)
+    return FoldInputs(photos, folds, targets, data, key)
+
+
+def make_trainer(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> tuple[L.Trainer, Any]:
+    """Build Lightning's Trainer with the configured callbacks, a checkpoint to resume from, and the logger."""
+    finetune = cfg.schedule.get("finetune")
+    logger = build(cfg.logger)
+    if logger is not None:
+        logger.log_hyperparams(config)
+    bar = bool(cfg.trainer.enable_progress_bar) and sys.stdout.isatty() and finetune is not None
+    chosen = {name: node for name, node in cfg.callbacks.items() if bar or name != "progress"}
+    callbacks = [build(node) for node in chosen.values()]
+    callbacks.append(
+        ModelCheckpoint(
+            run.resume, run.last_epoch.stem, save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
+        )
+    )
+    trainer = build(
+        cfg.trainer,
+        max_epochs=finetune.epochs if finetune else 0,
+        callbacks=callbacks,
+        logger=logger or False,
+        enable_progress_bar=bar,
+        default_root_dir=str(run.path),
+        log_every_n_steps=1,
+    )
+    return trainer, logger
+
+
+def _class_weights(cfg: DictConfig, targets: Targets, train: np.ndarray) -> torch.Tensor:
+    """Return weights (C) inverse to the training counts, of mean 1 over photos (float32); ones unless so configured.
+
+    `train` is a mask, or row numbers, of the photos.
+    """
+    if cfg.balance not in ("class_weights", "sampling", "none"):
+        raise UserError(f"balance={cfg.balance} is unknown: choose class_weights, sampling or none")
+    if cfg.balance != "class_weights":
+        return torch.ones(len(targets.classes))
+    counts = np.bincount(targets.values[train], minlength=len(targets.classes))
+    return torch.tensor(counts.sum() / (len(counts) * counts), dtype=torch.float32)
+
+
+def probe(cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, device: torch.device) -> torch.Tensor:
+    """Set the head to the best linear classifier of the frozen features; validation chooses its penalty.
+
+    Returns features_NF of all photos, float32 on the CPU.
+    """
+    numbers: list[int | None] = [None, *range(cfg.schedule.probe.get("views", 0))]
+    recipe = f"{plain(cfg.augment)} {cfg.seed}"
+    keys = [inputs.key if number is None else f"{inputs.key} {recipe} {number}" for number in numbers]
+    where = cfg.batch_size, device, Path(cfg.cache_dir)
+    seen = [cached_features(network, inputs.data.view(n), key, *where) for n, key in zip(numbers, keys, strict=True)]
+    folds, problem = _heads_of_all_folds(cfg, inputs, seen)
+    heads = cached_heads(problem, list(cfg.schedule.probe.penalties), Path(cfg.cache_dir))
+    head = heads[folds.index(cfg.fold)]
+    network.set_head(head.weight, head.bias)
+    log.info("probe: L2 %g chosen, validation nll %.4f", head.l2, head.val_nll)
+    return seen[0]
+
+
+def _heads_of_all_folds(cfg: DictConfig, inputs: FoldInputs, seen: list[torch.Tensor]) -> tuple[list[int], Problem]:
+    """The folds that have photos of every class to train on, and their heads' problem on the photos and their views."""
+    ids, values = inputs.photos.manifest["photo_id"], inputs.targets.values
+    roles = np.stack([inputs.folds.roles(fold).reindex(ids).to_numpy(str) for fold in range(len(inputs.folds.ids))])
+    folds = [k for k, row in enumerate(roles) if len(set(values[row == "train"])) == len(inputs.targets.classes)]
+    train, val = torch.from_numpy(roles[folds] == "train"), torch.from_numpy(roles[folds] == "val")
+    views = len(seen)
+    return folds, Problem(
+        torch.cat(seen),
+        torch.tensor(values).repeat(views),
+        train.repeat(1, views),
+        torch.cat([val, torch.zeros_like(val).repeat(1, views - 1)], 1),
+        torch.stack([_class_weights(cfg, inputs.targets, mask) for mask in train.numpy()]),
+    )
+
+
+def finetune(
+    cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, run: RunDirectory, trainer: L.Trainer
+) -> None:
+    """Train from where the probe (or a broken-off job) left the network; leave the kept epoch's weights in it."""
+    mix = build(cfg.augment.mix) if cfg.augment.mix else None
+    module = LesionClassifier(
+        network,
+        build(cfg.optimizer),
+        **cfg.schedule.finetune,
+        label_smoothing=cfg.label_smoothing,
+        class_weights=_class_weights(cfg, inputs.targets, inputs.data.rows("train")),
+        mix=mix(num_classes=len(inputs.targets.classes)) if mix else None,
+        seed=cfg.seed,
+    )
+    if cfg.compile:
+        network.compile()
+    resumed = str(run.last_epoch) if run.last_epoch.exists() else None
+    if resumed:
+        log.info("resuming from the last finished epoch")
+    trainer.fit(module, inputs.data, ckpt_path=resumed, weights_only=True)
+    kept = run.resume / "kept.ckpt"
+    if kept.exists():
+        content = torch.load(kept, map_location="cpu", weights_only=True)
+        module.load_state_dict(content["state_dict"])
+        log.info("epoch %d of %d is kept", content["epoch"] + 1, cfg.schedule.finetune.epochs)
+
+
+def predict(
+    cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, features: torch.Tensor | None
+) -> pd.DataFrame:
+    """Predict the validation and test photos: by the head alone where their features are known, else by the network."""
+    if features is None:
+        rows, logits = _logits(cfg, network, inputs)
+    else:
+        rows = np.concatenate([inputs.data.rows("val"), inputs.data.rows("test")])
+        logits = network.head_logits(features[rows]).numpy()
+    return predictions_table(
+        inputs.photos.manifest,
+        rows,
+        logits,
+        classes=inputs.targets.classes,
+        targets=inputs.targets.values,
+        splits=inputs.data.roles,
+        fold=cfg.fold,
+    )
+
+
+def _logits(cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs) -> tuple[np.ndarray, np.ndarray]:
+    """Run the network over them in float32 on one device, whatever trained it. Returns rows and logits."""
+    module = LesionClassifier(network, torch.optim.SGD, epochs=0)
+    predictor = L.Trainer(
+        accelerator=cfg.trainer.accelerator,
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    batches = [batch for batches in predictor.predict(module, inputs.data) or [] for batch in batches]
+    rows = torch.cat([batch["row"] for batch in batches]).cpu().numpy()
+    return rows, torch.cat([batch["logits"] for batch in batches]).cpu().numpy()

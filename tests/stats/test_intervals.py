@@ -1,0 +1,109 @@
+"""Intervals: published examples, an independent bootstrap, and coverage measured by simulation."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mpox.stats.intervals import effective_size, group_codes, percentile_interval, proportion, resampling_weights
+from mpox.stats.pooled import balanced_accuracy, weighted_confusion
+
+
+# Newcombe, Statistics in Medicine 1998, table I, method 3 (Wilson's score without continuity correction).
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_as_published(hits: int, n: int, low: float, high: float) -> None:
+    interval = proportion(np.arange(n) < hits, np.arange(n), 0.95)
+    assert (interval.value, interval.n) == (pytest.approx(hits / n), n)
+    assert interval.low == pytest.approx(low, abs=5e-5)
+    assert interval.high == pytest.approx(high, abs=5e-5)
+
+
+def test_a_share_of_nothing_is_undefined_and_a_full_one_ends_at_one() -> None:
+    empty = proportion(np.zeros(0, bool), np.zeros(0, int), 0.95)
+    assert (empty.value, empty.low, empty.high, empty.n) == (None, None, None, 0)
+    full = proportion(np.ones(20, bool), np.arange(20), 0.95)
+    assert full.high == 1.0
+    assert full.low == pytest.approx(1 - 0.1611, abs=5e-5)
+
+
+def test_photos_of_one_group_are_one_observation() -> None:
+    hits, one = np.array([True] * 19 + [False]), np.zeros(20, int)
+    assert effective_size(hits, one) == 1
+    interval = proportion(hits, one, 0.95)
+    assert interval.low is not None and interval.low < 0.4
+
+
+@settings(deadline=None)
+@given(st.lists(st.booleans(), min_size=2, max_size=40), st.integers(2, 4))
+def test_copies_of_photos_tell_nothing_new(hits: list[bool], copies: int) -> None:
+    once = np.array(hits)
+    alone = proportion(once, np.arange(len(once)), 0.95)
+    copied = proportion(np.repeat(once, copies), np.repeat(np.arange(len(once)), copies), 0.95)
+    assert effective_size(once, np.arange(len(once))) == pytest.approx(len(once))
+    assert (copied.low, copied.high) == (pytest.approx(alone.low), pytest.approx(alone.high))
+
+
+def test_resamples_draw_whole_groups() -> None:
+    codes = group_codes(["b", "a", "b", "c"])
+    assert codes.tolist() == [1, 0, 1, 2]
+    weights = resampling_weights(codes, 500, seed=0)
+    assert (weights[:, 0] == weights[:, 2]).all()
+    assert (weights[:, 0] + weights[:, 1] + weights[:, 3] == 3).all()
+    assert weights[:, 0].mean() == pytest.approx(1, abs=0.15)
+    np.testing.assert_array_equal(weights, resampling_weights(codes, 500, seed=0))
+
+
+def test_bootstrap_agrees_with_one_that_draws_photos_in_a_loop() -> None:
+    random = np.random.default_rng(3)
+    codes = np.repeat(np.arange(60), 3)
+    targets = np.repeat(random.integers(0, 2, 60), 3)
+    answers = np.where(random.random(180) < 0.8, targets, 1 - targets)
+    draws = balanced_accuracy(weighted_confusion(answers, targets, resampling_weights(codes, 4000, 0), 2))
+    looped = []
+    for _ in range(4000):
+        rows = np.concatenate([np.flatnonzero(codes == g) for g in random.integers(0, 60, 60)])
+        looped.append(np.mean([(answers[rows] == k)[targets[rows] == k].mean() for k in (0, 1)]))
+    np.testing.assert_allclose(np.quantile(draws, [0.025, 0.975]), np.quantile(looped, [0.025, 0.975]), atol=0.006)
+
+
+def test_an_interval_of_no_width_is_no_interval() -> None:
+    perfect = percentile_interval(1.0, np.ones(100), 50, 0.95)
+    assert (perfect.value, perfect.low, perfect.high) == (1.0, None, None)
+    absent = percentile_interval(float("nan"), np.full(100, np.nan), 50, 0.95)
+    assert (absent.value, absent.low) == (None, None)
+
+
+def simulated(random: np.random.Generator, n_groups: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Answers, targets and groups of subjects with 1 to 6 photos, whose photos share how easy they are (0.8 right)."""
+    sizes = random.integers(1, 7, n_groups)
+    codes = np.repeat(np.arange(n_groups), sizes)
+    targets = np.repeat(random.integers(0, 3, n_groups), sizes)
+    easy = np.repeat(random.beta(4, 1, n_groups), sizes)
+    right = random.random(len(codes)) < easy
+    return np.where(right, targets, (targets + 1) % 3), targets, codes
+
+
+@pytest.mark.slow
+def test_coverage_of_nominal_95_percent_on_clustered_photos() -> None:
+    random = np.random.default_rng(0)
+    # the expected share right is not weighted by how many photos a subject has: sizes and ease are independent
+    truth, trials = 0.8, 1000
+    group_wise = alone = wilson = 0
+    for trial in range(trials):
+        answers, targets, codes = simulated(random, 120)
+        for name, grouping in (("group", codes), ("alone", np.arange(len(codes)))):
+            weights = resampling_weights(grouping, 600, trial)
+            draws = balanced_accuracy(weighted_confusion(answers, targets, weights, 3))
+            interval = percentile_interval(0.8, draws, len(codes), 0.95)
+            covered = interval.low <= truth <= interval.high
+            group_wise += covered and name == "group"
+            alone += covered and name == "alone"
+        share = proportion(answers == targets, codes, 0.95)
+        wilson += share.low <= truth <= share.high
+    print(f"coverage of {trials}: groups {group_wise}, photos taken for independent {alone}, Wilson {wilson}")
+    assert 0.92 <= group_wise / trials <= 0.97
+    assert 0.92 <= wilson / trials <= 0.97
+    assert alone / trials < 0.92
