@@ -133,7 +133,7 @@ def _write_map(model: Model, picture: np.ndarray, said: Answer, photo: Path, fol
 
     raw = model.explain(picture)[1][0, model.labels.index(said.label)]
     size = (picture.shape[1], picture.shape[0])
-    map_HW = np.maximum(np.asarray(Image.fromarray(raw).resize(size, Image.Resampling.BILINEAR)), 0)  # noqa: N806
+    map_HW = np.maximum(np.asarray(Image.fromarray(raw).resize(size, Image.Resampling.BILINEAR)), 0)
     peak = float(map_HW.max())
     shown = overlay(picture, map_HW / peak if peak > 0 else map_HW)
     # Photos of one name in several folders must not overwrite one another.

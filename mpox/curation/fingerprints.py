@@ -41,7 +41,7 @@ def hashes(thumbs: np.ndarray) -> np.ndarray:
     return out
 
 
-def hash_pairs(hashes_N8: np.ndarray, distance: int) -> Iterator[tuple[int, int, int, int]]:  # noqa: N803
+def hash_pairs(hashes_N8: np.ndarray, distance: int) -> Iterator[tuple[int, int, int, int]]:
     """Yield (i, j, k, bits): photo i < j, and variant k of j differs from i in the fewest bits, `distance` at most.
 
     Nothing is missed, by either way of comparing (`mpox.curation.nearest`).
@@ -50,7 +50,7 @@ def hash_pairs(hashes_N8: np.ndarray, distance: int) -> Iterator[tuple[int, int,
     yield from find(np.ascontiguousarray(hashes_N8), distance)
 
 
-def _every_two(hashes_N8: np.ndarray, distance: int) -> Iterator[tuple[int, int, int, int]]:  # noqa: N803
+def _every_two(hashes_N8: np.ndarray, distance: int) -> Iterator[tuple[int, int, int, int]]:
     variants = np.ascontiguousarray(hashes_N8.T)
     for start in range(0, len(hashes_N8), BLOCK):
         plain = variants[0, start : start + BLOCK, None]
@@ -65,7 +65,7 @@ def _every_two(hashes_N8: np.ndarray, distance: int) -> Iterator[tuple[int, int,
                 yield start + int(i), start + int(j), int(best[i, j]), int(least[i, j])
 
 
-def _by_index(hashes_N8: np.ndarray, distance: int) -> Iterator[tuple[int, int, int, int]]:  # noqa: N803
+def _by_index(hashes_N8: np.ndarray, distance: int) -> Iterator[tuple[int, int, int, int]]:
     for query, i, bits in codes_within(np.ascontiguousarray(hashes_N8[:, 0]), hashes_N8.ravel(), distance):
         j, k = np.divmod(query, VARIANTS)  # a photo's variants come in one block
         order = np.lexsort((k, bits, j, i))  # of each pair the variant of fewest bits first

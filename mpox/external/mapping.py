@@ -72,14 +72,14 @@ def map_labels(
     return scored
 
 
-def collapse(logits_NC: np.ndarray, positive: int) -> np.ndarray:  # noqa: N803
+def collapse(logits_NC: np.ndarray, positive: int) -> np.ndarray:
     """Turn logits (N, C) into (N, 2) of the rest and mpox, whose softmax sums the probabilities of the rest."""
     logits = logits_NC.astype("float64")
     rest = np.logaddexp.reduce(np.delete(logits, positive, axis=1), axis=1)
     return np.stack([rest, logits[:, positive]], 1).astype("float32")
 
 
-def ensemble(logits_KNC: np.ndarray) -> np.ndarray:  # noqa: N803
+def ensemble(logits_KNC: np.ndarray) -> np.ndarray:
     """Return log-probabilities (N, C) float32 of the mean of K networks' probabilities; logits are (K, N, C)."""
     logits = logits_KNC.astype("float64")
     log_probabilities = logits - np.logaddexp.reduce(logits, axis=2, keepdims=True)

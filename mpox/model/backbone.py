@@ -61,21 +61,21 @@ class PhotoClassifier(nn.Module):
         self.register_buffer("scale", 1 / (255 * std), persistent=False)
         self.register_buffer("shift", -mean / std, persistent=False)
 
-    def forward(self, images_NCHW: Tensor) -> Tensor:  # noqa: N803
+    def forward(self, images_NCHW: Tensor) -> Tensor:
         """Return logits_NC."""
         return self.backbone(self.normalise(images_NCHW))
 
-    def normalise(self, images_NCHW: Tensor) -> Tensor:  # noqa: N803
+    def normalise(self, images_NCHW: Tensor) -> Tensor:
         """Photos 0..255 to the values the weights were trained on (float32 NCHW)."""
         return images_NCHW.float() * self.scale + self.shift
 
-    def features(self, images_NCHW: Tensor) -> Tensor:  # noqa: N803
+    def features(self, images_NCHW: Tensor) -> Tensor:
         """Return features_NF (float32): what the last linear layer sees."""
         maps = self.backbone.forward_features(self.normalise(images_NCHW))
         return self.backbone.forward_head(maps, pre_logits=True).flatten(1)
 
     @torch.no_grad()
-    def head_logits(self, features_NF: Tensor) -> Tensor:  # noqa: N803
+    def head_logits(self, features_NF: Tensor) -> Tensor:
         """Return logits_NC of features (float32 on the CPU), as the head gives them."""
         bias = self.head.bias
         return F.linear(features_NF, self.head.weight.flatten(1).cpu(), None if bias is None else bias.cpu())
@@ -86,7 +86,7 @@ class PhotoClassifier(nn.Module):
         return self.backbone.get_classifier()
 
     @torch.no_grad()
-    def set_head(self, weight_CF: Tensor, bias_C: Tensor) -> None:  # noqa: N803
+    def set_head(self, weight_CF: Tensor, bias_C: Tensor) -> None:
         """Copy a linear classifier of the features into the head (float32)."""
         self.head.weight.copy_(weight_CF.view_as(self.head.weight))
         self.backbone.get_classifier().bias.copy_(bias_C)

@@ -68,7 +68,7 @@ def as_images(pixels: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
 
 
 @torch.no_grad()
-def logits_of(network: PhotoClassifier, images_NCHW: Tensor, batch_size: int) -> Tensor:  # noqa: N803
+def logits_of(network: PhotoClassifier, images_NCHW: Tensor, batch_size: int) -> Tensor:
     """Return logits_NC (float32, on the CPU), `batch_size` photos at a time."""
     return torch.cat([network(part).float().cpu() for part in images_NCHW.split(batch_size)])
 

@@ -18,9 +18,9 @@ FINEST = "1024 px and more"
 
 
 def class_scores(
-    answers_N: np.ndarray,  # noqa: N803
-    targets_N: np.ndarray,  # noqa: N803
-    codes_N: np.ndarray,  # noqa: N803
+    answers_N: np.ndarray,
+    targets_N: np.ndarray,
+    codes_N: np.ndarray,
     classes: Sequence[str],
     aurocs: Sequence[tuple[float, np.ndarray]],
     confidence: float,
@@ -44,8 +44,8 @@ def class_scores(
 
 def curve(
     label: str,
-    probability_N: np.ndarray,  # noqa: N803
-    is_class_N: np.ndarray,  # noqa: N803
+    probability_N: np.ndarray,
+    is_class_N: np.ndarray,
     auroc: float,
     average_precision: float,
 ) -> Curve:
@@ -84,10 +84,10 @@ def subgroup_labels(photos: pd.DataFrame, columns: Sequence[str]) -> dict[str, n
 
 
 def subgroups(
-    answers_N: np.ndarray,  # noqa: N803
-    targets_N: np.ndarray,  # noqa: N803
-    codes_N: np.ndarray,  # noqa: N803
-    weights_RN: np.ndarray,  # noqa: N803
+    answers_N: np.ndarray,
+    targets_N: np.ndarray,
+    codes_N: np.ndarray,
+    weights_RN: np.ndarray,
     labels: Mapping[str, np.ndarray],
     n_classes: int,
     positive: int | None,
@@ -126,8 +126,8 @@ def subgroups(
 
 def mistakes(
     photos: pd.DataFrame,
-    probabilities_NC: np.ndarray,  # noqa: N803
-    targets_N: np.ndarray,  # noqa: N803
+    probabilities_NC: np.ndarray,
+    targets_N: np.ndarray,
     classes: Sequence[str],
     count: int,
 ) -> tuple[Mistake, ...]:
@@ -155,7 +155,7 @@ def _place(value: str) -> tuple[int, str]:
     return (names.index(value) if value in names else -1, value)
 
 
-def _resolution(side_N: np.ndarray) -> np.ndarray:  # noqa: N803
+def _resolution(side_N: np.ndarray) -> np.ndarray:
     names = np.array([*RESOLUTIONS.values(), FINEST])
     bins = names[np.digitize(side_N, list(RESOLUTIONS))]
     return np.where(side_N > 0, bins, "")

@@ -14,7 +14,7 @@ COLDEST, HOTTEST = 0.05, 20.0
 BINS = 10
 
 
-def fit_temperature(logits_NC: np.ndarray, targets_N: np.ndarray) -> float:  # noqa: N803
+def fit_temperature(logits_NC: np.ndarray, targets_N: np.ndarray) -> float:
     """Return the temperature that minimises the NLL of validation photos (Guo et al. 2017), COLDEST to HOTTEST.
 
     Where all of them are answered right the NLL falls with the temperature without end, and says nothing of how sure to
@@ -29,13 +29,13 @@ def fit_temperature(logits_NC: np.ndarray, targets_N: np.ndarray) -> float:  # n
     return float(np.exp(minimize_scalar(nll, bounds=bounds, method="bounded").x))
 
 
-def negative_log_likelihood(probabilities_NC: np.ndarray, targets_N: np.ndarray) -> float:  # noqa: N803
+def negative_log_likelihood(probabilities_NC: np.ndarray, targets_N: np.ndarray) -> float:
     """Return the mean of -ln of the probability of the truth, nats."""
     truth = probabilities_NC[np.arange(len(targets_N)), targets_N]
     return float(-np.log(np.maximum(truth, np.finfo(float).tiny)).mean())
 
 
-def adaptive_calibration_error(stated_N: np.ndarray, hit_N: np.ndarray, bins: int = BINS) -> float:  # noqa: N803
+def adaptive_calibration_error(stated_N: np.ndarray, hit_N: np.ndarray, bins: int = BINS) -> float:
     """Return the expected calibration error with bins of equal count (Nixon et al. 2019), fractions.
 
     Bins of equal width leave most of a confident network's photos in one bin.
@@ -46,9 +46,9 @@ def adaptive_calibration_error(stated_N: np.ndarray, hit_N: np.ndarray, bins: in
 
 
 def reliability(
-    stated_N: np.ndarray,  # noqa: N803
-    hit_N: np.ndarray,  # noqa: N803
-    codes_N: np.ndarray,  # noqa: N803
+    stated_N: np.ndarray,
+    hit_N: np.ndarray,
+    codes_N: np.ndarray,
     confidence: float,
     bins: int = BINS,
 ) -> tuple[ReliabilityBin, ...]:
@@ -60,10 +60,10 @@ def reliability(
 
 
 def calibration(
-    logits_NC: np.ndarray,  # noqa: N803
-    scaled_NC: np.ndarray,  # noqa: N803
-    targets_N: np.ndarray,  # noqa: N803
-    codes_N: np.ndarray,  # noqa: N803
+    logits_NC: np.ndarray,
+    scaled_NC: np.ndarray,
+    targets_N: np.ndarray,
+    codes_N: np.ndarray,
     temperatures: Sequence[float],
     positive: int | None,
     confidence: float,

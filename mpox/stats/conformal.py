@@ -35,9 +35,9 @@ class _Stated(ClassifierMixin, BaseEstimator):
 
 
 def prediction_sets(
-    val_NC: np.ndarray,  # noqa: N803
-    val_targets_N: np.ndarray,  # noqa: N803
-    test_MC: np.ndarray,  # noqa: N803
+    val_NC: np.ndarray,
+    val_targets_N: np.ndarray,
+    test_MC: np.ndarray,
     target: float,
 ) -> np.ndarray:
     """Return for each test photo which classes its set holds: bool (M, C). Probabilities float64 (N, C), (M, C).
@@ -56,9 +56,9 @@ def prediction_sets(
 
 
 def describe_sets(
-    sets_NC: np.ndarray,  # noqa: N803
-    targets_N: np.ndarray,  # noqa: N803
-    codes_N: np.ndarray,  # noqa: N803
+    sets_NC: np.ndarray,
+    targets_N: np.ndarray,
+    codes_N: np.ndarray,
     classes: Sequence[str],
     *,
     target: float,
@@ -83,7 +83,7 @@ def describe_sets(
     )
 
 
-def referral_curve(probabilities_NC: np.ndarray, targets_N: np.ndarray, positive: int | None) -> Referral:  # noqa: N803
+def referral_curve(probabilities_NC: np.ndarray, targets_N: np.ndarray, positive: int | None) -> Referral:
     """Return accuracy and mpox sensitivity on what is answered as the least confident photos are referred."""
     surest_first = np.argsort(-probabilities_NC.max(1), kind="stable")
     answers, targets = probabilities_NC.argmax(1)[surest_first], targets_N[surest_first]

@@ -27,7 +27,7 @@ def group_codes(groups: Sequence[str] | np.ndarray) -> np.ndarray:
     return np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1].astype("int64")
 
 
-def resampling_weights(codes_N: np.ndarray, resamples: int, seed: int) -> np.ndarray:  # noqa: N803
+def resampling_weights(codes_N: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Return how often each photo is in each resample: float32 (R, N), whole numbers.
 
     Each resample draws as many groups as there are, with replacement, and takes all photos of each. The same weights
@@ -41,7 +41,7 @@ def resampling_weights(codes_N: np.ndarray, resamples: int, seed: int) -> np.nda
 
 def percentile_interval(
     value: float | None,
-    draws_R: np.ndarray,  # noqa: N803
+    draws_R: np.ndarray,
     n: int,
     confidence: float,
 ) -> Interval:
@@ -60,7 +60,7 @@ def percentile_interval(
     return Interval(float(value), float(low), float(high), n)
 
 
-def effective_size(hits_N: np.ndarray, codes_N: np.ndarray) -> float:  # noqa: N803
+def effective_size(hits_N: np.ndarray, codes_N: np.ndarray) -> float:
     """Return how many independent photos tell as much about the share of hits (bool, N) as these N in groups.
 
     N divided by the design effect, the variance of the share between groups over that of independent photos (Rao &
@@ -77,7 +77,7 @@ def effective_size(hits_N: np.ndarray, codes_N: np.ndarray) -> float:  # noqa: N
     return n / max(1.0, effect)
 
 
-def proportion(hits_N: np.ndarray, codes_N: np.ndarray, confidence: float) -> Interval:  # noqa: N803
+def proportion(hits_N: np.ndarray, codes_N: np.ndarray, confidence: float) -> Interval:
     """Return the share of hits (bool, N) with Wilson's interval on the effective sample size; undefined for N = 0."""
     n = len(hits_N)
     if n == 0:

@@ -18,8 +18,8 @@ Metrics = dict[str, float | int | None]
 
 
 def classification_metrics(
-    logits_NC: Tensor,  # noqa: N803
-    targets_N: Tensor,  # noqa: N803
+    logits_NC: Tensor,
+    targets_N: Tensor,
     classes: Sequence[str],
     positive: int | None,
 ) -> Metrics:
@@ -70,7 +70,7 @@ def classification_metrics(
     return metrics
 
 
-def confusion_matrix(predictions_N: Tensor, targets_N: Tensor, n_classes: int) -> Tensor:  # noqa: N803
+def confusion_matrix(predictions_N: Tensor, targets_N: Tensor, n_classes: int) -> Tensor:
     """Return counts (C, C) int64: rows are true classes, columns predicted ones."""
     return tm.multiclass_confusion_matrix(predictions_N, targets_N, n_classes)
 

@@ -14,7 +14,7 @@ DRAWS = 20_000
 THRESHOLDS = np.arange(1, 81) / 100
 
 
-def choose_threshold(probability_N: np.ndarray, is_positive_N: np.ndarray, sensitivity: float) -> float | None:  # noqa: N803
+def choose_threshold(probability_N: np.ndarray, is_positive_N: np.ndarray, sensitivity: float) -> float | None:
     """Return the highest threshold at which at least this share of the positives has probability >= it.
 
     None where there is no positive to choose by.
@@ -27,10 +27,10 @@ def choose_threshold(probability_N: np.ndarray, is_positive_N: np.ndarray, sensi
 
 
 def operating_point(
-    probability_N: np.ndarray,  # noqa: N803
-    is_positive_N: np.ndarray,  # noqa: N803
-    codes_N: np.ndarray,  # noqa: N803
-    fold_N: np.ndarray,  # noqa: N803
+    probability_N: np.ndarray,
+    is_positive_N: np.ndarray,
+    codes_N: np.ndarray,
+    fold_N: np.ndarray,
     thresholds: Sequence[float | None],
     *,
     target_sensitivity: float,
@@ -77,7 +77,7 @@ def predictive_values(sensitivity: np.ndarray, specificity: np.ndarray, prevalen
     return ppv, npv
 
 
-def decision_curve(probability_N: np.ndarray, is_positive_N: np.ndarray) -> DecisionCurve:  # noqa: N803
+def decision_curve(probability_N: np.ndarray, is_positive_N: np.ndarray) -> DecisionCurve:
     """Return the net benefit of referring at each threshold, of the model and of referring everyone.
 
     Net benefit is TP/N - FP/N * t/(1-t) (Vickers & Elkin 2006). Probabilities should be calibrated.

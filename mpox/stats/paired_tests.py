@@ -48,7 +48,7 @@ class FoldDifference:
         return above, max(0.0, 1 - above - below), below
 
 
-def fold_difference(first_K: Sequence[float], second_K: Sequence[float], test_to_train: float) -> FoldDifference:  # noqa: N803
+def fold_difference(first_K: Sequence[float], second_K: Sequence[float], test_to_train: float) -> FoldDifference:
     """Compare two models' scores on the same K folds, allowing for training sets that overlap.
 
     The variance of the mean is (1/K + n_test/n_train) times that of the differences (Nadeau & Bengio 2003); a flat
@@ -66,7 +66,7 @@ def fold_difference(first_K: Sequence[float], second_K: Sequence[float], test_to
     return FoldDifference(float(differences.mean()), se, len(differences) - 1)
 
 
-def mcnemar_exact(first_right_N: np.ndarray, second_right_N: np.ndarray) -> tuple[int, int, float]:  # noqa: N803
+def mcnemar_exact(first_right_N: np.ndarray, second_right_N: np.ndarray) -> tuple[int, int, float]:
     """Return on how many photos only the first, only the second is right (bool, N), and the exact two-sided p.
 
     Takes photos for independent: with several photos a subject the p is too small.

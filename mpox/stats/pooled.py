@@ -14,7 +14,7 @@ from mpox.stats.metrics import ECE_BINS
 BLOCK_BYTES = 200_000_000
 
 
-def softmax(logits_NC: np.ndarray, temperature: float | np.ndarray = 1.0) -> np.ndarray:  # noqa: N803
+def softmax(logits_NC: np.ndarray, temperature: float | np.ndarray = 1.0) -> np.ndarray:
     """Return probabilities (N, C) float64 of logits divided by `temperature` (a number, or (N, 1))."""
     scaled = logits_NC.astype("float64") / temperature
     exponentials = np.exp(scaled - scaled.max(1, keepdims=True))
@@ -22,9 +22,9 @@ def softmax(logits_NC: np.ndarray, temperature: float | np.ndarray = 1.0) -> np.
 
 
 def weighted_metrics(
-    logits_NC: np.ndarray,  # noqa: N803
-    targets_N: np.ndarray,  # noqa: N803
-    weights_RN: np.ndarray,  # noqa: N803
+    logits_NC: np.ndarray,
+    targets_N: np.ndarray,
+    weights_RN: np.ndarray,
     positive: int | None,
 ) -> dict[str, np.ndarray]:
     """Return each metric (float64, R) under R weightings; NaN where a weighting leaves it undefined.
@@ -67,9 +67,9 @@ def weighted_metrics(
 
 
 def weighted_confusion(
-    answers_N: np.ndarray,  # noqa: N803
-    targets_N: np.ndarray,  # noqa: N803
-    weights_RN: np.ndarray,  # noqa: N803
+    answers_N: np.ndarray,
+    targets_N: np.ndarray,
+    weights_RN: np.ndarray,
     n_classes: int,
 ) -> np.ndarray:
     """Return weighted counts (R, C, C) float64: rows are true classes, columns answers."""
@@ -78,13 +78,13 @@ def weighted_confusion(
     return (weights_RN @ cells).astype("float64").reshape(-1, n_classes, n_classes)
 
 
-def balanced_accuracy(counts_RCC: np.ndarray) -> np.ndarray:  # noqa: N803
+def balanced_accuracy(counts_RCC: np.ndarray) -> np.ndarray:
     """Return the mean recall over the classes present (R) of confusion counts (R, C, C)."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return _mean(np.einsum("rkk->rk", counts_RCC) / counts_RCC.sum(2))
 
 
-def _mean(values_RC: np.ndarray) -> np.ndarray:  # noqa: N803
+def _mean(values_RC: np.ndarray) -> np.ndarray:
     """Mean over the classes that are defined; NaN where none is."""
     defined = np.isfinite(values_RC)
     return np.where(defined, values_RC, 0).sum(1) / defined.sum(1)
@@ -97,7 +97,7 @@ def _matthews(hits: np.ndarray, of_class: np.ndarray, answered: np.ndarray, tota
     return np.where(spread > 0, covariance / np.sqrt(np.maximum(spread, 1)), 0.0)
 
 
-def _ranking(scores: np.ndarray, is_class: np.ndarray, weights_RN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # noqa: N803
+def _ranking(scores: np.ndarray, is_class: np.ndarray, weights_RN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return AUROC (Mann-Whitney, ties count half) and average precision of one class against the rest, each (R)."""
     inside, outside = scores[is_class], scores[~is_class]
     mine, others = weights_RN[:, is_class], weights_RN[:, ~is_class]
@@ -123,7 +123,7 @@ def _blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-def _calibration_error(confidence: np.ndarray, hit: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:  # noqa: N803
+def _calibration_error(confidence: np.ndarray, hit: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
     """Sum over bins of equal width of |weighted sum of (confidence - hit)|, (R); a probability of 1 has its own bin."""
     edges = np.linspace(0, 1, ECE_BINS + 1, dtype="float32")
     bins = np.zeros((len(hit), ECE_BINS + 1))

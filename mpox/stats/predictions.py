@@ -18,7 +18,7 @@ PREFIX = "logit_"
 def predictions_table(
     manifest: pd.DataFrame,
     rows: np.ndarray,
-    logits_NC: np.ndarray,  # noqa: N803
+    logits_NC: np.ndarray,
     *,
     classes: Sequence[str],
     targets: np.ndarray,

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.metrics import cohen_kappa_score
 
 
-def cohen_kappa(ratings_UR: np.ndarray, scale: str = "nominal") -> float:  # noqa: N803
+def cohen_kappa(ratings_UR: np.ndarray, scale: str = "nominal") -> float:
     """Cohen's kappa of two raters over the units both rated (scikit-learn's); on an ordinal scale with squared weights.
 
     NaN where fewer than two units were rated by both, or neither varies. ValueError: another number of raters.
@@ -20,7 +20,7 @@ def cohen_kappa(ratings_UR: np.ndarray, scale: str = "nominal") -> float:  # noq
     return float(cohen_kappa_score(both[:, 0], both[:, 1], labels=codes, weights=weights))
 
 
-def fleiss_kappa(ratings_UR: np.ndarray) -> float:  # noqa: N803
+def fleiss_kappa(ratings_UR: np.ndarray) -> float:
     """Fleiss' kappa (Psychological Bulletin 1971) over the units that every rater rated; the scale is nominal.
 
     NaN for fewer than two raters, no such unit, or one category only.
@@ -35,7 +35,7 @@ def fleiss_kappa(ratings_UR: np.ndarray) -> float:  # noqa: N803
     return float("nan") if expected == 1 else float((observed - expected) / (1 - expected))
 
 
-def krippendorff_alpha(ratings_UR: np.ndarray, scale: str = "nominal") -> float:  # noqa: N803
+def krippendorff_alpha(ratings_UR: np.ndarray, scale: str = "nominal") -> float:
     """Krippendorff's alpha for a nominal or ordinal scale, any number of raters, ratings missing at will.
 
     From the coincidences of values within units (Krippendorff, "Computing Krippendorff's Alpha-Reliability", 2011).

@@ -35,7 +35,7 @@ class Explainer(Protocol):
     method: str
     layer: str
 
-    def __call__(self, images_NCHW: Tensor, targets_N: Tensor) -> np.ndarray:  # noqa: N803
+    def __call__(self, images_NCHW: Tensor, targets_N: Tensor) -> np.ndarray:
         """Return raw maps (N, h, w) float32."""
 
 
@@ -69,7 +69,7 @@ class ClassActivation:
         self.cam = _unscaled(METHODS[method])(network.backbone, [module])
         self.cam.batch_size = batch_size
 
-    def __call__(self, images_NCHW: Tensor, targets_N: Tensor) -> np.ndarray:  # noqa: N803
+    def __call__(self, images_NCHW: Tensor, targets_N: Tensor) -> np.ndarray:
         """Return raw maps (N, h, w) float32 at the layer's resolution. Raises UserError for one that is not finite."""
         targets = [ClassifierOutputTarget(int(target)) for target in targets_N]
         with torch.enable_grad(), contextlib.redirect_stderr(io.StringIO()):  # Score-CAM draws a bar a photo
@@ -80,13 +80,13 @@ class ClassActivation:
         return np.asarray(maps, np.float32)
 
 
-def upsampled(raw_NHW: np.ndarray, size: int) -> np.ndarray:  # noqa: N803
+def upsampled(raw_NHW: np.ndarray, size: int) -> np.ndarray:
     """Raw maps at `size` x `size` pixels, bilinear, still signed and un-normalised: (N, size, size) float32."""
     maps = torch.from_numpy(raw_NHW)[:, None]
     return F.interpolate(maps, (size, size), mode="bilinear", align_corners=False)[:, 0].numpy()
 
 
-def shown(raw_NHW: np.ndarray, size: int) -> np.ndarray:  # noqa: N803
+def shown(raw_NHW: np.ndarray, size: int) -> np.ndarray:
     """Maps as they are shown and tested: what speaks for the class, 0..1, the largest value of each photo 1.
 
     A photo where nothing does gets zeros (`is_blank`). (N, size, size) float32.
@@ -96,7 +96,7 @@ def shown(raw_NHW: np.ndarray, size: int) -> np.ndarray:  # noqa: N803
     return np.divide(maps, peak, out=np.zeros_like(maps), where=peak > 0)
 
 
-def is_blank(raw_NHW: np.ndarray) -> np.ndarray:  # noqa: N803
+def is_blank(raw_NHW: np.ndarray) -> np.ndarray:
     """Photos (N) bool in which nothing speaks for the class at this layer."""
     return np.asarray((raw_NHW <= 0).all((1, 2)))
 

@@ -35,7 +35,7 @@ class IntegratedGradients:
         self.steps, self.smooth, self.batch_size = steps, smooth, batch_size
         self.attribution = CaptumIntegratedGradients(network.eval())
 
-    def __call__(self, images_NCHW: Tensor, targets_N: Tensor) -> np.ndarray:  # noqa: N803
+    def __call__(self, images_NCHW: Tensor, targets_N: Tensor) -> np.ndarray:
         """Return raw maps (N, S, S) float32."""
         images = images_NCHW.float()
         with torch.enable_grad():
@@ -51,7 +51,7 @@ class IntegratedGradients:
         return gaussian_filter(maps, (0, sigma, sigma)).astype(np.float32) if sigma else maps.astype(np.float32)
 
 
-def blurred(images_NCHW: Tensor, share: float) -> Tensor:  # noqa: N803
+def blurred(images_NCHW: Tensor, share: float) -> Tensor:
     """Gaussian blur whose sd is `share` of the photos' side. images_NCHW float32."""
     size = images_NCHW.shape[-1]
     sigma = share * size

@@ -14,7 +14,7 @@ LEAST_SIDE = 2
 
 def find_layer(
     network: PhotoClassifier,
-    images_NCHW: Tensor,  # noqa: N803
+    images_NCHW: Tensor,
     name: str | None = None,
     least_side: int = LEAST_SIDE,
 ) -> tuple[str, nn.Module]:

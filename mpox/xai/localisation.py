@@ -34,7 +34,7 @@ def lesion_masks(photos: pd.DataFrame, root: Path, size: int) -> np.ndarray:
     return masks
 
 
-def energy_in_mask(maps_NHW: np.ndarray, masks_NHW: np.ndarray) -> np.ndarray:  # noqa: N803
+def energy_in_mask(maps_NHW: np.ndarray, masks_NHW: np.ndarray) -> np.ndarray:
     """Share of the map (>= 0) that lies on the lesion: N values 0..1, NaN without a lesion (Wang et al. 2020)."""
     inside = np.where(masks_NHW, maps_NHW, 0).sum((1, 2), dtype=np.float64)
     whole = maps_NHW.sum((1, 2), dtype=np.float64)
@@ -42,7 +42,7 @@ def energy_in_mask(maps_NHW: np.ndarray, masks_NHW: np.ndarray) -> np.ndarray:  
     return np.where(masks_NHW.any((1, 2)), share, np.nan)
 
 
-def pointing_game(maps_NHW: np.ndarray, masks_NHW: np.ndarray) -> np.ndarray:  # noqa: N803
+def pointing_game(maps_NHW: np.ndarray, masks_NHW: np.ndarray) -> np.ndarray:
     """1 where the map's highest value lies on a lesion, else 0, as for a blank map (Zhang et al., IJCV 2018).
 
     N values, NaN without a lesion; no margin. Several highest pixels count by their share on the lesion.
@@ -52,7 +52,7 @@ def pointing_game(maps_NHW: np.ndarray, masks_NHW: np.ndarray) -> np.ndarray:  #
     return np.where(masks_NHW.any((1, 2)), hits, np.nan)
 
 
-def best_iou(maps_NHW: np.ndarray, masks_NHW: np.ndarray) -> np.ndarray:  # noqa: N803
+def best_iou(maps_NHW: np.ndarray, masks_NHW: np.ndarray) -> np.ndarray:
     """Intersection over union of lesion and map at the photo's best threshold: N values 0..1, NaN without a lesion."""
     best = np.zeros(len(maps_NHW))
     for threshold in THRESHOLDS:

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 
-def rank_correlation(a_NHW: np.ndarray, b_NHW: np.ndarray) -> np.ndarray:  # noqa: N803
+def rank_correlation(a_NHW: np.ndarray, b_NHW: np.ndarray) -> np.ndarray:
     """Spearman's correlation of each pair of maps: N values, -1..1; 0 where one of a pair is constant."""
     left, right = (_centred_ranks(maps) for maps in (a_NHW, b_NHW))
     scale = np.sqrt((left**2).sum(1) * (right**2).sum(1))

@@ -14,13 +14,13 @@ TILE, GAP, CAPTION, HEAD, COLUMNS = 160, 8, 52, 64, 4
 INK, GOOD, BAD, GREY = (20, 20, 20), (20, 110, 55), (180, 30, 30), (110, 110, 110)
 
 
-def colours(map_HW: np.ndarray) -> np.ndarray:  # noqa: N803
+def colours(map_HW: np.ndarray) -> np.ndarray:
     """Colour of each value 0..1 of a map: (H, W, 3) float64, 0..255."""
     at = np.linspace(0, 1, len(COLOURS))
     return np.stack([np.interp(map_HW, at, COLOURS[:, channel]) for channel in range(3)], -1)
 
 
-def overlay(photo: np.ndarray, map_HW: np.ndarray) -> np.ndarray:  # noqa: N803
+def overlay(photo: np.ndarray, map_HW: np.ndarray) -> np.ndarray:
     """Lay a map (H, W) 0..1 over a photo (H, W, 3) uint8, the stronger the higher its value. Returns uint8."""
     weight = STRENGTH * np.clip(map_HW, 0, 1)[..., None]
     return np.rint((1 - weight) * photo + weight * colours(map_HW)).astype(np.uint8)

@@ -15,7 +15,7 @@ SHIFT = 0.03  # of the side: 7 px at 224
 JPEG_QUALITY = 40  # what messengers do to photos
 
 
-def shifted(explainer: Explainer, images_NCHW: Tensor, targets_N: Tensor) -> np.ndarray:  # noqa: N803
+def shifted(explainer: Explainer, images_NCHW: Tensor, targets_N: Tensor) -> np.ndarray:
     """Rank correlation (N) of each photo's map with the map of the photo shifted diagonally by SHIFT, shifted back."""
     size = images_NCHW.shape[-1]
     pixels = max(1, round(SHIFT * size))
@@ -26,12 +26,12 @@ def shifted(explainer: Explainer, images_NCHW: Tensor, targets_N: Tensor) -> np.
     return rank_correlation(before[:, :-pixels, :-pixels], after[:, pixels:, pixels:])
 
 
-def recompressed(explainer: Explainer, images_NCHW: Tensor, targets_N: Tensor) -> np.ndarray:  # noqa: N803
+def recompressed(explainer: Explainer, images_NCHW: Tensor, targets_N: Tensor) -> np.ndarray:
     """Rank correlation (N) of each photo's map with the map of the photo saved as JPEG of JPEG_QUALITY."""
     return rank_correlation(explainer(images_NCHW, targets_N), explainer(as_jpeg(images_NCHW), targets_N))
 
 
-def as_jpeg(images_NCHW: Tensor, quality: int = JPEG_QUALITY) -> Tensor:  # noqa: N803
+def as_jpeg(images_NCHW: Tensor, quality: int = JPEG_QUALITY) -> Tensor:
     """Images (float32, 0..255) saved as JPEG and read again."""
     again = []
     for image in images_NCHW.permute(0, 2, 3, 1).round().to("cpu", torch.uint8).numpy():

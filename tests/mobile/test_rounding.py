@@ -16,7 +16,7 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def one_by_one(weights_K: Tensor, step: float, moments_KK: Tensor) -> Tensor:  # noqa: N803
+def one_by_one(weights_K: Tensor, step: float, moments_KK: Tensor) -> Tensor:
     """Optimal brain surgery in its textbook form: after each weight the inverse is taken anew, without that weight."""
     left, damped = weights_K.double().clone(), moments_KK.double()
     damped = damped + DAMPING * damped.diagonal().mean() * torch.eye(len(damped))

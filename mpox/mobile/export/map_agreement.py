@@ -11,7 +11,7 @@ from mpox.model.backbone import PhotoClassifier
 from mpox.xai.cams import ClassActivation
 
 
-def map_likeness(model: PhoneModel, network: PhotoClassifier, images_NCHW: Tensor) -> dict[str, Any]:  # noqa: N803
+def map_likeness(model: PhoneModel, network: PhotoClassifier, images_NCHW: Tensor) -> dict[str, Any]:
     """Correlate the file's maps of the predicted class with Grad-CAM of `network` at its last feature maps.
 
     Returns layer, photos, and mean and least Pearson correlation over the photos (float32 0..255, one or more); None
@@ -34,7 +34,7 @@ def map_likeness(model: PhoneModel, network: PhotoClassifier, images_NCHW: Tenso
 
 
 @torch.no_grad()
-def last_feature_layer(network: PhotoClassifier, images_NCHW: Tensor) -> str:  # noqa: N803
+def last_feature_layer(network: PhotoClassifier, images_NCHW: Tensor) -> str:
     """Name of the backbone's module whose output is its last feature maps."""
     outputs: dict[str, Tensor] = {}
     hooks = []

@@ -88,7 +88,7 @@ class Subject:
         noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0)) - 0.5
         return float(np.mean(torch_logits(self.network, images + noise).argmax(1) == self.test_logits.argmax(1)))
 
-    def verify(self, logits_NC: np.ndarray, of_file: Decisions, request: Request) -> dict[str, Any]:  # noqa: N803
+    def verify(self, logits_NC: np.ndarray, of_file: Decisions, request: Request) -> dict[str, Any]:
         """Hold a file's logits of the test photos against the network's; returns what `verify` does."""
         return verify(
             self.test_logits,

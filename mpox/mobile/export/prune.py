@@ -77,8 +77,8 @@ def prune_run(
 
 def prune(
     network: PhotoClassifier,
-    images_NCHW: Tensor,  # noqa: N803
-    targets_N: Tensor,  # noqa: N803
+    images_NCHW: Tensor,
+    targets_N: Tensor,
     ratio: float,
 ) -> tuple[PhotoClassifier, Cost, Cost]:
     """Return a pruned copy (eval mode) and the cost before and after; the classifier keeps all its outputs.

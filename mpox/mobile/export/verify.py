@@ -38,8 +38,8 @@ class Decisions:
 
 
 def decisions(
-    logits_NC: np.ndarray,  # noqa: N803
-    targets_N: np.ndarray,  # noqa: N803
+    logits_NC: np.ndarray,
+    targets_N: np.ndarray,
     positive: int | None,
     sensitivity: float,
 ) -> Decisions:
@@ -52,12 +52,12 @@ def decisions(
 
 
 def verify(
-    network_NC: np.ndarray,  # noqa: N803
-    file_NC: np.ndarray,  # noqa: N803
+    network_NC: np.ndarray,
+    file_NC: np.ndarray,
     *,
     of_network: Decisions,
     of_file: Decisions,
-    targets_N: np.ndarray,  # noqa: N803
+    targets_N: np.ndarray,
     groups: Sequence[str] | np.ndarray,
     classes: Sequence[str],
     positive: int | None,

@@ -40,11 +40,11 @@ class PhoneNetwork(nn.Module):
         """The timm model, while the body is not quantized."""
         return self.body.backbone
 
-    def normalise(self, images_NCHW: Tensor) -> Tensor:  # noqa: N803
+    def normalise(self, images_NCHW: Tensor) -> Tensor:
         """Photos 0..255 to the values the weights were trained on."""
         return images_NCHW * self.scale + self.shift
 
-    def forward(self, images_NCHW: Tensor) -> tuple[Tensor, ...]:  # noqa: N803
+    def forward(self, images_NCHW: Tensor) -> tuple[Tensor, ...]:
         """Return (logits_NC,) or (logits_NC, maps_NChw)."""
         return self.body(self.normalise(images_NCHW))
 
@@ -76,7 +76,7 @@ class FromPixels(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, pixels_NHWC: Tensor) -> tuple[Tensor, ...]:  # noqa: N803
+    def forward(self, pixels_NHWC: Tensor) -> tuple[Tensor, ...]:
         """Return what the network returns of them."""
         return self.network(pixels_NHWC.float().permute(0, 3, 1, 2))
 
@@ -88,7 +88,7 @@ class Answer(nn.Module):
         super().__init__()
         self.network, self.temperature = network, temperature
 
-    def forward(self, images_NCHW: Tensor) -> tuple[Tensor, Tensor]:  # noqa: N803
+    def forward(self, images_NCHW: Tensor) -> tuple[Tensor, Tensor]:
         """Return (probabilities_NC, logits_NC), float32."""
         logits = self.network(images_NCHW)[0]
         return torch.softmax(logits * (1 / self.temperature), dim=1), logits
@@ -101,14 +101,14 @@ class Explanation(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, images_NCHW: Tensor) -> tuple[Tensor, Tensor]:  # noqa: N803
+    def forward(self, images_NCHW: Tensor) -> tuple[Tensor, Tensor]:
         """Return (logits_NC, maps_NChw), float32."""
         logits, maps = self.network(images_NCHW)
         return logits, maps
 
 
 @torch.no_grad()
-def why_no_maps(network: PhotoClassifier, images_NCHW: Tensor) -> str | None:  # noqa: N803
+def why_no_maps(network: PhotoClassifier, images_NCHW: Tensor) -> str | None:
     """Say why the network's class maps are not exact; None where they are. `images_NCHW` are photos, 0..255.
 
     Measured, not looked up: the maps of the classifier, position by position, must average to the logits.

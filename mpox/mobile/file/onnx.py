@@ -34,7 +34,7 @@ def export_onnx(
     facts: Facts,
     *,
     recipe: str = "fp32",
-    photos_NCHW: Tensor | None = None,  # noqa: N803
+    photos_NCHW: Tensor | None = None,
 ) -> dict[str, Any]:
     """Write `network` as `path`, check it against itself in onnxruntime, and return what was found.
 

@@ -78,7 +78,7 @@ class Calibrated:
     def __init__(
         self,
         network: PhoneNetwork,
-        images_NCHW: Tensor,  # noqa: N803
+        images_NCHW: Tensor,
         float_units: Collection[str] = (),
         *,
         round_weights: bool = True,
@@ -101,13 +101,13 @@ class Calibrated:
         round_layers(self.prepared, network.normalise(images_NCHW[:ROUNDED]), weights=round_weights)
 
     @torch.no_grad()
-    def logits(self, images_NCHW: Tensor) -> Tensor:  # noqa: N803
+    def logits(self, images_NCHW: Tensor) -> Tensor:
         """Return logits_NC as int8 will give them, simulated in float."""
         set_mode(self.prepared, Mode.ROUND)
         return torch.cat([self._run(images)[0] for images in images_NCHW.split(BATCH)])
 
     @torch.no_grad()
-    def sensitivities(self, images_NCHW: Tensor) -> dict[str, float]:  # noqa: N803
+    def sensitivities(self, images_NCHW: Tensor) -> dict[str, float]:
         """Return, for each unit, the mean squared change of the logits when only this unit is in int8; worst first.
 
         Of a network whose weights are not yet rounded (`round_weights=False`).
@@ -125,7 +125,7 @@ class Calibrated:
             harm[unit] = float((self._run(images_NCHW)[0] - exact).square().mean())
         return dict(sorted(harm.items(), key=lambda item: -item[1]))
 
-    def tune(self, images_NCHW: Callable[[int], Tensor], steps: int, rate: float) -> None:  # noqa: N803
+    def tune(self, images_NCHW: Callable[[int], Tensor], steps: int, rate: float) -> None:
         """Fine-tune the weights for int8: `steps` batches (of step k: `images_NCHW(k)`), AdamW at `rate`, cosine.
 
         The network learns to give, in simulated int8, the probabilities it gave in float (distillation); ranges stay,

@@ -34,7 +34,7 @@ BLOCK = 64
 
 
 @torch.no_grad()
-def round_layers(prepared: GraphModule, normalised_NCHW: Tensor, *, weights: bool) -> None:  # noqa: N803
+def round_layers(prepared: GraphModule, normalised_NCHW: Tensor, *, weights: bool) -> None:
     """Put the weights of a prepared network on their int8 steps (if `weights`) and correct its biases, on these photos.
 
     Ranges are known. One pass in float, then one in simulated int8, in which each layer is done before what follows it
@@ -48,7 +48,7 @@ def round_layers(prepared: GraphModule, normalised_NCHW: Tensor, *, weights: boo
     set_mode(prepared, Mode.PASS)
 
 
-def round_weights(weights_GRK: Tensor, steps_GR: Tensor, moments_GKK: Tensor) -> Tensor:  # noqa: N803
+def round_weights(weights_GRK: Tensor, steps_GR: Tensor, moments_GKK: Tensor) -> Tensor:
     """Return the weights as whole multiples (-127..127) of their `steps`, chosen in turn to change the outputs least.
 
     Of G groups of R outputs each, K weights an output; `moments` are the second moments of their inputs. Float32.

@@ -48,7 +48,7 @@ class Answer:
 
 
 def answer(
-    probabilities_C: np.ndarray,  # noqa: N803
+    probabilities_C: np.ndarray,
     labels: Sequence[str],
     positive: int | None,
     threshold: float | None,

@@ -63,7 +63,7 @@ class OnnxModel:
         return tuple(np.concatenate(outputs) for outputs in zip(*answers, strict=True))
 
 
-def run_file(path: Path, images_NCHW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # noqa: N803
+def run_file(path: Path, images_NCHW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (probabilities_NC, logits_NC) of any number of photos (float32, 0..255) in one run."""
     probabilities, logits = open_session(path, 1).run(list(OUTPUTS), {INPUT: images_NCHW})
     return probabilities, logits

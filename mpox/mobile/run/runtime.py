@@ -87,7 +87,7 @@ class PhoneModel:
         logits, maps = self._run("explain", images)
         return logits, maps
 
-    def is_called(self, probabilities_NC: np.ndarray) -> np.ndarray:  # noqa: N803
+    def is_called(self, probabilities_NC: np.ndarray) -> np.ndarray:
         """Whether each photo is called mpox (bool, N): its probability is at least the file's threshold.
 
         Raises UserError for a file without one.
