@@ -16,7 +16,8 @@ from rich.table import Table
 from mpox.config import build, config_dir, plain
 from mpox.console import results_console
 from mpox.data.manifest import read_manifest
-from mpox.data.sources import PhotoSet, changed_photos
+from mpox.data.sources import PhotoSet
+from mpox.data.unchanged import changed_photos
 from mpox.errors import UserError
 from mpox.external.mapping import collapse, task_classes
 from mpox.external.scoring import ExternalSet, external_set, mean_of_folds, predict, write_external
@@ -31,6 +32,8 @@ from mpox.training.jobs import one_line, quieten, say_error
 log = logging.getLogger("mpox")
 # The figures of the closing table, in reading order.
 SHOWN = ("balanced_accuracy", "auroc", "sensitivity", "specificity")
+# What a scored run holds: a run directory without a network of its own.
+RESULTS = ("predictions.parquet", "metrics.json", "environment.json")
 # Configuration that says where things lie or how fast it goes, not what is scored.
 _PLACES = ("runs_dir", "cache_dir", "study_root", "overwrite", "threads", "device", "models")
 
@@ -49,7 +52,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     name = cfg.name or "+".join(sorted(found.manifest["source"].unique()))
     _check_name(name)
     pairs = _pairs(cfg.pairs)
-    seen = _seen(study, cfg.study_root, opened=cfg.duplicates == "perceptual")
+    seen = _seen(study, cfg.study_root, Path(cfg.cache_dir), opened=cfg.duplicates == "perceptual")
     photos = external_set(
         name,
         found,
@@ -92,7 +95,7 @@ def _score(cfg: DictConfig, config: dict[str, Any], run: Path, photos: ExternalS
     what = {key: value for key, value in config.items() if key not in _PLACES}
     what |= {"model": model, "fold": fold, "checkpoint_sha256": _sha256(checkpoint.read_bytes())}
     what |= {"photos_sha256": _photos_sha256(photos)}
-    place = RunDirectory(run.parents[1] / "external", photos.name, model, fold)
+    place = RunDirectory(run.parents[1] / "external", photos.name, model, fold, RESULTS)
     if not cfg.overwrite and place.is_finished(what):
         return read_predictions(place.path / "predictions.parquet")[0]
     with place.claimed():
@@ -110,6 +113,7 @@ def _score(cfg: DictConfig, config: dict[str, Any], run: Path, photos: ExternalS
             place.write_status("failed", error=one_line(error, cfg.runs_dir))
             raise
         place.finish()
+        place.settle()
     log.info("%s fold %d on %s: %s %s", model, fold, photos.name, SHOWN[0], _figure([metrics], SHOWN[0]))
     return table
 
@@ -146,11 +150,11 @@ def _classes(runs: dict[str, list[Path]]) -> tuple[list[str], int | None]:
     return list(classes), None if positive is None else classes.index(positive)
 
 
-def _seen(study: Path, root: str | None, *, opened: bool) -> PhotoSet:
+def _seen(study: Path, root: str | None, cache: Path, *, opened: bool) -> PhotoSet:
     """Return the photos of the study; UserError where they must be `opened` and are not where they were."""
     manifest = read_manifest(study / "manifest.parquet")
     place = Path(root or read_json(study / "data.json")["root"])
-    if opened and (changed := changed_photos(manifest, place)):
+    if opened and (changed := changed_photos(manifest, place, cache)):
         raise UserError(
             f"{len(changed)} photos of study {study.name} are missing or changed in {place} (first: {changed[0]}), so "
             "that duplicates of them cannot be seen: give study_root=<folder>, or duplicates=exact to compare files"

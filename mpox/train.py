@@ -5,6 +5,7 @@ import logging
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from omegaconf import DictConfig
 
 from mpox.config import config_dir, plain
 from mpox.data.folds import check_fold
-from mpox.files import read_json, write_json
+from mpox.errors import UserError
+from mpox.files import write_json
 from mpox.model.backbone import InputRecord, input_record
 from mpox.model.backbone import build as build_network
 from mpox.model.checkpoint import Card, save_checkpoint
@@ -27,6 +29,7 @@ from mpox.stats.predictions import score, write_predictions
 from mpox.training import sweep
 from mpox.training.jobs import one_line, quieten, run_job
 from mpox.training.phases import finetune, fold_inputs, make_trainer, predict, probe
+from mpox.training.resume import epoch_to_resume
 
 log = logging.getLogger("mpox")
 
@@ -42,19 +45,31 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     config = plain(cfg)
     run = RunDirectory(cfg.runs_dir, cfg.study, cfg.model.name, cfg.fold)
     if not cfg.overwrite and run.is_finished(config):
-        return read_json(run.path / "metrics.json")
+        return run.result()
     weights = find(cfg.model.timm_name, cfg.weights.source, cfg.weights.path)
     with run.claimed():
+        if not cfg.overwrite and run.is_finished(config):  # a replacement that was only to be put into its place
+            return run.result()
         run.begin(config, overwrite=cfg.overwrite)
         with run.logging_to_file():
             try:
-                return _run(cfg, config, run, record, weights)
+                result = _run(cfg, config, run, record, weights)
+            except UserError as error:
+                _note(run.fail, traceback.format_exc(), one_line(error, cfg.runs_dir))
+                run.abandon()
+                raise
             except Exception as error:
-                with contextlib.suppress(OSError):  # a full disk must not hide what filled it
-                    run.fail(traceback.format_exc(), one_line(error, cfg.runs_dir))
+                _note(run.fail, traceback.format_exc(), one_line(error, cfg.runs_dir))
                 raise
             finally:
                 wandb_report.finish(failed=sys.exc_info()[0] is not None)
+        run.settle()
+        return result
+
+
+def _note(note: Callable[..., None], *facts: str) -> None:
+    with contextlib.suppress(OSError):  # a full disk must not hide what filled it
+        note(*facts)
 
 
 def _run(
@@ -67,19 +82,19 @@ def _run(
     # Deterministic mode would fill every new tensor with NaN first, which nothing here reads and every step would pay.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     clock = Clock()
-    inputs = fold_inputs(cfg, record)
+    inputs = fold_inputs(cfg, record, run.place)
     classes = inputs.targets.classes
     clock.lap("data")
     network = build_network(cfg.model.timm_name, len(classes), record, weights, drop_rate=cfg.dropout)
     log.info("%s fold %d: weights %s (%s)", cfg.model.name, cfg.fold, weights.kind, Path(weights.location).name)
     clock.lap("network")
     trainer, logger = make_trainer(cfg, config, run)
-    features = None
-    if cfg.schedule.get("probe") and not run.last_epoch.exists():
+    features, resumed = None, epoch_to_resume(run.resume)
+    if cfg.schedule.get("probe") and not resumed:
         features = probe(cfg, network, inputs, trainer.strategy.root_device)
         clock.lap("probe")
     if cfg.schedule.get("finetune"):
-        finetune(cfg, network, inputs, run, trainer)
+        finetune(cfg, network, inputs, run, trainer, resumed)
         clock.lap("finetune")
         features = None  # of a backbone that is no more
     predictions = predict(cfg, network, inputs, features)
@@ -107,11 +122,12 @@ def _run(
     device = trainer.strategy.root_device
     write_json(run.path / "environment.json", environment.record(device, **facts, seconds=clock.laps))
     if isinstance(logger, wandb_report.WandbLogger):
-        wandb_report.log_result(logger, result, predictions)
-    run.finish(seconds=round(sum(clock.laps.values()), 2))
+        with wandb_report.spared():
+            wandb_report.log_result(logger, result, predictions)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if hasattr(callback, "on_run_finished"):  # the hooks of mpox.training
             callback.on_run_finished(run.path, Path(cfg.cache_dir), logger)
+    run.finish(seconds=round(sum(clock.laps.values()), 2))
     return result
 
 

@@ -8,16 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from mpox.files import replacing
+from mpox.cached import kept
 
 
 def kept_table(cache: Path, name: str, depends_on: list[Any], make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     """Return `make()`, or what it returned for the same `depends_on` (JSON-able) before; kept in `cache`."""
     key = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
     path = cache / f"{name}-{key}.parquet"
-    if path.exists():
-        return pd.read_parquet(path)
-    table = make()
-    with replacing(path) as temporary:
-        table.to_parquet(temporary, index=False)
-    return table
+    return kept(path, make, lambda table, place: table.to_parquet(place, index=False), pd.read_parquet)

@@ -1,7 +1,9 @@
 """One look at every photo: a small grey picture and local features, computed once and kept, to find pairs from."""
 
+import contextlib
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,13 +12,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 from PIL import Image
 
+from mpox.cached import is_sound, say_not_kept, write_checksum
+from mpox.data.array_file import array_file
 from mpox.data.photos import open_photo
+from mpox.data.unchanged import recorded
 from mpox.files import replacing
+from mpox.locks import locked
 from mpox.progress import watched
+from mpox.temporary import scratch
 
+log = logging.getLogger(__name__)
 # Part of every key: raise it when what comes out of a look changes.
 LOOK_VERSION = 2
 # Longest side, in pixels, of the working picture (the photos of the public sets have 224).
@@ -94,21 +101,40 @@ def look(photo: Image.Image, features: bool = True) -> tuple[np.ndarray, ...]:
 def open_looks(manifest: pd.DataFrame, root: Path, cache: Path, *, features: bool = True) -> Looks:
     """Return the looks of the manifest's photos, all of them readable, row for row.
 
-    Built on first use, in threads, and kept in `cache` under a key of the photos' contents. Raises PhotoError.
+    Built on first use, in threads, and kept in `cache` under a key of the photos' contents; what differs from the
+    checksums written then is built again, with a warning. Where the cache cannot be written, which is a warning too,
+    they are kept for this process alone. Raises PhotoError, and OSError where there is no room for that either.
     """
     text = json.dumps([LOOK_VERSION, SIDE, THUMB, FEATURES * features, *manifest["sha256"]])
     folder = cache / f"looks-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    if not (folder / "complete").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):
-            if not (folder / "complete").exists():
-                _build([root / path for path in manifest["path"]], folder, features)
+    photos = [(root / path, sha256) for path, sha256 in zip(manifest["path"], manifest["sha256"], strict=True)]
+    if not _sound(folder):
+        try:
+            with locked(folder):
+                if not _sound(folder):
+                    if folder.exists():
+                        log.warning("%s is damaged or was broken off: looking at the photos again", folder)
+                    _build(photos, folder, features)
+        except OSError as error:
+            say_not_kept(folder, error)
+            with scratch() as place:  # what is mapped stays readable after its name is gone
+                _build(photos, place, features)
+                return _mapped(place)
+    return _mapped(folder)
+
+
+def _mapped(folder: Path) -> Looks:
     return Looks(*(np.load(folder / f"{part}.npy", mmap_mode="r") for part in PARTS))
 
 
-def _build(photos: Sequence[Path], folder: Path, features: bool) -> None:
+def _sound(folder: Path) -> bool:
+    """Say whether all parts are there; they are read through once a process."""
+    return all(is_sound(folder / f"{part}.npy") for part in PARTS)
+
+
+def _build(photos: Sequence[tuple[Path, str]], folder: Path, features: bool) -> None:
     kept = FEATURES if features else 0
-    shapes = {
+    shapes: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
         "colours": ((THUMB, THUMB, 3), np.uint8),
         "greys": ((SIDE, SIDE) if features else (0, 0), np.uint8),
         "sizes": ((2,), np.int32),
@@ -116,17 +142,22 @@ def _build(photos: Sequence[Path], folder: Path, features: bool) -> None:
         "points": ((kept, 2), np.float32),
         "descriptors": ((kept, 128), np.uint8),
     }
-    arrays = {
-        part: np.lib.format.open_memmap(folder / f"{part}.npy", mode="w+", dtype=dtype, shape=(len(photos), *shape))
-        for part, (shape, dtype) in shapes.items()
-    }
-    with ThreadPoolExecutor() as pool:
-        looks = pool.map(lambda path: look(open_photo(path), features), photos)
-        for row, entries in enumerate(watched(looks, f"looking at {len(photos)} photos", len(photos))):
-            for part, entry in zip(PARTS, entries, strict=True):
-                if features or part in ("colours", "sizes"):
-                    arrays[part][row] = entry
-    for array in arrays.values():
-        array.flush()
-    with replacing(folder / "complete") as temporary:
-        temporary.write_text(f"{len(photos)} photos\n")
+
+    def looked(photo: tuple[Path, str]) -> tuple[np.ndarray, ...]:
+        with recorded(*photo):
+            return look(open_photo(photo[0]), features)
+
+    with contextlib.ExitStack() as files:
+        places = {part: files.enter_context(replacing(folder / f"{part}.npy")) for part in PARTS}
+        with contextlib.ExitStack() as open_files, ThreadPoolExecutor() as pool:
+            arrays = {
+                part: open_files.enter_context(array_file(places[part], (len(photos), *shape), dtype))
+                for part, (shape, dtype) in shapes.items()
+            }
+            looks = pool.map(looked, photos)
+            for entries in watched(looks, f"looking at {len(photos)} photos", len(photos)):
+                for part, entry in zip(PARTS, entries, strict=True):
+                    shape, dtype = shapes[part]
+                    arrays[part].append(entry if entry.shape == shape else np.zeros(shape, dtype))
+        for part, array in arrays.items():
+            write_checksum(folder / f"{part}.npy", array.sha256)

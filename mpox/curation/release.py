@@ -14,8 +14,6 @@ the maker, in the key file.
 import hashlib
 import io
 import re
-import shutil
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,7 +29,7 @@ from mpox.curation.flow import draw, flow
 from mpox.data.manifest import complete, write_manifest
 from mpox.data.photos import open_photo, square
 from mpox.errors import UserError
-from mpox.files import replacing
+from mpox.files import replacing, replacing_folder
 from mpox.progress import watched
 
 CHECKSUMS = "SHA256SUMS"
@@ -59,10 +57,8 @@ def write_release(
     _check_place(folder, overwrite)
     kept = curated[curated["keep"]].sort_values(["sha256", "photo_id"], ignore_index=True)
     places = _places(kept["label"], pictures)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
-        made = Path(temporary) / folder.name
-        made.mkdir()
+    with replacing_folder(folder) as made:
+        _check_place(folder, overwrite)  # again: a command that was killed may have left it renamed
         released = _released(kept, places, _write_pictures(kept, root, made, places, pictures), pictures.size)
         write_manifest(released, made / "manifest.csv")
         steps = flow(curated)
@@ -73,9 +69,9 @@ def write_release(
         (made / "datasheet.md").write_text(sheet, encoding="utf-8")
         croissant.write(made, released, about, FORMATS[pictures.format][1])
         _write_checksums(made)
-        _move_into_place(made, folder, Path(temporary))
-    with replacing(key) as file:
-        pd.DataFrame({"path": places, "photo_id": kept["photo_id"]}).sort_values("path").to_csv(file, index=False)
+        # Before the folder has its name: killed between the two, the command typed again makes both.
+        with replacing(key) as file:
+            pd.DataFrame({"path": places, "photo_id": kept["photo_id"]}).sort_values("path").to_csv(file, index=False)
     return unfilled
 
 
@@ -201,17 +197,3 @@ def _write_checksums(made: Path) -> None:
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(made).as_posix()}\n" for path in files
     ]
     (made / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
-
-
-def _move_into_place(made: Path, folder: Path, temporary: Path) -> None:
-    """Rename the finished release to its place; the one before, if any, is deleted only after that."""
-    old = temporary / "old"
-    if folder.exists():
-        folder.rename(old)
-    try:
-        made.rename(folder)
-    except OSError:
-        if old.exists():
-            old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

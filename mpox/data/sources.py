@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,13 +11,14 @@ from typing import Any
 
 import pandas as pd
 import pooch
-from filelock import FileLock
 
 from mpox.data import synthetic
 from mpox.data.manifest import complete, read_manifest, write_manifest
 from mpox.data.photos import SUFFIXES, PhotoError, open_photo
 from mpox.errors import UserError, reason_of
+from mpox.locks import locked
 from mpox.progress import watched
+from mpox.temporary import scratch
 
 # How many bad files one message names; the count is always whole.
 NAMED = 5
@@ -148,11 +148,10 @@ def generated(
     """Make (once; kept in `cache`) and read the synthetic photo set. Not medical images: see `mpox.data.synthetic`."""
     recipe = f"{subjects_per_class}x{photos_per_subject}-{size}px-seed{seed}-v{synthetic.VERSION}"
     base = Path(cache) / f"synthetic-{recipe}"
-    base.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{base}.lock"):
+    with locked(base):
         if not base.exists():
-            with tempfile.TemporaryDirectory(dir=base.parent, prefix=".synthetic-") as folder_name:
-                made = Path(folder_name) / base.name
+            with scratch(base.parent) as place:
+                made = place / base.name
                 made.mkdir()
                 frame = synthetic.generate(
                     made,
@@ -164,19 +163,6 @@ def generated(
                 write_manifest(complete(frame, "synthetic"), made / "manifest.csv")
                 made.rename(base)
     return manifest(str(base / "manifest.csv"), source="synthetic", strict=strict)
-
-
-def changed_photos(frame: pd.DataFrame, root: Path) -> list[str]:
-    """Return the paths of kept photos that are missing or differ in size from the manifest; reads no photo."""
-    kept = frame[frame["keep"]]
-    return [path for path, size in zip(kept["path"], kept["bytes"], strict=True) if _size(root / path) != size]
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
 
 
 def _walk(base: Path, suffixes: frozenset[str]) -> tuple[list[Path], list[str]]:

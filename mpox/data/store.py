@@ -1,20 +1,23 @@
 """Photos decoded once: one memory-mapped array of uint8 pixels at the working size, shared by every job."""
 
-import functools
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
+import psutil
 
+from mpox.cached import is_sound, say_not_kept, write_checksum
+from mpox.data.array_file import array_file
 from mpox.data.photos import FILTERS, PhotoError, open_photo, square
-from mpox.errors import UserError
-from mpox.files import replacing, sha256_of
+from mpox.data.unchanged import recorded
+from mpox.errors import UserError, reason_of
+from mpox.files import replacing
+from mpox.locks import locked
 from mpox.progress import watched
 
 log = logging.getLogger(__name__)
@@ -27,20 +30,24 @@ def open_store(manifest: pd.DataFrame, root: Path, size: int, interpolation: str
 
     Built on first use, in threads with a progress bar, and kept in `cache` under a key of the photos' contents, size
     and interpolation, so any change of them builds anew. Several processes may ask at once: one builds, the others
-    wait. The first use in a process checks its checksum; a damaged store is built anew, and that is said. Raises
-    UserError naming the photos that cannot be decoded.
+    wait. The first use in a process checks its checksum; a damaged store is built anew, and that is said. Where the
+    cache cannot be written, the pixels are decoded into memory if they fit, with a warning. Raises UserError naming
+    the photos that cannot be decoded, or the folder that has no room.
     """
     if interpolation not in FILTERS:
         raise UserError(f"interpolation '{interpolation}' is unknown: choose one of {', '.join(FILTERS)}")
     key = store_key(list(manifest["sha256"]), size, interpolation)
     path = cache / f"photos-{size}-{key}.npy"
-    if not _sound(path):
-        cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            if not _sound(path):
-                if path.exists():
-                    log.warning("%s is damaged or has no checksum: decoding the photos again", path)
-                _build(path, [root / name for name in manifest["path"]], size, interpolation)
+    photos = [(root / name, sha256) for name, sha256 in zip(manifest["path"], manifest["sha256"], strict=True)]
+    if not is_sound(path):
+        try:
+            with locked(path):
+                if not is_sound(path):
+                    if path.exists():
+                        log.warning("%s is damaged or has no checksum: decoding the photos again", path)
+                    _build(path, photos, size, interpolation)
+        except OSError as error:
+            return _in_memory(path, photos, size, interpolation, error)
     return np.load(path, mmap_mode="r")
 
 
@@ -50,42 +57,46 @@ def store_key(sha256: Sequence[str], size: int, interpolation: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _sound(path: Path) -> bool:
-    """Say whether the store is there and is what was written; read through once a process, then by size and time."""
-    try:
-        facts = path.stat()
-        return _checksum(path, facts.st_size, facts.st_mtime_ns) == path.with_suffix(".sha256").read_text().strip()
-    except FileNotFoundError:
-        return False
+def _build(path: Path, photos: list[tuple[Path, str]], size: int, interpolation: str) -> None:
+    with replacing(path) as temporary:
+        with array_file(temporary, (len(photos), size, size, 3), np.uint8) as array:
+            for picture in _decoded(photos, size, interpolation):
+                array.append(picture)
+        write_checksum(path, array.sha256)
 
 
-@functools.lru_cache(maxsize=64)
-def _checksum(path: Path, size: int, changed: int) -> str:
-    return sha256_of(path)
+def _in_memory(path: Path, photos: list[tuple[Path, str]], size: int, interpolation: str, error: OSError) -> np.ndarray:
+    needed = len(photos) * size * size * 3
+    if needed > psutil.virtual_memory().available / 2:
+        raise UserError(
+            f"{path.parent} cannot take {needed / 1e6:.0f} MB of decoded photos ({reason_of(error)}), and the memory "
+            "has no room for them: free some space, or give cache_dir=<folder elsewhere>"
+        ) from error
+    say_not_kept(path, error)
+    pixels = np.empty((len(photos), size, size, 3), np.uint8)
+    for row, picture in enumerate(_decoded(photos, size, interpolation)):
+        pixels[row] = picture
+    pixels.flags.writeable = False
+    return pixels
 
 
-def _build(path: Path, photos: list[Path], size: int, interpolation: str) -> None:
+def _decoded(photos: list[tuple[Path, str]], size: int, interpolation: str) -> Iterator[np.ndarray]:
+    """Yield the working picture of each photo; UserError at the end where any cannot be decoded."""
     failures = []
 
-    def decode(photo: Path) -> np.ndarray | PhotoError:
+    def decode(photo: tuple[Path, str]) -> np.ndarray | PhotoError:
         try:
-            return square(open_photo(photo), size, interpolation)
+            with recorded(*photo):
+                return square(open_photo(photo[0]), size, interpolation)
         except PhotoError as error:
             return error
 
-    with replacing(path) as temporary:
-        pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(len(photos), size, size, 3))
-        with ThreadPoolExecutor() as pool:
-            decoded = watched(pool.map(decode, photos), f"decoding {len(photos)} photos", len(photos))
-            for row, picture in enumerate(decoded):
-                if isinstance(picture, PhotoError):
-                    failures.append(str(picture))
-                else:
-                    pixels[row] = picture
-        pixels.flush()
-        if failures:
-            raise UserError(f"{len(failures)} photos cannot be used; the first: {failures[0]}")
-        facts = temporary.stat()
-        checksum = _checksum(temporary, facts.st_size, facts.st_mtime_ns)
-        with replacing(path.with_suffix(".sha256")) as beside:
-            beside.write_text(checksum + "\n")
+    with ThreadPoolExecutor() as pool:
+        decoded = watched(pool.map(decode, photos), f"decoding {len(photos)} photos", len(photos))
+        for picture in decoded:
+            if isinstance(picture, PhotoError):
+                failures.append(str(picture))
+            elif not failures:
+                yield picture
+    if failures:
+        raise UserError(f"{len(failures)} photos cannot be used; the first: {failures[0]}")

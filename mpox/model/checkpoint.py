@@ -1,6 +1,7 @@
 """A trained network on disk: tensors and plain values only, so that reading it can run no code."""
 
 import dataclasses
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ def load_checkpoint(path: Path) -> tuple[PhotoClassifier, Card]:
     """
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}: give a finished run directory")
+    if what := damage_of(path):
+        raise UserError(f"{path} {what}: restore it, or run the job again")
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if content["format"] != FORMAT:
@@ -61,3 +64,16 @@ def load_checkpoint(path: Path) -> tuple[PhotoClassifier, Card]:
             f"{path} does not fit {card.timm_name} with {len(card.classes)} classes: {reason_of(error)}"
         ) from error
     return network.eval(), card
+
+
+def damage_of(path: Path) -> str:
+    """Say what is wrong with a file of torch.save, empty where nothing is: it is an archive with checksums (CRC-32)."""
+    try:
+        if not path.stat().st_size:
+            return "is empty"
+        with zipfile.ZipFile(path) as archive:
+            return "is damaged" if archive.testzip() else ""
+    except FileNotFoundError:
+        return "is missing"
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):  # of flipped bytes in headers, too
+        return "is cut or damaged"

@@ -1,5 +1,7 @@
 """What a CNN costs, counted without its weights or any photo."""
 
+import dataclasses
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mpox.cached import kept
 from mpox.files import read_json, write_json
 
 
@@ -37,12 +40,11 @@ def cost_of(network: nn.Module, image_size: int) -> Cost:
 
 
 def cached_cost(timm_name: str, n_classes: int, image_size: int, cache: Path) -> Cost:
-    """Return `count_cost`, kept in `<cache>/costs.json` by timm's version, name, classes and side."""
-    path = cache / "costs.json"
-    known = read_json(path) if path.exists() else {}
-    key = f"{timm.__version__} {timm_name} {n_classes} {image_size}"
-    if key not in known:
-        cost = count_cost(timm_name, n_classes, image_size)
-        known[key] = {"parameters": cost.parameters, "macs": cost.macs}
-        write_json(path, known)
-    return Cost(**known[key])
+    """Return `count_cost`, kept in `<cache>/costs/` by timm's version, name, classes and side."""
+    key = hashlib.sha256(f"{timm.__version__} {timm_name} {n_classes} {image_size}".encode()).hexdigest()[:16]
+    return kept(
+        cache / "costs" / f"{key}.json",
+        lambda: count_cost(timm_name, n_classes, image_size),
+        lambda cost, path: write_json(path, dataclasses.asdict(cost)),
+        lambda path: Cost(**read_json(path)),
+    )

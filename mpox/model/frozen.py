@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mpox.cached import kept
 from mpox.data.module import Photos
-from mpox.files import made_once
 from mpox.model.backbone import PhotoClassifier
 
 
@@ -34,11 +34,16 @@ def cached_features(
     """
     key = hashlib.sha256(f"{photos_key} {_fingerprint(network)}".encode()).hexdigest()[:16]
 
-    def compute(temporary: Path) -> None:
-        with temporary.open("wb") as file:  # np.save would add an ending to a name
-            np.save(file, frozen_features(network, photos, batch_size, device).numpy())
+    def save(features: Tensor, path: Path) -> None:
+        with path.open("wb") as file:  # np.save would add an ending to a name
+            np.save(file, features.numpy())
 
-    return torch.from_numpy(np.load(made_once(cache / f"features-{key}.npy", compute)))
+    return kept(
+        cache / f"features-{key}.npy",
+        lambda: frozen_features(network, photos, batch_size, device),
+        save,
+        lambda path: torch.from_numpy(np.load(path)),
+    )
 
 
 def _fingerprint(network: PhotoClassifier) -> str:

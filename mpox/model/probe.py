@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mpox.files import made_once
+from mpox.cached import kept
 
 log = logging.getLogger("mpox")
 # Of what is kept in the cache: another number for another way to solve.
@@ -72,19 +72,23 @@ def cached_heads(problem: Problem, penalties: Sequence[float], cache: Path) -> l
     """Return `fit_heads`, solved once: the first job to need a head solves those of all folds, the others read them."""
     key = hashlib.sha256(f"{VERSION} {problem.sha256} {sorted(penalties)}".encode()).hexdigest()[:16]
 
-    def solve(temporary: Path) -> None:
-        heads = fit_heads(problem, penalties)
-        with temporary.open("wb") as file:
-            np.savez(
-                file,
-                weight=np.stack([head.weight.numpy() for head in heads]),
-                bias=np.stack([head.bias.numpy() for head in heads]),
-                l2=[head.l2 for head in heads],
-                val_nll=[head.val_nll for head in heads],
-            )
+    return kept(cache / f"heads-{key}.npz", lambda: fit_heads(problem, penalties), _save_heads, _load_heads)
 
-    with np.load(made_once(cache / f"heads-{key}.npz", solve)) as kept:
-        rows = zip(kept["weight"], kept["bias"], kept["l2"], kept["val_nll"], strict=True)
+
+def _save_heads(heads: Sequence[LinearHead], path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(
+            file,
+            weight=np.stack([head.weight.numpy() for head in heads]),
+            bias=np.stack([head.bias.numpy() for head in heads]),
+            l2=[head.l2 for head in heads],
+            val_nll=[head.val_nll for head in heads],
+        )
+
+
+def _load_heads(path: Path) -> list[LinearHead]:
+    with np.load(path) as content:
+        rows = zip(content["weight"], content["bias"], content["l2"], content["val_nll"], strict=True)
         return [LinearHead(torch.from_numpy(w), torch.from_numpy(b), float(l2), float(nll)) for w, b, l2, nll in rows]
 
 

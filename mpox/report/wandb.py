@@ -1,11 +1,12 @@
 """Weights & Biases: one run a job, mirroring the run directory, which stays the truth."""
 
+import contextlib
 import functools
 import hashlib
 import logging
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,34 @@ log = logging.getLogger(__name__)
 MODES = ("auto", "online", "offline", "disabled")
 
 
+@contextlib.contextmanager
+def spared() -> Iterator[None]:
+    """Turn whatever W&B raises into a warning: what is noted of a job never costs the job."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("W&B: %s; the run directory has it all", reason_of(error))
+
+
+class _Logger(WandbLogger):
+    """Lightning's logger, whose failures in the middle of a training are warnings."""
+
+    def log_metrics(self, *arguments: Any, **named: Any) -> None:
+        """Log the metrics of a step."""
+        with spared():
+            super().log_metrics(*arguments, **named)
+
+    def after_save_checkpoint(self, *arguments: Any) -> None:
+        """Note a checkpoint."""
+        with spared():
+            super().after_save_checkpoint(*arguments)
+
+    def finalize(self, *arguments: Any) -> None:
+        """End a training."""
+        with spared():
+            super().finalize(*arguments)
+
+
 def make_logger(
     *, run_dir: str, study: str, model: str, fold: int, project: str, entity: str | None, mode: str
 ) -> WandbLogger:
@@ -30,7 +59,7 @@ def make_logger(
     """
     # Lightning passes wandb a setting that wandb warns of at every start; nothing else is lost by this.
     os.environ.setdefault("WANDB_SILENT", "true")
-    return WandbLogger(
+    return _Logger(
         project=project,
         entity=entity,
         id=run_id(study, model, fold),
@@ -162,7 +191,8 @@ def send(
 def finish(failed: bool = False) -> None:
     """Close the W&B run of this process, if one is open; call it in `finally`."""
     if wandb.run is not None:
-        wandb.finish(exit_code=int(failed))
+        with spared():
+            wandb.finish(exit_code=int(failed))
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.metadata
+import logging
 import platform
 import resource
 import subprocess
@@ -12,6 +13,9 @@ from typing import Any
 import psutil
 import torch
 
+log = logging.getLogger("mpox")
+# A checkout on a slow network drive is not worth waiting for.
+GIT_TIMEOUT_S = 5
 PACKAGES = (
     *("mpox", "torch", "torchvision", "executorch", "torchao", "lightning", "timm", "torchmetrics", "hydra-core"),
     *("omegaconf", "wandb", "numpy", "pandas", "pillow", "scikit-learn", "grad-cam", "torch-pruning", "onnx"),
@@ -47,19 +51,28 @@ def peak_memory_mb(device: torch.device) -> float:
 
 @functools.cache  # of what this process imported, whatever is committed while it runs
 def git_commit() -> str | None:
-    """Return the commit of the checkout this package is imported from, `+` where it has changes; None outside one."""
-    folder = Path(__file__).parent
+    """Return the commit of the checkout this package is imported from; None outside one.
+
+    `+` follows where it has changes, `?` where git did not say in time whether it has. That git fails is a warning.
+    """
+    folder = Path(__file__).resolve().parent
+    if not any((above / ".git").exists() for above in folder.parents):
+        return None
+    commit = None
     try:
         commit = _git(folder, "rev-parse", "HEAD")
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.CalledProcessError):
-        return None
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        words = getattr(error, "stderr", None) or str(error)
+        log.warning("git does not say what the code's state is (%s)", " ".join(str(words).split())[:160])
+        return commit and f"{commit}?"
     return commit + ("+" if changed else "")
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=GIT_TIMEOUT_S)
+    return done.stdout.strip()
 
 
 def record(device: torch.device, **facts: Any) -> dict[str, Any]:

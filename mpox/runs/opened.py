@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-import yaml
 from torch import Tensor
 
 from mpox.data.folds import read_folds
 from mpox.data.manifest import read_manifest
-from mpox.data.sources import changed_photos
 from mpox.data.store import open_store
 from mpox.data.task import REST
+from mpox.data.unchanged import changed_photos
 from mpox.errors import UserError
-from mpox.files import read_json
+from mpox.files import read_json, read_yaml
 from mpox.model.backbone import PhotoClassifier
 from mpox.model.checkpoint import Card, load_checkpoint
 
@@ -92,7 +91,7 @@ def open_run(path: str | Path, *, device: str = "auto", root: str | None = None,
     place = Path(path).expanduser()
     if not (place / "config.yaml").is_file() or not (place / "checkpoint.ckpt").is_file():
         raise UserError(f"{place} is not a finished run: give run=<runs_dir>/<study>/<model>/fold-<k>")
-    config = yaml.safe_load((place / "config.yaml").read_text(encoding="utf-8"))
+    config = read_yaml(place / "config.yaml")
     network, card = load_checkpoint(place / "checkpoint.ckpt")
     study = place.resolve().parents[1]
     for name in ("manifest.parquet", "data.json", "splits.json"):
@@ -101,7 +100,8 @@ def open_run(path: str | Path, *, device: str = "auto", root: str | None = None,
     manifest = read_manifest(study / "manifest.parquet")
     photos = manifest[manifest["keep"]].reset_index(drop=True)
     base = Path(root or read_json(study / "data.json")["root"])
-    if gone := changed_photos(photos, base):
+    store = Path(cache) if cache else study.parent / ".cache"
+    if gone := changed_photos(photos, base, store):
         raise UserError(
             f"{len(gone)} photos are missing or changed in {base} (first: {gone[0]}): give root=<their folder>"
         )
@@ -111,7 +111,6 @@ def open_run(path: str | Path, *, device: str = "auto", root: str | None = None,
     photos["role"] = folds.roles(card.fold).reindex(photos["photo_id"]).to_numpy(str)
     photos["target"] = class_indices(photos["label"], card.classes, config["task"].get("positive") or ())
     record = card.record
-    store = Path(cache) if cache else study.parent / ".cache"
     pixels = open_store(photos, base, record.image_size, record.interpolation, store)
     return OpenedRun(place, network.to(choose_device(device)), card, config, photos, pixels, base)
 

@@ -1,20 +1,25 @@
 """What all runs of a study share: its manifest and its splits, made by the first of them and reused by the rest."""
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock
 
 from mpox.data.folds import Folds, make_folds, read_folds, write_folds
 from mpox.data.manifest import read_manifest, write_manifest
-from mpox.data.sources import PhotoSet, changed_photos
+from mpox.data.sources import PhotoSet
+from mpox.data.unchanged import changed_photos
 from mpox.errors import UserError
 from mpox.files import read_json, sha256_of, write_json
+from mpox.locks import is_held, locked
+from mpox.runs.run_directory import can_resume, state_of
 
 log = logging.getLogger(__name__)
+# Written in this order.
+FILES = ("manifest.parquet", "data.json", "splits.json")
 # Where photos lie may differ from one machine to the next; what they are may not.
 MAY_MOVE = frozenset({"root", "cache", "manifest"})
 
@@ -28,68 +33,131 @@ def prepare(
     n_folds: int,
     seed: int,
     splits: str | None,
+    cache: Path,
+    own: Path | None = None,
 ) -> tuple[PhotoSet, Folds]:
-    """Return the study's photos and splits, reading them where they exist and making them where not.
+    """Return the study's photos and splits, reading them where runs rest on them and making them where none does.
 
-    `<study>/manifest.parquet`, `data.json` and `splits.json` are made once, under a lock. `described` is the data
-    configuration `source` and `guard` were built from (its `root` may move), `guard` what keeps copies of one picture
-    together (`mpox.curation.guard`), `splits` a file to start from. Raises UserError where the study was made of other
-    data or the photos are no longer those of the manifest, and whatever `source`, `guard`, `make_folds` and
-    `read_folds` raise.
+    `<study>/manifest.parquet`, `data.json` and `splits.json` are written together, under a lock, when all that can be
+    wrong with the photos is known to be right. From the first run on that is done, or has an epoch to resume from, or
+    is in progress (other than `own`, the run directory of the caller), they stay; before, they are made again of what
+    the photos are now. `described` is the data configuration `source` and `guard` were built from (its `root` may
+    move), `guard` what keeps copies of one picture together (`mpox.curation.guard`), `splits` a file to start from,
+    `cache` where it is noted which photos were seen unchanged. Raises UserError where the study was made of other data
+    or the photos are no longer those of the manifest, and whatever `source`, `guard`, `make_folds` and `read_folds`
+    raise.
     """
-    study.mkdir(parents=True, exist_ok=True)
-    with FileLock(study / ".lock"):
-        photos = _photos(study, described, lambda: guard(source()))
-        folds = _folds(study / "splits.json", photos.manifest, n_folds, seed, splits)
+    given = Path(splits).expanduser() if splits else None
+    if given is not None and not given.is_file():
+        raise UserError(f"splits={splits} does not exist: give a splits file, or leave it out to have one made")
+    with locked(study / "study"):
+        made = [study / name for name in FILES]
+        if all(path.exists() for path in made) and _is_in_use(study, own):
+            photos = _read(study, described, cache)
+            folds = _folds_in_use(made[2], photos.manifest, n_folds, given)
+        else:
+            photos = guard(source())
+            folds = _first_folds(made, photos.manifest, n_folds, seed, given)
+            _write(study, described, photos, folds)
     return photos, folds
 
 
-def _photos(study: Path, described: Mapping[str, Any], source: Callable[[], PhotoSet]) -> PhotoSet:
-    kept, place = study / "manifest.parquet", study / "data.json"
-    given_root = described.get("root")
-    lasting = {key: value for key, value in described.items() if key not in MAY_MOVE}
-    table = _sha256(described.get("manifest"))
-    if not (kept.exists() and place.exists()):
-        photos = source()
-        write_manifest(photos.manifest, kept)
-        write_json(place, {"root": str(photos.root.resolve()), "data": lasting, "manifest_sha256": table})
-        _say_what(photos.manifest)
-        return photos
-    made = read_json(place)
-    if changes := [key for key in sorted({*made["data"], *lasting}) if made["data"].get(key) != lasting.get(key)]:
-        shown = ", ".join(f"data.{key}: {made['data'].get(key)} -> {lasting.get(key)}" for key in changes)
+def _is_in_use(study: Path, own: Path | None) -> bool:
+    """Say whether a run rests on the study's files: one that has come to something, or that somebody is working on."""
+    for place in study.glob("*/fold-*"):
+        if place.name.partition("-")[2].isdecimal():
+            if can_resume(place) or (place != own and is_held(place)):
+                return True
+            try:
+                if state_of(place) == "done":
+                    return True
+            except UserError:  # unreadable: perhaps it was
+                return True
+    return False
+
+
+def _read(study: Path, described: Mapping[str, Any], cache: Path) -> PhotoSet:
+    made = read_json(study / FILES[1])
+    try:
+        before, root, table_before = dict(made["data"]), Path(made["root"]), made.get("manifest_sha256")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{study / FILES[1]} does not say what the study was made of: restore it") from error
+    lasting, table = _lasting(described), _sha256(described.get("manifest"))
+    if changes := [key for key in sorted({*before, *lasting}) if before.get(key) != lasting.get(key)]:
+        shown = ", ".join(f"data.{key}: {before.get(key)} -> {lasting.get(key)}" for key in changes)
         raise UserError(f"study {study} was made of other data ({shown}): use another study=")
-    if table is not None and made.get("manifest_sha256") not in (None, table):
+    if table is not None and table_before not in (None, table):
         raise UserError(
             f"study {study} was made of another manifest than {described['manifest']} is now: use another study="
         )
-    manifest, root = read_manifest(kept), Path(given_root or made["root"])
-    if changed := changed_photos(manifest, root):
+    given = described.get("root")
+    photos = PhotoSet(read_manifest(study / FILES[0]), Path(given).expanduser() if given else root)
+    if changed := changed_photos(photos.manifest, photos.root, cache):
         raise UserError(
-            f"{len(changed)} photos of study {study} are missing or changed in {root} (first: {changed[0]}): restore "
-            "them, or start a new study="
+            f"{len(changed)} photos of study {study} are missing or changed in {photos.root} (first: {changed[0]}): "
+            "restore them, or start a new study="
         )
-    return PhotoSet(manifest, root)
+    return photos
+
+
+def _folds_in_use(path: Path, manifest: pd.DataFrame, n_folds: int, given: Path | None) -> Folds:
+    folds = read_folds(path, manifest, n_folds)
+    if given is not None and read_folds(given, manifest, n_folds).sha256 != folds.sha256:
+        raise UserError(f"splits={given} differs from the study's own {path}: start a new study= with it")
+    return folds
+
+
+def _first_folds(made: list[Path], manifest: pd.DataFrame, n_folds: int, seed: int, given: Path | None) -> Folds:
+    """The splits that are given, those that lie in the study where somebody put or edited them there, else new ones."""
+    if given is not None:
+        return read_folds(given, manifest, n_folds)
+    kept, _, splits = made
+    if splits.exists():
+        try:
+            return read_folds(splits, manifest, n_folds)
+        except UserError:
+            if not (kept.exists() and _made_by_itself(splits, read_manifest(kept))):
+                raise
+    return make_folds(manifest, n_folds, seed)
+
+
+def _made_by_itself(splits: Path, manifest: pd.DataFrame) -> bool:
+    """Say whether splits are what `make_folds` made of the manifest beside them: nobody's work is lost with them."""
+    content = read_json(splits)
+    try:
+        made = make_folds(manifest, int(content["n_folds"]), int(content["seed"]))
+        return json.loads(json.dumps(made.ids)) == content["folds"]
+    except (UserError, KeyError, TypeError, ValueError):
+        return False
+
+
+def _write(study: Path, described: Mapping[str, Any], photos: PhotoSet, folds: Folds) -> None:
+    kept, place, splits = (study / name for name in FILES)
+    if kept.exists() and not _same(kept, photos.manifest):
+        log.warning("the photos are not those that study %s began with; no run of it is done: it begins again", study)
+    write_manifest(photos.manifest, kept)
+    table = _sha256(described.get("manifest"))
+    write_json(place, {"root": str(photos.root.resolve()), "data": _lasting(described), "manifest_sha256": table})
+    write_folds(folds, splits)
+    _say_what(photos.manifest)
+
+
+def _same(kept: Path, manifest: pd.DataFrame) -> bool:
+    try:
+        before = read_manifest(kept)
+    except UserError:
+        return False
+    return list(before["photo_id"]) == list(manifest["photo_id"]) and list(before["sha256"]) == list(manifest["sha256"])
+
+
+def _lasting(described: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in described.items() if key not in MAY_MOVE}
 
 
 def _sha256(path: Any) -> str | None:
     """Hash of a manifest file that is given and there."""
     file = None if path is None else Path(path).expanduser()
     return sha256_of(file) if file is not None and file.is_file() else None
-
-
-def _folds(path: Path, manifest: pd.DataFrame, n_folds: int, seed: int, splits: str | None) -> Folds:
-    given = Path(splits) if splits else None
-    if given is not None and not given.is_file():
-        raise UserError(f"splits={splits} does not exist: give a splits file, or leave it out to have one made")
-    if path.exists():
-        folds = read_folds(path, manifest, n_folds)
-        if given is not None and read_folds(given, manifest, n_folds).sha256 != folds.sha256:
-            raise UserError(f"splits={splits} differs from the study's own {path}: start a new study= with it")
-        return folds
-    folds = read_folds(given, manifest, n_folds) if given else make_folds(manifest, n_folds, seed)
-    write_folds(folds, path)
-    return folds
 
 
 def _say_what(manifest: pd.DataFrame) -> None:

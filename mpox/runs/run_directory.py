@@ -8,7 +8,9 @@ runs/<study>/<model>/fold-<k>/
     environment.json      versions, device, seed, split hash, timings, peak memory
     train.log             what was said; traceback.txt where it failed
     resume/               checkpoints of a run in progress; gone when it is done
-    status.json           written last: running, failed or done
+    status.json           written last: running, interrupted, failed or done, with size and hash of the files above
+
+What replaces a finished run is made in fold-<k>.next/ and takes its place when it is complete.
 """
 
 import contextlib
@@ -17,96 +19,105 @@ import logging
 import os
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock, Timeout
 
 from mpox.errors import UserError
-from mpox.files import read_json, replacing, write_json
+from mpox.files import read_json, read_yaml, replacing, sha256_of, swap_folder, write_json
+from mpox.locks import HeldError, locked
+from mpox.model.checkpoint import damage_of
+from mpox.runs.differences import differences
+from mpox.stats.predictions import read_predictions
 
-# Configuration that changes where or how fast a run goes, not what comes out of it: a run may be resumed under another.
-NOT_COMPARED = frozenset(
-    [
-        *("runs_dir", "cache_dir", "overwrite", "threads", "num_workers", "photos_on", "compile", "logger", "splits"),
-        *("data.root", "data.cache", "data.manifest", "weights.path"),
-        *(
-            "trainer.accelerator",
-            "trainer.devices",
-            "trainer.strategy",
-            "trainer.num_nodes",
-            "trainer.use_distributed_sampler",
-        ),
-        *("trainer.enable_progress_bar", "trainer.enable_model_summary"),
-    ]
-)
-# Modules that moved after runs had named them in their configuration.
-_MOVED = {
-    "mpox.callbacks.average.": "mpox.training.average.",
-    "mpox.callbacks.explain.": "mpox.training.explain_hook.",
-    "mpox.callbacks.export.": "mpox.training.export_hook.",
-}
-# The C versions, where PyYAML was built with them, do the same ten times as fast.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+log = logging.getLogger("mpox")
+CHECKPOINT = "checkpoint.ckpt"
+RESULTS = (CHECKPOINT, "predictions.parquet", "metrics.json", "environment.json")
+# The C version, where PyYAML was built with it, writes ten times as fast.
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 # How many differences a refusal shows before it counts the rest.
 SHOWN = 6
-_MISSING = "(not set)"
 
 
 class RunDirectory:
-    """Paths, state and lock of one run."""
+    """Paths, state and lock of one run.
 
-    def __init__(self, runs_dir: str | Path, study: str, model: str, fold: int) -> None:
-        self.study, self.model, self.fold = study, model, fold
-        self.path = Path(runs_dir) / study / model / f"fold-{fold}"
-        self.resume = self.path / "resume"
-        self.last_epoch = self.resume / "last.ckpt"
+    `place` is where the run lies, `path` where it is written: the same, but for a run that replaces a finished one.
+    `results` are the files without which it is not finished.
+    """
+
+    def __init__(
+        self, runs_dir: str | Path, study: str, model: str, fold: int, results: Sequence[str] = RESULTS
+    ) -> None:
+        self.study, self.model, self.fold, self.results = study, model, fold, tuple(results)
+        self.place = self.path = Path(runs_dir) / study / model / f"fold-{fold}"
+        self._next, self._old = (self.place.with_name(f"{self.place.name}{end}") for end in (".next", ".old"))
+
+    @property
+    def resume(self) -> Path:
+        """Return the folder of the checkpoints to resume from."""
+        return self.path / "resume"
 
     @property
     def state(self) -> str:
-        """Return `new`, `running` (or broken off), `failed` or `done`."""
-        status = self.path / "status.json"
-        return str(read_json(status)["state"]) if status.exists() else "new"
+        """Return `new`, `running` (or broken off), `interrupted`, `failed` or `done`."""
+        return state_of(self.place)
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
-        """Hold the run's lock. Raises UserError where another process holds it."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / ".lock", timeout=0)
+        """Hold the run's lock, having finished a replacement that was killed at its last step.
+
+        Raises UserError where another process holds it.
+        """
         try:
-            lock.acquire()
-        except Timeout as error:
-            raise UserError(f"{self.path} is being written by another process: wait for it or stop it") from error
-        try:
-            yield
-        finally:
-            lock.release()
+            with locked(self.place, wait=False):
+                self._settle()
+                yield
+        except HeldError as error:
+            raise UserError(f"{self.place} is being written by another process: wait for it or stop it") from error
 
     def is_finished(self, config: Mapping[str, Any]) -> bool:
-        """Say whether the run is done, having held `config` against the one it was made with.
+        """Say whether the run is done and whole, having held `config` against the one it was made with.
 
-        Raises UserError, showing the difference, where another configuration has left something to lose: a result, or
-        an epoch to resume from.
+        Results that are cut, changed or gone are named in a warning. Raises UserError, showing the difference, where
+        another configuration has left something to lose: a result, or an epoch to resume from.
         """
-        saved = self.path / "config.yaml"
-        if not (self.state == "done" or self.last_epoch.exists()):
+        state = self.state
+        if not (state == "done" or can_resume(self.place)):
             return False
+        saved = self.place / "config.yaml"
         if not saved.exists():
-            raise UserError(f"{self.path} holds a result without its config.yaml: restore it, or give overwrite=true")
-        if changes := differences(yaml.load(saved.read_text(encoding="utf-8"), LOADER), config):
+            raise UserError(f"{self.place} holds a result without its config.yaml: restore it, or give overwrite=true")
+        if changes := differences(read_yaml(saved, "restore it, or give overwrite=true"), config):
             more = f"; and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
             raise UserError(
-                f"{self.path} was made with another configuration ({'; '.join(changes[:SHOWN])}{more}): "
+                f"{self.place} was made with another configuration ({'; '.join(changes[:SHOWN])}{more}): "
                 "use another study=, or overwrite=true to replace it"
             )
-        return self.state == "done"
+        if state == "done" and (what := damage(self.place, self.results)):
+            log.warning("%s was done, but its %s: it is made again", self.place, what)
+            return False
+        return state == "done"
+
+    def result(self) -> dict[str, Any]:
+        """Return what metrics.json of a finished run says."""
+        found = read_json(self.place / "metrics.json")
+        assert isinstance(found, dict)
+        return found
 
     def begin(self, config: Mapping[str, Any], *, overwrite: bool) -> None:
-        """Record `config` in a directory that is as an unfinished run of it left it, or else (`overwrite`) empty."""
-        if overwrite or not self.last_epoch.exists():
+        """Record `config` in a directory that is as an unfinished run of it left it, or else (`overwrite`) empty.
+
+        A finished run stays where it is; what replaces it is written beside it.
+        """
+        goes_on = can_resume(self.place) and not overwrite
+        if self._may_hold_a_result():
+            self.path = self._next
+            goes_on = can_resume(self.path) and _is_of(self.path / "config.yaml", config)
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not goes_on:
             self._empty()
         with replacing(self.path / "config.yaml") as temporary:
             text = yaml.dump(dict(config), Dumper=DUMPER, sort_keys=False, allow_unicode=True)
@@ -120,6 +131,16 @@ class RunDirectory:
             temporary.write_text(traceback, encoding="utf-8")
         self.write_status("failed", error=message)
 
+    def interrupt(self, message: str) -> None:
+        """Mark the run stopped by its user or the machine; typed again, it goes on."""
+        self.write_status("interrupted", error=message)
+
+    def abandon(self) -> None:
+        """Drop a replacement that came to nothing; of a run that replaces none, nothing is dropped."""
+        if self.path != self.place:
+            shutil.rmtree(self.path, ignore_errors=True)
+            self.path = self.place
+
     def write_status(self, state: str, **facts: Any) -> None:
         """Write status.json: the state, when, of which run, and `facts`."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -127,15 +148,23 @@ class RunDirectory:
         write_json(self.path / "status.json", status)
 
     def finish(self, **facts: Any) -> None:
-        """Mark the run done and drop what only a restart would have needed."""
-        self.write_status("done", **facts)
+        """Mark the run done, with size and hash of its results; drop what only a restart would have needed."""
+        files = {name: _fingerprint(self.path / name) for name in self.results if (self.path / name).exists()}
+        self.write_status("done", **facts, files=files)
         shutil.rmtree(self.resume, ignore_errors=True)
+
+    def settle(self) -> None:
+        """Put a finished replacement in the place of the run it replaces; nothing for any other run."""
+        if self.path != self.place:
+            self._settle()
+            self.path = self.place
 
     @contextlib.contextmanager
     def logging_to_file(self) -> Iterator[None]:
         """Copy the project's log to train.log (appended: a resumed run keeps its history)."""
         handler = logging.FileHandler(self.path / "train.log", encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.handleError = _let_go  # type: ignore[method-assign]
         loggers = [logging.getLogger(name) for name in ("mpox", "lightning", "py.warnings")]
         loggers[0].setLevel(logging.INFO)
         for logger in loggers:
@@ -145,42 +174,97 @@ class RunDirectory:
         finally:
             for logger in loggers:
                 logger.removeHandler(handler)
-            handler.close()
+            with contextlib.suppress(OSError):
+                handler.close()
+
+    def _settle(self) -> None:
+        """Have a complete replacement take its place, whatever a process killed in doing so left; the lock is held."""
+        if self._old.exists() and not self.place.exists() and not _is_done(self._next):
+            self._old.rename(self.place)
+        if self._old.exists() and self.place.exists():
+            shutil.rmtree(self._old)
+        if _is_done(self._next):
+            swap_folder(self._next, self.place, self._old)
+            shutil.rmtree(self._old, ignore_errors=True)
+
+    def _may_hold_a_result(self) -> bool:
+        try:
+            return self.state == "done"
+        except UserError:  # who can say what a status that cannot be read was
+            return True
 
     def _empty(self) -> None:
         for entry in self.path.iterdir():
-            if entry.name == ".lock":
-                continue
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Return `key: old -> new` for each compared leaf that differs, sorted by key."""
-    before, after = _with_moved_targets(leaves(old)), leaves(new)
-    changed = []
-    for key in sorted(before.keys() | after.keys()):
-        parents = {key.rsplit(".", n)[0] for n in range(key.count(".") + 1)} | {key}
-        if not parents & NOT_COMPARED and before.get(key, _MISSING) != after.get(key, _MISSING):
-            changed.append(f"{key}: {before.get(key, _MISSING)} -> {after.get(key, _MISSING)}")
-    return changed
+def state_of(place: Path) -> str:
+    """Return the state in a run directory's status.json, `new` without one. UserError where it cannot be read."""
+    path = place / "status.json"
+    if not path.exists():
+        return "new"
+    try:
+        return str(read_json(path)["state"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} names no state: restore it, or delete it to have the job done again") from error
 
 
-def _with_moved_targets(values: dict[str, Any]) -> dict[str, Any]:
-    """Name the classes of an older configuration by the modules that hold them now."""
-    for key, value in values.items():
-        if key.endswith("_target_"):
-            for old, new in _MOVED.items():
-                if str(value).startswith(old):
-                    values[key] = new + str(value).removeprefix(old)
-    return values
+def _is_of(saved: Path, config: Mapping[str, Any]) -> bool:
+    try:
+        return not differences(read_yaml(saved), config)
+    except UserError:  # missing or broken
+        return False
 
 
-def leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a nested configuration as one dictionary of dotted keys; an empty mapping stays a value."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            found |= leaves(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
+def can_resume(place: Path) -> bool:
+    """Say whether a run directory holds an epoch to go on from."""
+    return any((place / "resume").glob("last*.ckpt"))
+
+
+def damage(place: Path, results: Sequence[str] = RESULTS) -> str:
+    """Say which result of a run that is done is gone, cut or changed and how; empty where all are whole.
+
+    Small files are held against the hash that was written with them, checkpoints (read when they are used) against
+    their size. Runs of releases that noted neither are read.
+    """
+    status = read_json(place / "status.json")
+    noted = status.get("files") if isinstance(status, dict) else None
+    for name in results:
+        path = place / name
+        if not path.is_file():
+            return f"{name} is gone"
+        if not isinstance(noted, dict) or name not in noted:
+            if what := _unreadable(path):
+                return what
+            continue
+        size = path.stat().st_size
+        if size != noted[name]["bytes"]:
+            return f"{name} is {'empty' if not size else 'cut'} ({size} of {noted[name]['bytes']} bytes)"
+        if name != CHECKPOINT and sha256_of(path) != noted[name]["sha256"]:
+            return f"{name} is not what was written (its SHA-256 differs)"
+    return ""
+
+
+def _unreadable(path: Path) -> str:
+    try:
+        if path.suffix == ".ckpt":
+            return f"{path.name} {what}" if (what := damage_of(path)) else ""
+        read_json(path) if path.suffix == ".json" else read_predictions(path)
+    except UserError:
+        return f"{path.name} cannot be read"
+    return ""
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+
+
+def _let_go(record: logging.LogRecord) -> None:
+    """A line that cannot be written (a full disk) is lost; the run is not."""
+
+
+def _is_done(place: Path) -> bool:
+    try:
+        return state_of(place) == "done"
+    except UserError:
+        return False

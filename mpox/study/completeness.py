@@ -1,5 +1,6 @@
 """The cells of a study, a model on a fold each: the state of a run directory, and what it holds when it is sound."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -10,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from mpox.data.folds import Folds
 from mpox.errors import UserError
-from mpox.files import read_json
+from mpox.files import read_json, read_yaml
+from mpox.runs.run_directory import damage
 from mpox.stats.comparison import Cell
-from mpox.stats.predictions import PREFIX, read_predictions
+from mpox.stats.predictions import PREFIX, read_predictions, score
 
 FILES = ("config.yaml", "predictions.parquet", "metrics.json", "environment.json")
 # States of a cell other than done, the gravest first, each with what to do about it.
@@ -27,13 +28,15 @@ MENDS = {
     "other classes": "compare studies of one task only, or train it again with overwrite=true",
     "not finite": "train it again with overwrite=true and a lower optimizer.lr",
     "unreadable": "train it again with overwrite=true",
+    "damaged": "restore it, or train it again with overwrite=true",
     "failed": "its traceback.txt says why; typing the sweep again redoes it",
+    "interrupted": "typing the sweep again resumes it",
     "running": "wait for it, or type the sweep again, which resumes it",
     "missing": "typing the sweep again trains it",
 }
 SHOWN = 4
-# The C loader reads the same hundreds of small files ten times as fast, where PyYAML was built with it.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# Figures of metrics.json that are computed again from the predictions, and what rounding may make of them.
+HELD, TOLERANCE = ("n", "accuracy", "balanced_accuracy", "nll", "brier"), 1e-6
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ def _inspect(place: Path, model: str, fold: int, folds: Folds) -> tuple[str, str
             return str(status["state"]), str(status.get("error", "")), None
         if lacking := [name for name in FILES if not (place / name).exists()]:
             return "unreadable", f"lacks {', '.join(lacking)}", None
+        if what := damage(place, FILES[1:]):
+            return "damaged", what, None
         environment, metrics = read_json(place / "environment.json"), read_json(place / "metrics.json")
         if environment["splits_sha256"] != folds.sha256:
             return "other splits", f"hash {environment['splits_sha256'][:8]}, not {folds.sha256[:8]}", None
@@ -104,13 +109,28 @@ def _inspect(place: Path, model: str, fold: int, folds: Folds) -> tuple[str, str
                 return "duplicated", f"predictions.parquet names {len(ids) - len(set(ids))} {split} photos twice", None
             if ids != list(folds.ids[k]):
                 return "other photos", f"its {split} photos are not those of fold {k}", None
-        config = yaml.load((place / "config.yaml").read_text(encoding="utf-8"), LOADER)
+        config = read_yaml(place / "config.yaml")
         if list(metrics["classes"]) != classes or not set(table["label"]) <= set(classes):
             return "unreadable", "metrics.json and predictions.parquet name different classes", None
-    except (UserError, ValueError, KeyError, TypeError, OSError, yaml.YAMLError) as error:
-        return "unreadable", " ".join(str(error).split())[:160], None
+        if what := _unlike(metrics, parts, classes):
+            return "damaged", what, None
+    except (UserError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        return "unreadable", " ".join(str(error).replace(f"{place}/", "").split())[:160], None
     run = Run(model, fold, config, environment, tuple(classes), metrics["positive"], parts["test"], parts["val"])
     return "done", "", run
+
+
+def _unlike(metrics: dict[str, Any], parts: dict[str, pd.DataFrame], classes: Sequence[str]) -> str:
+    """Say which figure of metrics.json is not the one that the predictions give; empty where all are."""
+    positive = metrics["positive"]
+    for split, table in parts.items():
+        found = score(table, classes, None if positive is None else classes.index(positive))
+        for name in HELD:
+            noted, gives = metrics[split].get(name), found[name] or 0.0
+            if noted is not None and not math.isclose(noted, gives, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+                figures = f"{name} {noted:.6g} of the {split} photos, predictions.parquet gives {gives:.6g}"
+                return f"metrics.json says {figures}: they are not of one run, or one of them was changed"
+    return ""
 
 
 def refuse(study: str, cells: Sequence[Cell]) -> None:

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from mpox.errors import UserError
 from mpox.external.mapping import collapse, ensemble
-from mpox.files import read_json
+from mpox.files import read_json, read_yaml
+from mpox.runs.run_directory import damage
 from mpox.stats.comparison import METRICS, External, ExternalScore
 from mpox.stats.intervals import Interval, group_codes, percentile_interval, resampling_weights
 from mpox.stats.pooled import weighted_confusion, weighted_metrics
@@ -77,7 +77,9 @@ def _read(path: Path, classes: tuple[str, ...]) -> pd.DataFrame:
 
 def _check_origin(place: Path, facts: dict[str, Any], results: StudyResults) -> None:
     """Raise UserError where a fold was scored on other photos than the collection's, or by another study's network."""
-    photos = yaml.safe_load((place / "config.yaml").read_text(encoding="utf-8")).get("photos_sha256")
+    if what := damage(place, ("predictions.parquet", "metrics.json")):
+        raise UserError(f"{place}: its {what}: score it again with overwrite=true")
+    photos = read_yaml(place / "config.yaml", "score it again with overwrite=true").get("photos_sha256")
     if photos != facts.get("photos_sha256", photos):
         raise UserError(
             f"{place} was scored on other photos than its external.json names: score it with overwrite=true"

@@ -17,7 +17,7 @@ from mpox.data.folds import read_folds
 from mpox.data.manifest import read_manifest
 from mpox.errors import UserError
 from mpox.files import read_json
-from mpox.runs.run_directory import NOT_COMPARED, leaves
+from mpox.runs.differences import NOT_COMPARED, leaves
 from mpox.stats.comparison import Cell
 from mpox.stats.intervals import group_codes
 from mpox.stats.predictions import PREFIX

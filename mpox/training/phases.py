@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torchvision.transforms import v2
 
 from mpox.config import build, plain
@@ -21,7 +21,7 @@ from mpox.data.module import FoldData
 from mpox.data.sources import PhotoSet
 from mpox.data.store import open_store, store_key
 from mpox.data.task import Targets
-from mpox.errors import UserError
+from mpox.errors import UserError, reason_of
 from mpox.model.backbone import InputRecord, PhotoClassifier
 from mpox.model.classifier import LesionClassifier
 from mpox.model.frozen import cached_features
@@ -29,6 +29,7 @@ from mpox.model.probe import Problem, cached_heads
 from mpox.runs.preparation import prepare
 from mpox.runs.run_directory import RunDirectory
 from mpox.stats.predictions import predictions_table
+from mpox.training.resume import KEPT, LAST, ResumeCheckpoints
 
 log = logging.getLogger("mpox")
 
@@ -44,8 +45,8 @@ class FoldInputs:
     key: str
 
 
-def fold_inputs(cfg: DictConfig, record: InputRecord) -> FoldInputs:
-    """Photos, splits, targets and pixels of the job; everything that can be wrong with them is said here."""
+def fold_inputs(cfg: DictConfig, record: InputRecord, own: Path | None = None) -> FoldInputs:
+    """Photos, splits, targets and pixels of the job, whose run directory is `own`; what is wrong with them is said."""
     study = Path(cfg.runs_dir) / cfg.study
     photos, folds = prepare(
         study,
@@ -55,6 +56,8 @@ def fold_inputs(cfg: DictConfig, record: InputRecord) -> FoldInputs:
         n_folds=cfg.n_folds,
         seed=cfg.seed,
         splits=cfg.splits,
+        cache=Path(cfg.cache_dir),
+        own=own,
     )
     kept = photos.manifest[photos.manifest["keep"]].reset_index(drop=True)
     photos = PhotoSet(kept, photos.root)
@@ -87,27 +90,56 @@ def fold_inputs(cfg: DictConfig, record: InputRecord) -> FoldInputs:
 def make_trainer(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> tuple[L.Trainer, Any]:
     """Build Lightning's Trainer with the configured callbacks, a checkpoint to resume from, and the logger."""
     finetune = cfg.schedule.get("finetune")
-    logger = build(cfg.logger)
-    if logger is not None:
-        logger.log_hyperparams(config)
+    logger = make_logger(cfg, config, run)
     bar = bool(cfg.trainer.enable_progress_bar) and sys.stdout.isatty() and finetune is not None
     chosen = {name: node for name, node in cfg.callbacks.items() if bar or name != "progress"}
-    callbacks = [build(node) for node in chosen.values()]
+    callbacks = [build(_written_to(node, run)) for node in chosen.values()]
     callbacks.append(
         ModelCheckpoint(
-            run.resume, run.last_epoch.stem, save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
+            run.resume, Path(LAST).stem, save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
         )
     )
     trainer = build(
         cfg.trainer,
         max_epochs=finetune.epochs if finetune else 0,
         callbacks=callbacks,
+        plugins=[ResumeCheckpoints()],
         logger=logger or False,
         enable_progress_bar=bar,
         default_root_dir=str(run.path),
         log_every_n_steps=1,
     )
     return trainer, logger
+
+
+def make_logger(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> Any:
+    """Build the configured logger; None where there is none, or it cannot be had, which is a warning."""
+    try:
+        logger = build(_written_to(cfg.logger, run))
+        if logger is not None:
+            logger.log_hyperparams(config)
+    except UserError:
+        raise
+    except Exception as error:  # whatever it is, it is about what is noted of the job, not about the job
+        log.warning("nothing is logged to %s (%s): the run directory has it all", cfg.logger._target_, reason_of(error))
+        return None
+    return logger
+
+
+def _written_to(node: DictConfig, run: RunDirectory) -> DictConfig:
+    """Return a node whose paths into the run's place lead to where it is written."""
+    place, path = str(run.place), str(run.path)
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: moved(part) for key, part in value.items()}
+        if isinstance(value, list):
+            return [moved(part) for part in value]
+        if isinstance(value, str) and Path(value).is_relative_to(place):
+            return str(path / Path(value).relative_to(place))
+        return value
+
+    return node if place == path else OmegaConf.create(moved(OmegaConf.to_container(node, resolve=True)))
 
 
 def _class_weights(cfg: DictConfig, targets: Targets, train: np.ndarray) -> torch.Tensor:
@@ -158,9 +190,14 @@ def _heads_of_all_folds(cfg: DictConfig, inputs: FoldInputs, seen: list[torch.Te
 
 
 def finetune(
-    cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, run: RunDirectory, trainer: L.Trainer
+    cfg: DictConfig,
+    network: PhotoClassifier,
+    inputs: FoldInputs,
+    run: RunDirectory,
+    trainer: L.Trainer,
+    resumed: Path | None,
 ) -> None:
-    """Train from where the probe (or a broken-off job) left the network; leave the kept epoch's weights in it."""
+    """Train from where the probe left the network, or a broken-off job (`resumed`); leave the kept weights in it."""
     mix = build(cfg.augment.mix) if cfg.augment.mix else None
     module = LesionClassifier(
         network,
@@ -173,11 +210,8 @@ def finetune(
     )
     if cfg.compile:
         network.compile()
-    resumed = str(run.last_epoch) if run.last_epoch.exists() else None
-    if resumed:
-        log.info("resuming from the last finished epoch")
-    trainer.fit(module, inputs.data, ckpt_path=resumed, weights_only=True)
-    kept = run.resume / "kept.ckpt"
+    trainer.fit(module, inputs.data, ckpt_path=resumed and str(resumed), weights_only=True)
+    kept = run.resume / KEPT
     if kept.exists():
         content = torch.load(kept, map_location="cpu", weights_only=True)
         module.load_state_dict(content["state_dict"])

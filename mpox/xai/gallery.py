@@ -1,7 +1,5 @@
 """Explaining the photos of a run, one after another: overlays, raw maps, an index and contact sheets on disk."""
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ import torch
 from PIL import Image
 
 from mpox.errors import UserError
-from mpox.files import write_json
+from mpox.files import replacing_folder, write_json
 from mpox.progress import watched
 from mpox.runs.opened import OpenedRun, logits_of
 from mpox.xai.cams import Explainer, is_blank, shown
@@ -39,9 +37,7 @@ def explain_photos(
     if not len(rows):
         raise UserError(f"{run.path} has no photos of that split to explain: choose another split=")
     _check_target(target, run.card.classes)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
-        place = Path(name) / "new"
+    with replacing_folder(folder) as place:
         (place / "overlays").mkdir(parents=True)
         (place / "maps").mkdir()
         parts = np.array_split(rows, -(-len(rows) // batch_size))
@@ -52,12 +48,6 @@ def explain_photos(
         _write_sheets(run, explainer, index, place)
         facts = {"method": explainer.method, "layer": explainer.layer, "run": run.name, "target": target}
         write_json(place / "about.json", {**facts, "photos": len(index), "blank": int(index["blank"].sum())})
-        place.chmod(0o755)
-        old = Path(name) / "old"
-        if folder.exists():
-            folder.rename(old)
-        place.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
     return index
 
 

@@ -22,13 +22,22 @@ FOLDS = 4
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("runs")
-    make_study(runs, "s", {"a": 2.0, "b": 1.0}, n_photos=96, n_folds=FOLDS, metrics=False)
+    make_study(runs, "s", {"a": 2.0, "b": 1.0}, n_photos=96, n_folds=FOLDS)
     return runs
 
 
 @pytest.fixture
-def runs(whole: Path, tmp_path: Path) -> Path:
+def noted(whole: Path, tmp_path: Path) -> Path:
+    """A study whose runs note the hashes of their files."""
     return Path(shutil.copytree(whole, tmp_path / "runs"))
+
+
+@pytest.fixture
+def runs(noted: Path) -> Path:
+    """A study of a release that did not, so that nothing but the files' content can tell."""
+    for status in noted.glob("s/*/*/status.json"):
+        write_json(status, {name: value for name, value in read_json(status).items() if name != "files"})
+    return noted
 
 
 def rewrite(run: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
@@ -108,6 +117,11 @@ def no_predictions(runs: Path) -> None:
     (runs / "s" / "b" / "fold-2" / "predictions.parquet").unlink()
 
 
+def other_figures(runs: Path) -> None:
+    one, two = (runs / "s" / model / "fold-2" / "predictions.parquet" for model in ("a", "b"))
+    shutil.copy(one, two)
+
+
 SPOILT = [
     (missing, "missing", "typing the sweep again"),
     (failed, "failed", "out of memory"),
@@ -118,7 +132,8 @@ SPOILT = [
     (other_splits, "other splits", "hash 00000000"),
     (not_a_number, "not finite", "NaN"),
     (other_classes, "other classes", "eczema"),
-    (half_written, "unreadable", "JSON"),
+    (half_written, "damaged", "metrics.json cannot be read"),
+    (other_figures, "damaged", "they are not of one run"),
     (no_predictions, "unreadable", "lacks predictions.parquet"),
 ]
 
@@ -192,7 +207,7 @@ def test_runs_told_different_things_are_compared_with_a_warning(runs: Path) -> N
         for fold in range(FOLDS):
             shutil.rmtree(runs / "s" / results_of / f"fold-{fold}")
             logits = np.random.default_rng(fold).normal(size=(len(manifest), 4))
-            write_run(runs, "s", results_of, fold, manifest, folds, logits, CLASSES, "mpox", metrics=False, **changes)
+            write_run(runs, "s", results_of, fold, manifest, folds, logits, CLASSES, "mpox", **changes)
         return read_study(runs, "s")
 
     assert retold("b", image_size=192, augment={"size": 192}).warnings == ()
@@ -207,3 +222,21 @@ def test_folds_of_other_weights_are_compared_with_a_warning(runs: Path) -> None:
         write_json(path, {**read_json(path), "weights": place})
     told = [one for one in read_study(runs, "s").warnings if "different weights" in one]
     assert told == ["the folds of a started from different weights: file a.safetensors, file mine.safetensors"]
+
+
+@pytest.mark.parametrize("name", ["predictions.parquet", "metrics.json", "environment.json"])
+def test_a_flipped_byte_is_named_whatever_it_changes(noted: Path, name: str) -> None:
+    path = noted / "s" / "b" / "fold-2" / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"'damaged': b fold 2 \({name} is not what was written"):
+        read_study(noted, "s")
+
+
+@pytest.mark.parametrize("content", [b"", b"study: s\nmodel: {na", b"\xff\xfe\x00"], ids=["empty", "cut", "noise"])
+@pytest.mark.parametrize("name", ["config.yaml", "status.json"])
+def test_a_broken_file_of_a_run_is_named(noted: Path, name: str, content: bytes) -> None:
+    (noted / "s" / "b" / "fold-2" / name).write_bytes(content)
+    with pytest.raises(UserError, match=rf"'unreadable': b fold 2 \({name} is .*overwrite=true"):
+        read_study(noted, "s")

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from mpox.mobile.export.original import Request
 from mpox.mobile.file.input_tensor import PLANES
 from mpox.mobile.file.package import check_free, placed
 from mpox.runs.opened import OpenedRun
+from mpox.temporary import scratch as scratch_folder
 
 log = logging.getLogger("mpox")
 
@@ -48,9 +48,8 @@ def scratch(request: Request, name: str) -> Iterator[Path]:
     Raises UserError where the export `name` exists and may not be overwritten, before anything is made.
     """
     check_free(request.exports_dir / name, overwrite=request.overwrite)
-    request.exports_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=request.exports_dir, prefix=".export-") as folder:
-        yield Path(folder)
+    with scratch_folder(request.exports_dir) as folder:
+        yield folder
 
 
 def first_kept(

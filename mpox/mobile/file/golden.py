@@ -3,7 +3,6 @@
 The photos are SYNTHETIC (`mpox.data.synthetic`), so that the set may be given away with the model.
 """
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from mpox.errors import UserError
 from mpox.files import read_json, write_json
 from mpox.mobile.file.input_tensor import PIXELS
 from mpox.mobile.run.decision_rule import Answering
+from mpox.temporary import scratch
 
 GOLDEN = "golden"
 EXPECTED = "expected.json"
@@ -49,9 +49,9 @@ def write_golden(model: Answering, folder: Path, *, of_network: bool = False) ->
     from mpox.data.synthetic import generate
 
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as place:
-        table = generate(Path(place), subjects_per_class=1, photos_per_subject=1, size=PHOTO_SIZE[0], seed=SEED)
-        whole = [open_photo(Path(place) / path) for path in table["path"]]
+    with scratch() as place:
+        table = generate(place, subjects_per_class=1, photos_per_subject=1, size=PHOTO_SIZE[0], seed=SEED)
+        whole = [open_photo(place / path) for path in table["path"]]
     photos = tuple(photo.crop((0, 0, *PHOTO_SIZE)) for photo in whole)
     pictures = np.stack([square(photo, model.image_size, model.interpolation) for photo in photos])
     probabilities, logits = model.probabilities(pictures), model.logits(pictures)

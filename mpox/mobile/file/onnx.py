@@ -5,7 +5,6 @@ Files say what they are in their metadata: entry `mpox`, the `.pte`'s constant m
 
 import json
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from mpox.files import replacing
 from mpox.mobile.file.contract import Facts, constants
 from mpox.mobile.file.network import Answer, PhoneNetwork
 from mpox.mobile.run.onnx_model import FACTS, INPUT, OUTPUTS, run_file
+from mpox.temporary import scratch
 
 # What PyTorch's exporter writes without a converter's changes.
 OPSET = 18
@@ -47,8 +47,8 @@ def export_onnx(
         raise UserError(f"format=onnx has no recipe={recipe}: choose {' or '.join(RECIPES)}")
     if recipe != "fp32" and (photos_NCHW is None or len(photos_NCHW) < 2):
         raise UserError("calibration.photos is too small to know the range of anything: give 16 or more")
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / "fp32.onnx"
+    with scratch() as folder:
+        plain = folder / "fp32.onnx"
         answer = _write(network, plain, facts.temperature)
         difference = _difference(answer, plain, network.image_size)
         if difference > TOLERANCE:
@@ -59,7 +59,7 @@ def export_onnx(
         final = plain
         if recipe != "fp32":
             assert photos_NCHW is not None
-            final = Path(folder) / "int8.onnx"
+            final = folder / "int8.onnx"
             _quantize(plain, final, photos_NCHW.numpy())
         operators = _label(final, facts)
         with replacing(path) as temporary:

@@ -5,7 +5,6 @@ A name says nothing: an exporter that finds no pattern it can quantize leaves a 
 
 import json
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from executorch.backends.xnnpack.serialization.xnnpack_graph_serialize import XN
 from executorch.exir._serialize._flatbuffer import _flatc_decompile
 from executorch.exir._serialize._program import deserialize_pte_binary
 from executorch.exir.schema import DelegateCall, Program
+
+from mpox.temporary import scratch
 
 # XNNPACK's operators with weights; the rest only moves or combines what these make.
 WEIGHTED = ("XNNConv2d", "XNNDepthwiseConv2d", "XNNFullyConnected", "XNNConvTranspose2d")
@@ -76,10 +77,10 @@ def _xnnpack_graph(payload: bytes) -> dict[str, Any]:
     header = XNNHeader.from_bytes(payload[: XNNHeader.EXPECTED_LENGTH])
     flatbuffer = payload[header.flatbuffer_offset : header.flatbuffer_offset + header.flatbuffer_size]
     schema = resources.files("executorch.backends.xnnpack.serialization") / "schema.fbs"
-    with tempfile.TemporaryDirectory() as folder, resources.as_file(schema) as path:
-        (Path(folder) / "graph.bin").write_bytes(flatbuffer)
-        _flatc_decompile(folder, str(path), str(Path(folder) / "graph.bin"), ["--raw-binary"])
-        text = (Path(folder) / "graph.json").read_text()
+    with scratch() as folder, resources.as_file(schema) as path:
+        (folder / "graph.bin").write_bytes(flatbuffer)
+        _flatc_decompile(str(folder), str(path), str(folder / "graph.bin"), ["--raw-binary"])
+        text = (folder / "graph.json").read_text()
         # flatc writes a limit that is none as inf, which JSON does not know.
         graph: dict[str, Any] = json.loads(re.sub(r": \+?(-?)inf\b", r": \1Infinity", text))
         return graph

@@ -1,13 +1,11 @@
 """The folder of an export: written aside, summed, and put under its name only when it is whole."""
 
 import contextlib
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from mpox.errors import UserError
-from mpox.files import replacing, sha256_of
+from mpox.files import replacing, replacing_folder, sha256_of
 from mpox.mobile.run.runtime import SUMS_FILE
 
 
@@ -18,23 +16,11 @@ def placed(folder: Path, *, overwrite: bool) -> Iterator[Path]:
     A failing block leaves nothing, and what `folder` held as it was. Raises UserError where it exists and may not be
     overwritten.
     """
-    check_free(folder, overwrite=overwrite)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with replacing_folder(folder) as temporary:
+        check_free(folder, overwrite=overwrite)
         yield temporary
         write_sums(temporary)
-        temporary.chmod(0o755)
         check_free(folder, overwrite=overwrite)  # another export may have taken the name meanwhile
-        if folder.exists():
-            old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-            folder.rename(old / folder.name)
-            temporary.rename(folder)
-            shutil.rmtree(old)
-        else:
-            temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_free(folder: Path, *, overwrite: bool) -> None:

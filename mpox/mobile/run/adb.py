@@ -9,7 +9,6 @@ import shlex
 import shutil
 import statistics
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from mpox.errors import UserError
 from mpox.mobile.file.golden import GOLDEN, Golden, read_golden
 from mpox.mobile.file.input_tensor import PLANES, as_input
 from mpox.mobile.run.runtime import MODEL_FILE
+from mpox.temporary import scratch
 
 # Where a phone lets programs be run from without an app.
 PLACE = "/data/local/tmp/mpox"
@@ -153,8 +153,8 @@ def read_times(text: str) -> dict[str, Any]:
 
 def _execute(phone: Phone, golden: Golden, k: int, form: str, threads: int, runs: int) -> tuple[str, np.ndarray]:
     """Run the file on golden picture k; return what was said, and the probabilities (C) float32."""
-    with tempfile.TemporaryDirectory() as folder:
-        tensor, answer = Path(folder) / "picture.bin", Path(folder) / "answer.bin"
+    with scratch() as folder:
+        tensor, answer = folder / "picture.bin", folder / "answer.bin"
         as_input(golden.pictures[k], golden.pictures.shape[1], form).tofile(tensor)
         phone.push(tensor, f"{PLACE}/picture.bin")
         moment = phone.shell("date '+%m-%d %H:%M:%S.000'").strip()

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from mpox.mobile.run.measure import Opener, cores, opener, ratio, side_by_side, 
 from mpox.mobile.run.memory import peak_memory
 from mpox.mobile.run.runtime import MODEL_FILE, PhoneModel
 from mpox.runs.opened import OpenedRun
+from mpox.temporary import scratch
 
 # Training photos that onnxruntime's int8 takes its ranges from.
 CALIBRATION_PHOTOS = 64
@@ -56,12 +56,12 @@ def phone_benchmark(
         return {**about, "size_bytes": model.path.stat().st_size, "on_phone": timed}
     if device != "host":
         raise UserError(f"device={device} is unknown: choose host (this machine) or adb (a phone)")
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         files = {f"ExecuTorch {about['recipe']}": place / MODEL_FILE}
         if (twin := _float_twin(place, model)) is not None:
             files["ExecuTorch fp32"] = twin
         if run is not None:
-            files |= _rivals(run, model, place, Path(folder))
+            files |= _rivals(run, model, place, folder)
         return {**about, "host": _host(), **_on_host(files, threads or sorted({1, cores()}), rounds, runs)}
 
 

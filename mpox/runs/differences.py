@@ -1,0 +1,79 @@
+"""Is a run's configuration the one that is asked for, wherever its folders lie now?"""
+
+from collections.abc import Mapping
+from typing import Any
+
+# Configuration that changes where or how fast a run goes, not what comes out of it: a run may be resumed under another.
+NOT_COMPARED = frozenset(
+    [
+        *("runs_dir", "cache_dir", "overwrite", "threads", "num_workers", "photos_on", "compile", "logger", "splits"),
+        *("data.root", "data.cache", "data.manifest", "weights.path", "callbacks.export.exports_dir"),
+        *(
+            "trainer.accelerator",
+            "trainer.devices",
+            "trainer.strategy",
+            "trainer.num_nodes",
+            "trainer.use_distributed_sampler",
+        ),
+        *("trainer.enable_progress_bar", "trainer.enable_model_summary"),
+    ]
+)
+# Folders that other options are made of (`${runs_dir}/…`): what is compared is the rest of those.
+FOLDERS = ("cache_dir", "runs_dir")
+# Modules that moved after runs had named them in their configuration.
+_MOVED = {
+    "mpox.callbacks.average.": "mpox.training.average.",
+    "mpox.callbacks.explain.": "mpox.training.explain_hook.",
+    "mpox.callbacks.export.": "mpox.training.export_hook.",
+}
+_MISSING = "(not set)"
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return `key: old -> new` for each compared leaf that differs, sorted by key.
+
+    Paths below `runs_dir` and `cache_dir` are compared as they continue: the folders may have been moved, or be spelled
+    otherwise.
+    """
+    before, after = _with_moved_targets(leaves(old)), leaves(new)
+    changed = []
+    for key in sorted(before.keys() | after.keys()):
+        parents = {key.rsplit(".", n)[0] for n in range(key.count(".") + 1)} | {key}
+        was, is_now = before.get(key, _MISSING), after.get(key, _MISSING)
+        if parents & NOT_COMPARED or was == is_now or continued(was, old) == continued(is_now, new):
+            continue
+        changed.append(f"{key}: {was} -> {is_now}")
+    return changed
+
+
+def continued(value: Any, config: Mapping[str, Any]) -> Any:
+    """Return a value with the configuration's own folders taken out of the paths in it."""
+    if isinstance(value, list | tuple):
+        return [continued(part, config) for part in value]
+    if isinstance(value, str):
+        for key in FOLDERS:  # the cache lies in the runs directory, unless it is somewhere else
+            folder = str(config.get(key) or "").rstrip("/")
+            if folder and (value == folder or value.startswith(f"{folder}/")):
+                return f"${{{key}}}{value[len(folder) :]}"
+    return value
+
+
+def leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a nested configuration as one dictionary of dotted keys; an empty mapping stays a value."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            found |= leaves(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def _with_moved_targets(values: dict[str, Any]) -> dict[str, Any]:
+    """Name the classes of an older configuration by the modules that hold them now."""
+    for key, value in values.items():
+        if key.endswith("_target_"):
+            for old, new in _MOVED.items():
+                if str(value).startswith(old):
+                    values[key] = new + str(value).removeprefix(old)
+    return values
