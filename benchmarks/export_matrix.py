@@ -1,6 +1,6 @@
 """Train models briefly on the synthetic set, export each by several recipes, and print what became of them as a table.
 
-python benchmarks/export_matrix.py --out <folder> [--models a,b] [--recipes fp32,int8_static] [--size 96]
+python -m benchmarks.export_matrix --out <folder> [--models a,b] [--recipes fp32,int8_static] [--size 96]
     [--subjects 14] [--epochs 6]
 
 A row is kept as <folder>/<model>.json as soon as it is known; typed again, the command does what is missing. A model

@@ -17,9 +17,9 @@ from matplotlib.lines import Line2D
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.pareto import Point, frontier, read_points, timed
 from mpox.errors import UserError
 from mpox.files import replacing, write_json
+from mpox.mobile.run.pareto import Point, frontier, read_points, timed
 from mpox.report.style import BLUE, CYCLE, GREY, INK, ORANGE, STYLE, WIDTH
 
 AXES = {"size_mb": "size of the file, MB", "latency_ms": "latency of one photo here, one thread, ms"}

@@ -10,7 +10,6 @@ import pytest
 import torch
 from phone_exports import export_config
 
-from benchmarks.pareto import read_points, timed
 from mpox.errors import UserError
 from mpox.export import export
 from mpox.files import read_json
@@ -20,6 +19,7 @@ from mpox.mobile.file.network import PhoneNetwork
 from mpox.mobile.file.onnx import RECIPES, export_onnx
 from mpox.mobile.run.benchmark import EAGER, phone_benchmark
 from mpox.mobile.run.onnx_model import OnnxModel, run_file
+from mpox.mobile.run.pareto import read_points, timed
 from mpox.mobile.run.run_model import RunModel
 from mpox.mobile.run.runtime import PhoneModel
 from mpox.report.phones import benchmark_table, write_benchmark
