@@ -18,7 +18,7 @@ from mpox.mobile.export.job import export_run
 from mpox.mobile.export.onnx_job import export_onnx_run
 from mpox.mobile.export.original import Request
 from mpox.mobile.export.prune import Tuning, prune_run
-from mpox.mobile.export.verify import Bound
+from mpox.mobile.run.verify import Bound
 from mpox.report.export_card import export_table, write_export_card
 from mpox.report.wandb_export import log_export
 from mpox.runs.opened import OpenedRun, open_run

@@ -18,10 +18,11 @@ import numpy as np
 from mpox.errors import UserError
 from mpox.files import read_json, sha256_of
 from mpox.mobile.file.contract import CONTRACT_FILE, RUNNABLE
-from mpox.mobile.file.golden import AS_AGREED, GOLDEN, Golden, read_golden, versions
 from mpox.mobile.file.input_tensor import PLANES
+from mpox.mobile.file.package import SUMS_FILE, recorded_sums
+from mpox.mobile.run.golden import AS_AGREED, GOLDEN, Golden, read_golden, versions
 from mpox.mobile.run.onnx_model import OnnxModel
-from mpox.mobile.run.runtime import SUMS_FILE, PhoneModel, recorded_sums
+from mpox.mobile.run.runtime import PhoneModel
 
 # What can be run here, by backend.
 Runnable = PhoneModel | OnnxModel

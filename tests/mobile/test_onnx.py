@@ -17,8 +17,9 @@ from mpox.mobile.check import check
 from mpox.mobile.file.contract import Facts
 from mpox.mobile.file.network import PhoneNetwork
 from mpox.mobile.file.onnx import RECIPES, export_onnx
+from mpox.mobile.file.onnx_session import run_file
 from mpox.mobile.run.benchmark import EAGER, phone_benchmark
-from mpox.mobile.run.onnx_model import OnnxModel, run_file
+from mpox.mobile.run.onnx_model import OnnxModel
 from mpox.mobile.run.pareto import read_points, timed
 from mpox.mobile.run.run_model import RunModel
 from mpox.mobile.run.runtime import PhoneModel

@@ -19,7 +19,7 @@ from mpox.errors import UserError
 from mpox.files import replacing
 from mpox.mobile.file.contract import Facts, constants
 from mpox.mobile.file.network import Answer, PhoneNetwork
-from mpox.mobile.run.onnx_model import FACTS, INPUT, OUTPUTS, run_file
+from mpox.mobile.file.onnx_session import FACTS, INPUT, OUTPUTS, run_file
 
 # What PyTorch's exporter writes without a converter's changes.
 OPSET = 18

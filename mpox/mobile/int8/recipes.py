@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from mpox.errors import UserError
-from mpox.mobile.export.verify import Bound
 from mpox.mobile.file.network import PhoneNetwork
 from mpox.mobile.file.operators import Contents
 from mpox.mobile.int8.quantize import Calibrated, quantize_dynamic
+from mpox.mobile.run.verify import Bound
 
 log = logging.getLogger("mpox")
 # `auto` by backend: smallest and fastest first, and among equals the one that takes least to make.
