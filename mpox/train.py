@@ -99,6 +99,7 @@ def _run(
         model=cfg.model.name,
         fold=cfg.fold,
         splits_sha256=inputs.folds.sha256,
+        targets=inputs.label_map,
     )
     save_checkpoint(run.path / "checkpoint.ckpt", network, card)
     write_predictions(predictions, run.path / "predictions.parquet")

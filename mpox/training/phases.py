@@ -20,7 +20,7 @@ from mpox.data.folds import Folds
 from mpox.data.module import FoldData
 from mpox.data.sources import PhotoSet
 from mpox.data.store import open_store, store_key
-from mpox.data.task import Targets
+from mpox.data.task import Targets, label_map
 from mpox.errors import UserError
 from mpox.model.backbone import InputRecord, PhotoClassifier
 from mpox.model.classifier import LesionClassifier
@@ -40,6 +40,7 @@ class FoldInputs:
     photos: PhotoSet
     folds: Folds
     targets: Targets
+    label_map: dict[str, int]
     data: FoldData
     key: str
 
@@ -59,6 +60,7 @@ def fold_inputs(cfg: DictConfig, record: InputRecord) -> FoldInputs:
     kept = photos.manifest[photos.manifest["keep"]].reset_index(drop=True)
     photos = PhotoSet(kept, photos.root)
     targets: Targets = build(cfg.task)(kept["label"])
+    placed = label_map(kept["label"], targets)
     roles = folds.roles(cfg.fold).reindex(kept["photo_id"]).to_numpy(str)
     for role in ("train", "val", "test"):
         present = set(targets.values[roles == role])
@@ -81,7 +83,7 @@ def fold_inputs(cfg: DictConfig, record: InputRecord) -> FoldInputs:
         photos_on=cfg.photos_on,
     )
     key = store_key(list(kept["sha256"]), record.image_size, record.interpolation)
-    return FoldInputs(photos, folds, targets, data, key)
+    return FoldInputs(photos, folds, targets, placed, data, key)
 
 
 def make_trainer(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> tuple[L.Trainer, Any]:
