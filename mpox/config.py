@@ -45,20 +45,27 @@ def take_model_as_of() -> None:
     sys.argv[1:] = [f"of={text.removeprefix('model=')}" if text.startswith("model=") else text for text in texts]
 
 
-# What a configuration may name as a `_target_`: this project and the packages it declares.
+# What a configuration may name as a `_target_`: this project and the packages it declares. `allow_targets` of one's own
+# command line adds to it; configurations that come with a run directory are built from less (`within`), or not at all.
 TARGETS = ("mpox", "torch", "torchvision", "lightning", "timm", "torchmetrics")
 
 
-def build(node: DictConfig, *, within: Sequence[str] = TARGETS, **arguments: Any) -> Any:
+def build(
+    node: DictConfig, *, within: Sequence[str] = TARGETS, allowed: Sequence[str] | str | None = None, **arguments: Any
+) -> Any:
     """Instantiate a configuration node by its `_target_`; None where the target is null.
 
-    Raises UserError for a target outside the packages `within`, or one that cannot be built with these values.
+    `allowed` are the packages that the command's `allow_targets` adds to those of `within`; it is given where the node
+    is of the user's own command line. Raises UserError for a target outside them, and for one that cannot be built
+    with these values.
     """
     if node.get("_target_") is None:
         return None
+    packages = (*within, *([allowed] if isinstance(allowed, str) else allowed or ()))
     for target in _targets(node):
-        if not target.startswith(tuple(f"{package}." for package in within)):
-            raise UserError(f"_target_={target} is refused: a configuration may name only {', '.join(within)}")
+        if not target.startswith(tuple(f"{package}." for package in packages)):
+            more = "" if allowed is None else f"; allow_targets=[{target.partition('.')[0]}] adds a package you trust"
+            raise UserError(f"_target_={target} is refused: a configuration may name only {', '.join(packages)}{more}")
     try:
         return hydra.utils.instantiate(node, **arguments)
     except hydra.errors.InstantiationException as error:

@@ -41,12 +41,12 @@ def audit(cfg: DictConfig) -> Audit:
     Raises UserError as the sources and `mpox.curation.audit` do.
     """
     output = Path(cfg.output)
-    sets = [build(node, strict=False) for node in (cfg.data, *cfg.more.values())]
+    sets = [build(node, strict=False, allowed=cfg.allow_targets) for node in (cfg.data, *cfg.more.values())]
     result = look_over(
         sets,
         Path(cfg.cache_dir),
-        pairs=build(cfg.pairs),
-        quality=build(cfg.quality),
+        pairs=build(cfg.pairs, allowed=cfg.allow_targets),
+        quality=build(cfg.quality, allowed=cfg.allow_targets),
         same_labels=plain(cfg.same_labels),
     )
     write_audit(result, output)
@@ -152,7 +152,7 @@ def release(cfg: DictConfig) -> Path:
         folder,
         key,
         about,
-        build(cfg.pictures),
+        build(cfg.pictures, allowed=cfg.allow_targets),
         reviewers=len(record["reviewers"]),
         overwrite=cfg.overwrite,
     )

@@ -81,7 +81,7 @@ def check_weights(cfg: DictConfig) -> Iterator[Finding]:
 
 def check_data(cfg: DictConfig) -> Iterator[Finding]:
     """Read the configured photos as training would, decoding each."""
-    photos = build(cfg.data).manifest
+    photos = build(cfg.data, allowed=cfg.allow_targets).manifest
     kept = photos[photos["keep"]]
     counts = ", ".join(f"{count} {label}" for label, count in kept["label"].value_counts().items())
     yield Finding(True, f"data: {len(kept)} photos, all readable ({counts}), {kept['group'].nunique()} groups")

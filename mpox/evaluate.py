@@ -45,7 +45,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     study = Path(cfg.runs_dir) / cfg.study
     runs = _finished(study, config["models"])
     classes, positive = task_classes(*_classes(runs), binary=cfg.binary)
-    found: PhotoSet = build(cfg.data)
+    found: PhotoSet = build(cfg.data, allowed=cfg.allow_targets)
     name = cfg.name or "+".join(sorted(found.manifest["source"].unique()))
     _check_name(name)
     pairs = _pairs(cfg.pairs)

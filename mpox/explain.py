@@ -42,7 +42,7 @@ def maps(cfg: DictConfig) -> dict[str, Any]:
     """Write overlays, raw maps, sheets and index of a run's photos below `<run>/explain/`; log them where it logs."""
     run = _opened(cfg)
     rows = run.rows(cfg.split)
-    explainer = build(cfg.explain)(run.network, run.images(rows[:2]))
+    explainer = build(cfg.explain, allowed=cfg.allow_targets)(run.network, run.images(rows[:2]))
     folder = run.path / "explain" / explainer.method
     index = explain_photos(run, explainer, rows, folder, target=str(cfg.target), batch_size=cfg.batch_size)
     _mirror(cfg, run, index, folder)
@@ -59,7 +59,7 @@ def faithfulness(cfg: DictConfig) -> dict[str, Any]:
     rows = _sampled(cfg, run, cfg.faithfulness.photos)
     report, scores = examine(
         run,
-        build(cfg.explain),
+        build(cfg.explain, allowed=cfg.allow_targets),
         rows,
         siblings=_siblings(run) if cfg.faithfulness.siblings else (),
         road_photos=cfg.faithfulness.road_photos,
@@ -77,7 +77,7 @@ def audit(cfg: DictConfig) -> dict[str, Any]:
     """Test the model and its photos for shortcuts; writes `<run>/explain/audit.json` and `.md`."""
     run = _opened(cfg)
     rows = _sampled(cfg, run, cfg.audit.photos)
-    explainer = build(cfg.explain)(run.network, run.images(rows[:2]))
+    explainer = build(cfg.explain, allowed=cfg.allow_targets)(run.network, run.images(rows[:2]))
     report = audit_run(
         run, explainer, rows, batch_size=cfg.batch_size, seed=cfg.seed, train_photos=cfg.audit.train_photos
     )
@@ -95,7 +95,7 @@ def review(cfg: DictConfig) -> dict[str, Any]:
     if cfg.ratings is not None:
         return _merge(cfg)
     run = _opened(cfg)
-    explainer = build(cfg.explain)(run.network, run.images(run.rows(cfg.split)[:2]))
+    explainer = build(cfg.explain, allowed=cfg.allow_targets)(run.network, run.images(run.rows(cfg.split)[:2]))
     folder = run.path / "explain" / explainer.method
     if not _explained(folder, explainer):
         rows = run.rows(cfg.split)

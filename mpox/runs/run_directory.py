@@ -30,7 +30,18 @@ from mpox.files import read_json, replacing, write_json
 # Configuration that changes where or how fast a run goes, not what comes out of it: a run may be resumed under another.
 NOT_COMPARED = frozenset(
     [
-        *("runs_dir", "cache_dir", "overwrite", "threads", "num_workers", "photos_on", "compile", "logger", "splits"),
+        *(
+            "allow_targets",
+            "runs_dir",
+            "cache_dir",
+            "overwrite",
+            "threads",
+            "num_workers",
+            "photos_on",
+            "compile",
+            "logger",
+            "splits",
+        ),
         *("data.root", "data.cache", "data.manifest", "weights.path"),
         *(
             "trainer.accelerator",

@@ -51,7 +51,7 @@ def fold_inputs(cfg: DictConfig, record: InputRecord) -> FoldInputs:
     photos, folds = prepare(
         study,
         {**plain(cfg.data), "guard": plain(cfg.data_guard)},
-        lambda: build(cfg.data),
+        lambda: build(cfg.data, allowed=cfg.allow_targets),
         lambda found: guard(found, Path(cfg.cache_dir), **cfg.data_guard),
         n_folds=cfg.n_folds,
         seed=cfg.seed,
@@ -59,7 +59,7 @@ def fold_inputs(cfg: DictConfig, record: InputRecord) -> FoldInputs:
     )
     kept = photos.manifest[photos.manifest["keep"]].reset_index(drop=True)
     photos = PhotoSet(kept, photos.root)
-    targets: Targets = build(cfg.task)(kept["label"])
+    targets: Targets = build(cfg.task, allowed=cfg.allow_targets)(kept["label"])
     placed = label_map(kept["label"], targets)
     roles = folds.roles(cfg.fold).reindex(kept["photo_id"]).to_numpy(str)
     for role in ("train", "val", "test"):
@@ -70,7 +70,7 @@ def fold_inputs(cfg: DictConfig, record: InputRecord) -> FoldInputs:
         if absent:
             log.warning("fold %d has no %s among its %s photos: its figures leave it out", cfg.fold, absent, role)
     pixels = open_store(kept, photos.root, record.image_size, record.interpolation, Path(cfg.cache_dir))
-    transforms = [build(node) for node in cfg.augment.transforms.values()]
+    transforms = [build(node, allowed=cfg.allow_targets) for node in cfg.augment.transforms.values()]
     data = FoldData(
         pixels,
         targets.values,
@@ -89,12 +89,12 @@ def fold_inputs(cfg: DictConfig, record: InputRecord) -> FoldInputs:
 def make_trainer(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> tuple[L.Trainer, Any]:
     """Build Lightning's Trainer with the configured callbacks, a checkpoint to resume from, and the logger."""
     finetune = cfg.schedule.get("finetune")
-    logger = build(cfg.logger)
+    logger = build(cfg.logger, allowed=cfg.allow_targets)
     if logger is not None:
         logger.log_hyperparams(config)
     bar = bool(cfg.trainer.enable_progress_bar) and sys.stdout.isatty() and finetune is not None
     chosen = {name: node for name, node in cfg.callbacks.items() if bar or name != "progress"}
-    callbacks = [build(node) for node in chosen.values()]
+    callbacks = [build(node, allowed=cfg.allow_targets) for node in chosen.values()]
     callbacks.append(
         ModelCheckpoint(
             run.resume, run.last_epoch.stem, save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
@@ -102,6 +102,7 @@ def make_trainer(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> 
     )
     trainer = build(
         cfg.trainer,
+        allowed=cfg.allow_targets,
         max_epochs=finetune.epochs if finetune else 0,
         callbacks=callbacks,
         logger=logger or False,
@@ -163,10 +164,10 @@ def finetune(
     cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, run: RunDirectory, trainer: L.Trainer
 ) -> None:
     """Train from where the probe (or a broken-off job) left the network; leave the kept epoch's weights in it."""
-    mix = build(cfg.augment.mix) if cfg.augment.mix else None
+    mix = build(cfg.augment.mix, allowed=cfg.allow_targets) if cfg.augment.mix else None
     module = LesionClassifier(
         network,
-        build(cfg.optimizer),
+        build(cfg.optimizer, allowed=cfg.allow_targets),
         **cfg.schedule.finetune,
         label_smoothing=cfg.label_smoothing,
         class_weights=_class_weights(cfg, inputs.targets, inputs.data.rows("train")),
