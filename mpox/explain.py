@@ -208,7 +208,7 @@ def _hydra_main(cfg: DictConfig) -> None:
         return
     console = results_console()
     for line in result["said"]:
-        console.print(line, markup=False)
+        console.print(line)
     console.print("Research use only; not a diagnosis.", style="dim")
 
 
