@@ -15,7 +15,7 @@ WANTED = "pip-audit>=2.7,<3"
 
 
 def found(place: Path) -> list[dict[str, object]]:
-    """Return pip-audit's entries, one a package. Raises OSError or subprocess.SubprocessError where it cannot be had."""
+    """Return pip-audit's entries, one a package. Raises OSError or SubprocessError where it cannot be had."""
     python = place / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", place], check=True, timeout=60)
     install = [python, "-m", "pip", "install", "--quiet", "--retries", "0", "--timeout", "10", WANTED]

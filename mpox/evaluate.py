@@ -16,6 +16,7 @@ from rich.table import Table
 from mpox.command_line import command
 from mpox.config import build, config_dir, plain
 from mpox.console import results_console, shown
+from mpox.data.csv_table import read_csv
 from mpox.data.manifest import read_manifest
 from mpox.data.sources import PhotoSet, changed_photos
 from mpox.errors import UserError
@@ -163,7 +164,10 @@ def _pairs(path: str | None) -> pd.DataFrame | None:
     if path is None:
         return None
     try:
-        table = pd.read_csv(path, dtype=str) if path.endswith(".csv") else pd.read_parquet(path)
+        csv = Path(path).suffix.lower() in (".csv", ".tsv")
+        table = read_csv(Path(path), ("photo_id", "other")) if csv else pd.read_parquet(path)
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
         raise UserError(f"pairs={path} cannot be read ({error}): give a CSV or parquet file") from error
     if not {"photo_id", "other"} <= set(table.columns):
