@@ -9,6 +9,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from mpox.command_line import command
 from mpox.config import config_dir, plain
 from mpox.console import results_console
 from mpox.errors import UserError
@@ -17,6 +18,7 @@ from mpox.report.model_card import write_model_card
 from mpox.report.page import write_page
 from mpox.report.score_table import completeness_view, score_view, write_csv, write_latex
 from mpox.report.wandb_study import log_study
+from mpox.runs.portable import portable
 from mpox.stats.comparison import Comparison
 from mpox.study.choice import choose, write_choice
 from mpox.study.comparing import compare as compare_study
@@ -58,7 +60,7 @@ def compare(cfg: DictConfig) -> Comparison:
     if cfg.select == "best":
         comparison = choose(comparison, results, max_size_mb=cfg.max_size_mb, max_latency_ms=cfg.max_latency_ms)
     folder = results.path / "comparison"
-    write_json(folder / "comparison.json", comparison.plain())
+    write_json(folder / "comparison.json", portable(comparison.plain()))
     write_csv(comparison, folder / "comparison.csv")
     write_latex(comparison, folder / "comparison.tex")
     if comparison.choice is not None:
@@ -87,14 +89,15 @@ def say(comparison: Comparison, folder: Path, console: Console) -> None:
         console.print(completeness_view(comparison.completeness))
     console.print(score_view(comparison))
     for warning in comparison.warnings:
-        console.print(f"note: {warning}", markup=False)
+        console.print(f"note: {warning}")
     for sentence in comparison.conclusion:
-        console.print(f"• {sentence}", markup=False)
+        console.print(f"• {sentence}")
     if comparison.choice is not None:
         choice = comparison.choice
-        console.print(f"chosen: {choice.model}, fold {choice.fold}: {choice.rule}. {choice.why}", markup=False)
-        console.print(f"Fold {choice.fold}: {choice.fold_rule}. Next:\n  {choice.command}", markup=False)
-    console.print(f"{folder / 'index.html'} shows it all.", markup=False)
+        console.print(f"chosen: {choice.model}, fold {choice.fold}: {choice.rule}. {choice.why}")
+        console.print(f"Fold {choice.fold}: {choice.fold_rule}. Next:")
+        console.print(f"  {command('mpox.export', chosen=folder / 'chosen.yaml')}")
+    console.print(f"{folder / 'index.html'} shows it all.")
 
 
 @hydra.main(version_base="1.3", config_path=config_dir(), config_name="compare")

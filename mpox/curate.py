@@ -12,11 +12,11 @@ from typing import Any
 import hydra
 import pandas as pd
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from rich.markup import escape
 from rich.table import Table
 
+from mpox.command_line import command
 from mpox.config import build, config_dir, plain
-from mpox.console import results_console
+from mpox.console import results_console, shown
 from mpox.curation.about import About
 from mpox.curation.audit import audit as look_over
 from mpox.curation.curated import Curated, apply_decisions
@@ -57,11 +57,11 @@ def audit(cfg: DictConfig) -> Audit:
     )
     console.print(_findings_table(result))
     for note in result.findings.loc[result.findings["photo_id"] == "", "evidence"]:
-        console.print(f"note: {note}", markup=False)
+        console.print(f"note: {note}")
     if left := result.summary["no_photos"]["count"]:
         console.print(f"{left} other files in the folders are no photos: see no_photos in {output / 'audit.json'}")
     console.print(f"{output / PAGE} ({size / 1e6:.1f} MB): open it in a browser, decide, export decisions.csv. Then:")
-    console.print(f"  python -m mpox.curate apply decisions=decisions.csv output={cfg.output}", markup=False)
+    console.print(f"  {command('mpox.curate', 'apply', decisions='decisions.csv', output=cfg.output)}")
     return result
 
 
@@ -86,7 +86,7 @@ def merge_reviews(cfg: DictConfig) -> pd.DataFrame:
     console.print(f"{target}: {len(merged.decisions)} decisions (agreed, or made by one alone)")
     if len(merged.conflicts):
         console.print(f"{len(merged.conflicts)} conflicts are in {disputed} and in no decision: settle them together,")
-        console.print(f"  add them to {target}, and only then apply it", markup=False)
+        console.print(f"  add them to {target}, and only then apply it")
     return merged.decisions
 
 
@@ -122,11 +122,12 @@ def apply(cfg: DictConfig) -> Curated:
     write_json(output / RECORD, record)
     console.print(_flow_table(flow(curated.manifest)))
     for remark in curated.remarks:
-        console.print(f"note: {remark}", markup=False)
+        console.print(f"note: {remark}")
     console.print(f"{output / CURATED} holds the curated manifest. Train on it, or release it:")
-    manifest = f"data.manifest={output / CURATED} data.root={result.root}"
-    console.print(f"  python -m mpox.train data=manifest {manifest} study=curated", markup=False)
-    console.print(f"  python -m mpox.curate release to=<folder> about.name=<name> output={cfg.output}", markup=False)
+    places = {"data.manifest": output / CURATED, "data.root": result.root}
+    console.print(f"  {command('mpox.train', data='manifest', **places, study='curated')}")
+    example = {"to": "dataset", "about.name": "mine", "output": cfg.output}
+    console.print(f"  {command('mpox.curate', 'release', **example)}")
     return curated
 
 
@@ -159,7 +160,7 @@ def release(cfg: DictConfig) -> Path:
     console.print(f"{folder} holds the data set; {key} says which photo is which, and is not to be handed on")
     console.print(f"{unfilled} places of {folder / 'datasheet.md'} wait for a person: fill them in before publishing.")
     console.print("Train on it:")
-    console.print(f"  python -m mpox.train data=manifest data.manifest={folder / 'manifest.csv'}", markup=False)
+    console.print(f"  {command('mpox.train', **{'data': 'manifest', 'data.manifest': folder / 'manifest.csv'})}")
     return folder
 
 
@@ -179,7 +180,7 @@ def _flow_table(steps: list[Step]) -> Table:
     for step in steps:
         removed = f"{step.removed} {step.why}: {'; '.join(step.reasons)}" if step.removed else ""
         title = f"{step.title} ({'; '.join(step.details)})" if step.details else step.title
-        view.add_row(escape(title), str(step.count), escape(removed))
+        view.add_row(shown(title), str(step.count), shown(removed))
     return view
 
 

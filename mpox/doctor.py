@@ -14,9 +14,9 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from packaging.requirements import Requirement
-from rich.console import Console
 
 from mpox.config import build, config_dir
+from mpox.console import accept_every_letter, results_console
 from mpox.errors import UserError
 from mpox.model.weights import NoWeightsError, find
 from mpox.report.wandb import resolve_mode
@@ -131,16 +131,17 @@ def examine(overrides: list[str]) -> list[Finding]:
 def main() -> None:
     """Print the findings; exit 1 where one is bad."""
     logging.getLogger("mpox").setLevel(logging.ERROR)
-    console = Console(soft_wrap=True, highlight=False)
+    accept_every_letter()
+    console = results_console()
     try:
         findings = examine(sys.argv[1:])
     except HydraException as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
     for finding in findings:
-        console.print("[green]good[/]" if finding.good else "[red]bad [/]", end=" ")
-        console.print(finding.what, markup=False)
+        console.print("[green]good[/]" if finding.good else "[red]bad [/]", end=" ", markup=True)
+        console.print(finding.what)
         if not finding.good:
-            console.print(f"     mend: {finding.mend}", markup=False)
+            console.print(f"     mend: {finding.mend}")
     sys.exit(any(not finding.good for finding in findings))
 
 

@@ -13,8 +13,10 @@ import torch
 from omegaconf import DictConfig
 from rich.table import Table
 
+from mpox.command_line import command
 from mpox.config import build, config_dir, plain
-from mpox.console import results_console
+from mpox.console import results_console, shown
+from mpox.data.csv_table import read_csv
 from mpox.data.manifest import read_manifest
 from mpox.data.sources import PhotoSet, changed_photos
 from mpox.errors import UserError
@@ -162,7 +164,10 @@ def _pairs(path: str | None) -> pd.DataFrame | None:
     if path is None:
         return None
     try:
-        table = pd.read_csv(path, dtype=str) if path.endswith(".csv") else pd.read_parquet(path)
+        csv = Path(path).suffix.lower() in (".csv", ".tsv")
+        table = read_csv(Path(path), ("photo_id", "other")) if csv else pd.read_parquet(path)
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
         raise UserError(f"pairs={path} cannot be read ({error}): give a CSV or parquet file") from error
     if not {"photo_id", "other"} <= set(table.columns):
@@ -214,7 +219,7 @@ def _rows(results: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     for model, result in results.items():
         for what in ("internal", "external", "ensemble"):
             metrics = result[what] if what != "ensemble" else [result[what]]
-            yield (model, what, str(metrics[0]["n"]), *(_figure(metrics, name) for name in SHOWN))
+            yield (shown(model), what, str(metrics[0]["n"]), *(_figure(metrics, name) for name in SHOWN))
 
 
 @hydra.main(version_base="1.3", config_path=config_dir(), config_name="evaluate")
@@ -225,7 +230,7 @@ def _hydra_main(cfg: DictConfig) -> None:
         say_error(error, cfg.runs_dir)
         sys.exit(1)
     view = Table(
-        title=f"{cfg.study}: own test folds (mean ± sd) and photos never seen",
+        title=f"{shown(str(cfg.study))}: own test folds (mean ± sd) and photos never seen",
         caption="research use only; not a diagnosis",
     )
     view.add_column("model", no_wrap=True)
@@ -236,7 +241,7 @@ def _hydra_main(cfg: DictConfig) -> None:
         view.add_row(*row)
     console = results_console()
     console.print(view)
-    console.print(f"python -m mpox.compare study={cfg.study} shows internal against external", markup=False)
+    console.print(f"{command('mpox.compare', study=cfg.study, runs_dir=cfg.runs_dir)} shows internal against external")
 
 
 def main() -> None:

@@ -113,7 +113,7 @@ def review(cfg: DictConfig) -> dict[str, Any]:
 def _merge(cfg: DictConfig) -> dict[str, Any]:
     given = [cfg.ratings] if isinstance(cfg.ratings, str) else list(cfg.ratings)
     paths = [Path(str(one)).expanduser() for one in given]
-    files = [file for path in paths for file in (sorted(path.glob("*.csv")) if path.is_dir() else [path])]
+    files = [file for path in paths for file in (sorted(path.glob("*.[cC][sS][vV]")) if path.is_dir() else [path])]
     ratings = read_ratings(files)
     if cfg.run is None:
         place, report = Path(), merge(ratings, questions_of(ratings))
@@ -208,7 +208,7 @@ def _hydra_main(cfg: DictConfig) -> None:
         return
     console = results_console()
     for line in result["said"]:
-        console.print(line, markup=False)
+        console.print(line)
     console.print("Research use only; not a diagnosis.", style="dim")
 
 

@@ -110,7 +110,7 @@ def _hydra_main(cfg: DictConfig) -> None:
     console = results_console()
     console.print(export_table(report))
     if report["note"]:
-        console.print(f"note: {report['note']}", markup=False)
+        console.print(f"note: {report['note']}")
     console.print(f"{Path(cfg.exports_dir) / report['name']} holds the model, its contract, card and golden set.")
 
 

@@ -19,8 +19,9 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from mpox.config import config_dir, take_model_as_of
-from mpox.console import results_console
+from mpox.console import results_console, shown
 from mpox.data.photos import SUFFIXES, PhotoError, open_photo, square
+from mpox.data.picture_files import write_picture
 from mpox.errors import UserError
 from mpox.files import replacing
 from mpox.mobile.run.decision_rule import REFER, Answer, Model, answer
@@ -93,17 +94,16 @@ def render(result: dict[str, Any], form: str) -> str:
 
 def show(result: dict[str, Any]) -> None:
     """Print the answers as a table."""
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table("photo", "called", "action", "why", title=escape(result["model"]), title_justify="left")
+    table = Table("photo", "called", "action", "why", title=shown(result["model"]), title_justify="left")
     labels = list(result["photos"][0]["probabilities"]) if result["photos"] else []
     for name in labels:
-        table.add_column(escape(name), justify="right")
+        table.add_column(shown(name), justify="right")
     for one in result["photos"]:
         chances = [f"{one['probabilities'][name]:.3f}" for name in labels]
         style = "bold" if one["action"] == REFER else None
-        table.add_row(*(escape(one[key]) for key in ("path", "label", "action", "why")), *chances, style=style)
+        table.add_row(*(shown(one[key]) for key in ("path", "label", "action", "why")), *chances, style=style)
     console = results_console(soft_wrap=False)
     if labels:
         console.print(table)
@@ -139,7 +139,7 @@ def _write_map(model: Model, picture: np.ndarray, said: Answer, photo: Path, fol
     # Photos of one name in several folders must not overwrite one another.
     place = hashlib.sha256(str(photo.resolve()).encode()).hexdigest()[:6]
     with replacing(folder / f"{photo.stem}-{place}-{said.label}.png") as temporary:
-        Image.fromarray(shown).save(temporary, format="png")
+        write_picture(shown, temporary, "png")
     return folder / f"{photo.stem}-{place}-{said.label}.png"
 
 

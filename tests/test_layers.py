@@ -23,7 +23,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("runs", "stats"),
     ("model",),
     ("data",),
-    ("config", "console", "progress", "files"),
+    ("command_line", "config", "console", "progress", "files"),
     ("errors", "_torchvision"),
 )
 # The wings of mpox/mobile/, from top to bottom; `check` and the like test a finished export.

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mpox.console import accept_every_letter, errors_console, results_console
 from mpox.errors import UserError
 from mpox.files import read_json, sha256_of
 from mpox.mobile.file.contract import CONTRACT_FILE, RUNNABLE
@@ -161,12 +162,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="what python -m mpox.export wrote")
     parser.add_argument("--app", type=Path, help="what an app made of the golden photos")
     given = parser.parse_args()
+    accept_every_letter()
     try:
         findings = check(given.folder, given.app)
     except UserError as error:
-        sys.exit(f"error: {error}")
+        errors_console().print(f"error: {error}")
+        sys.exit(1)
+    console = results_console()
     for finding in findings:
-        print(f"{'ok    ' if finding.passed else 'FAILED'}  {finding.text}")
+        console.print(f"{'ok    ' if finding.passed else 'FAILED'}  {finding.text}")
     sys.exit(0 if all(finding.passed for finding in findings) else 1)
 
 

@@ -17,9 +17,8 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from rich.console import Console
 
-from mpox.console import results_console
+from mpox.console import PlainFormatter, accept_every_letter, errors_console, results_console
 from mpox.errors import UserError
 from mpox.model.weights import NoWeightsError
 from mpox.report.tables import result_table
@@ -47,7 +46,7 @@ def say_error(error: Exception, place: str = ".") -> None:
     """Print why a command that writes into `place` ends: one line, and the traceback where its user cannot mend it."""
     if not isinstance(error, UserError | OSError):
         traceback.print_exception(error)
-    Console(stderr=True, soft_wrap=True).print(f"error: {one_line(error, place)}", markup=False, highlight=False)
+    errors_console().print(f"error: {one_line(error, place)}")
 
 
 def run_job(cfg: DictConfig, train: Callable[[DictConfig], dict[str, Any]]) -> float | None:
@@ -77,7 +76,7 @@ def run_job(cfg: DictConfig, train: Callable[[DictConfig], dict[str, Any]]) -> f
     seconds = round(time.perf_counter() - start, 2)
     entry = journal.Entry(cfg.study, cfg.model.name, cfg.fold, state, seconds, message)
     if result is None:
-        Console(stderr=True).print(f"error: {message}", markup=False, highlight=False, soft_wrap=True)
+        errors_console().print(f"error: {message}")
     else:
         _say(entry, run, result, cfg.n_folds)
     try:
@@ -99,7 +98,7 @@ def _say(entry: journal.Entry, run: RunDirectory, result: dict[str, Any], n_fold
     overrides = [text for text in HydraConfig.get().overrides.task if not text.startswith(("model=", "fold="))]
     command = ["python", "-m", "mpox.train", "-m", *map(shlex.quote, overrides)]
     console.print(f"{run.path} holds the run. Every CNN on every fold, this one kept:")
-    console.print(f"  {' '.join(command)} 'model=glob(*)' 'fold=range({n_folds})'", markup=False)
+    console.print(f"  {' '.join(command)} 'model=glob(*)' 'fold=range({n_folds})'")
 
 
 @functools.cache
@@ -118,9 +117,10 @@ def _release() -> None:
 
 def quieten() -> None:
     """Send the project's log to the terminal and silence what Lightning says to everyone every time."""
+    accept_every_letter()
     if not log.handlers:
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        handler.setFormatter(PlainFormatter("%(levelname)s: %(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)
         log.propagate = False

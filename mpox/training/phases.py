@@ -26,6 +26,7 @@ from mpox.model.backbone import InputRecord, PhotoClassifier
 from mpox.model.classifier import LesionClassifier
 from mpox.model.frozen import cached_features
 from mpox.model.probe import Problem, cached_heads
+from mpox.runs.portable import portable
 from mpox.runs.preparation import prepare
 from mpox.runs.run_directory import RunDirectory
 from mpox.stats.predictions import predictions_table
@@ -91,7 +92,7 @@ def make_trainer(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> 
     finetune = cfg.schedule.get("finetune")
     logger = build(cfg.logger, allowed=cfg.allow_targets)
     if logger is not None:
-        logger.log_hyperparams(config)
+        logger.log_hyperparams(portable(config))
     bar = bool(cfg.trainer.enable_progress_bar) and sys.stdout.isatty() and finetune is not None
     chosen = {name: node for name, node in cfg.callbacks.items() if bar or name != "progress"}
     callbacks = [build(node, allowed=cfg.allow_targets) for node in chosen.values()]

@@ -10,9 +10,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from rich.table import Table
 
+from mpox.console import results_console, shown
 from mpox.model import weights
 from mpox.runs import journal
 
@@ -56,11 +56,12 @@ class StudyReport(Callback):
         """Print the table of models and folds and set the exit code."""
         entries = self._judge(config)
         if entries:
-            Console().print(table(entries))
+            results_console(soft_wrap=False).print(table(entries))
         for entry in entries:
             if entry.state == "failed":
-                Console().print("[red]failed[/]", end=" ")
-                Console().print(f"{entry.model} fold {entry.fold}: {entry.message}", highlight=False, markup=False)
+                console = results_console()
+                console.print("[red]failed[/]", end=" ", markup=True)
+                console.print(f"{entry.model} fold {entry.fold}: {entry.message}")
 
     def _judge(self, config: DictConfig) -> list[journal.Entry]:
         global exit_code
@@ -75,7 +76,7 @@ def table(entries: Sequence[journal.Entry]) -> Table:
     folds = sorted({entry.fold for entry in entries})
     states = Counter(entry.state for entry in entries)
     view = Table(
-        title=f"study {', '.join(sorted({entry.study for entry in entries}))}: models by folds",
+        title=f"study {shown(', '.join(sorted({entry.study for entry in entries})))}: models by folds",
         caption=", ".join(f"{MARKS[state]} {n} {MEANINGS[state]}" for state in MARKS if (n := states[state])),
     )
     view.add_column("model", overflow="fold")  # of a narrow terminal the names give way, not the figures
@@ -87,7 +88,7 @@ def table(entries: Sequence[journal.Entry]) -> Table:
         mine = {entry.fold: entry for entry in entries if (entry.study, entry.model) == (study, model)}
         cells = [MARKS[mine[fold].state] if fold in mine else "" for fold in folds]
         name = f"{study}/{model}" if several else model
-        view.add_row(name, *cells, f"{sum(entry.seconds for entry in mine.values()):.0f}")
+        view.add_row(shown(name), *cells, f"{sum(entry.seconds for entry in mine.values()):.0f}")
     return view
 
 

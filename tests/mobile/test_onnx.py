@@ -9,6 +9,7 @@ import onnx
 import pytest
 import torch
 from phone_exports import export_config
+from stowaways import stowaways
 
 from mpox.errors import UserError
 from mpox.export import export
@@ -56,6 +57,7 @@ def test_export_says_what_it_is(exports: dict[str, dict[str, Any]], phone_run: P
         assert (contract["file"], contract["sha256"]) == ("model.onnx", report["sha256"])
         assert {path.name for path in report["place"].iterdir()} >= {"golden", "model_card.md", "SHA256SUMS"}
         assert ("int8" in report["contents"]["layers"]) == (recipe != "fp32")
+        assert not stowaways(report["place"], report["place"].parent, phone_run.parents[1])  # the exporter's traces
     model = OnnxModel(exports["fp32"]["place"])
     assert (model.labels, model.positive, model.image_size) == (run.labels, run.positive, run.image_size)
     assert model.threshold == pytest.approx(run.threshold, abs=1e-4)
