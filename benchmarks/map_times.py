@@ -12,8 +12,8 @@ from statistics import median
 import torch
 import yaml
 
-from mpox.config import config_dir
 from mpox.model.backbone import build, input_record
+from mpox.options import config_dir
 from mpox.xai.cams import ClassActivation
 
 

@@ -16,7 +16,14 @@ def command(module: str, *words: str, **options: Any) -> str:
     quotes, commas, `=`, numbers that are names), a list of such texts, or a number, a truth value or None.
     """
     given = [f"{name}={_value(value)}" for name, value in options.items()]
-    return " ".join(["python", "-m", module, *map(shlex.quote, [*words, *given])])
+    return " ".join(["python", "-m", module, *map(for_shell, [*words, *given])])
+
+
+def for_shell(text: str) -> str:
+    """Return a word as a shell takes it whole; in double quotes where it holds single ones, and that is safe."""
+    if "'" in text and not set(text) & set('"$`\\!'):
+        return f'"{text}"'
+    return shlex.quote(text)
 
 
 def _value(value: Any) -> str:
@@ -26,10 +33,10 @@ def _value(value: Any) -> str:
         return str(value).lower() if isinstance(value, bool) else str(value)
     if isinstance(value, list | tuple):
         return f"[{','.join(_value(one) for one in value)}]"
-    return _quoted(str(value))
+    return quoted(str(value))
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Return text that Hydra reads as this text: as it is where it is a plain word, else in quotes."""
     if _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXT:
         return text

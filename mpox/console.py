@@ -4,6 +4,7 @@ import io
 import logging
 import sys
 import unicodedata
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -103,3 +104,19 @@ def _has(encoding: str, letter: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def quieten() -> None:
+    """Send the project's log to the terminal and silence what libraries say to everyone every time."""
+    accept_every_letter()
+    log = logging.getLogger("mpox")
+    if not log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(PlainFormatter("%(levelname)s: %(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        log.propagate = False
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    for text in (".*does not have many workers.*", ".*Checkpoint directory .* exists.*", ".*LeafSpec.*"):
+        warnings.filterwarnings("ignore", text)

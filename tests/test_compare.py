@@ -14,9 +14,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 from stowaways import stowaways
 
-from mpox.compare import compare, say
-from mpox.config import config_dir
+from mpox.commands.compare import compare, say
 from mpox.errors import UserError
+from mpox.options import config_dir
 from mpox.study.options import Options
 
 Compared = Callable[..., DictConfig]

@@ -15,7 +15,8 @@ CHECKOUT = Path(__file__).parents[1]
 DOORS = ("bench", "compare", "curate", "doctor", "evaluate", "explain", "export", "predict", "train")
 # From top to bottom; rooms of one line do not import one another.
 ROOMS: tuple[tuple[str, ...], ...] = (
-    DOORS,
+    (*DOORS, "__main__"),
+    ("commands",),
     ("training",),
     ("report",),
     ("mobile", "study"),
@@ -23,13 +24,15 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("runs", "stats"),
     ("model",),
     ("data",),
-    ("command_line", "config", "console", "progress", "files"),
+    ("cli",),
+    ("config", "help", "usage"),
+    ("command", "command_line", "console", "files", "options", "progress"),
     ("errors", "_torchvision"),
 )
 # The wings of mpox/mobile/, from top to bottom; `check` and the like test a finished export.
 WINGS: tuple[tuple[str, ...], ...] = (("check",), ("export",), ("int8",), ("run",), ("file",))
 # Who may name Hydra and omegaconf: rooms below are given plain values.
-CONFIGURED = {*DOORS, "config", "training"}
+CONFIGURED = {"cli", "commands", "config", "training", "usage"}
 
 
 def imported(path: Path) -> set[str]:
@@ -41,6 +44,8 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: import by the full name"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Constant) and re.fullmatch(r"mpox\.[\w.]+:\w+", str(node.value)):
+            names.add(str(node.value).partition(":")[0])  # what a door has imported when its command runs
     return names
 
 
@@ -117,9 +122,9 @@ def picture() -> str:
     """The rooms as a Mermaid graph, arrows that follow from others left out."""
     below: dict[str, set[str]] = {}
     for module, targets in arrows().items():
-        one = "doors" if part(module, 1) in DOORS else part(module, 1)
+        one = "doors" if part(module, 1) in (*DOORS, "commands") else part(module, 1)
         below.setdefault(one, set()).update(part(target, 1) for target in targets)
-    drawn = [room for level in (("doors",), *ROOMS[1:-2]) for room in level]
+    drawn = [room for level in (("doors",), *ROOMS[2:-4]) for room in level]
     reached: dict[str, set[str]] = {}
     lines = []
     for room in reversed(drawn):

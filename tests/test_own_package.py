@@ -11,16 +11,16 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from mpox.config import config_dir
+from mpox.commands.explain import explain
+from mpox.commands.export import export
 from mpox.data import synthetic
 from mpox.errors import UserError
-from mpox.explain import explain
-from mpox.export import export
 from mpox.files import read_json
 from mpox.mobile.check import check
 from mpox.model.checkpoint import load_checkpoint
+from mpox.options import config_dir
 from mpox.runs.opened import open_run
-from mpox.train import train
+from mpox.training.job import train
 
 PARTS = '''
 """Photos listed in a table of the ward, sorted by what is to be done; slightly too dark ones added."""

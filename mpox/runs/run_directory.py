@@ -50,7 +50,7 @@ NOT_COMPARED = frozenset(
             "trainer.num_nodes",
             "trainer.use_distributed_sampler",
         ),
-        *("trainer.enable_progress_bar", "trainer.enable_model_summary"),
+        *("trainer.enable_progress_bar", "trainer.enable_model_summary", "callbacks.progress"),
     ]
 )
 # Modules that moved after runs had named them in their configuration.

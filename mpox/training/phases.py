@@ -1,7 +1,6 @@
 """The phases of a job as the configuration tells them: photos of a fold, probe, fine-tuning, predictions."""
 
 import logging
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from mpox.runs.portable import portable
 from mpox.runs.preparation import prepare
 from mpox.runs.run_directory import RunDirectory
 from mpox.stats.predictions import predictions_table
+from mpox.training.progress import EpochProgress
 
 log = logging.getLogger("mpox")
 
@@ -93,9 +93,8 @@ def make_trainer(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> 
     logger = build(cfg.logger, allowed=cfg.allow_targets)
     if logger is not None:
         logger.log_hyperparams(portable(config))
-    bar = bool(cfg.trainer.enable_progress_bar) and sys.stdout.isatty() and finetune is not None
-    chosen = {name: node for name, node in cfg.callbacks.items() if bar or name != "progress"}
-    callbacks = [build(node, allowed=cfg.allow_targets) for node in chosen.values()]
+    callbacks = [build(node, allowed=cfg.allow_targets) for node in cfg.callbacks.values()]
+    callbacks.append(EpochProgress(drawn=bool(cfg.trainer.enable_progress_bar)))
     callbacks.append(
         ModelCheckpoint(
             run.resume, run.last_epoch.stem, save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
@@ -107,7 +106,7 @@ def make_trainer(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> 
         max_epochs=finetune.epochs if finetune else 0,
         callbacks=callbacks,
         logger=logger or False,
-        enable_progress_bar=bar,
+        enable_progress_bar=False,  # EpochProgress says it, in one line
         default_root_dir=str(run.path),
         log_every_n_steps=1,
     )

@@ -15,8 +15,8 @@ from PIL import Image
 from sklearn.metrics import balanced_accuracy_score
 from stowaways import stowaways
 
+from mpox.commands.export import export
 from mpox.errors import UserError
-from mpox.export import export
 from mpox.files import read_json
 from mpox.mobile.check import check
 from mpox.mobile.export.original import Request, subject_of, torch_logits

@@ -11,8 +11,8 @@ import torch
 from phone_exports import export_config
 from stowaways import stowaways
 
+from mpox.commands.export import export
 from mpox.errors import UserError
-from mpox.export import export
 from mpox.files import read_json
 from mpox.mobile.check import check
 from mpox.mobile.file.contract import Facts

@@ -13,13 +13,13 @@ from hydra import compose, initialize_config_dir
 from PIL import Image
 from stowaways import SECRET, stowaways
 
-from mpox.compare import compare as compare_command
-from mpox.config import config_dir
+from mpox.commands.compare import compare as compare_command
+from mpox.commands.evaluate import evaluate
+from mpox.commands.explain import explain
 from mpox.curation.audit import audit
 from mpox.curation.findings import write_audit
 from mpox.data import sources, synthetic
-from mpox.evaluate import evaluate
-from mpox.explain import explain
+from mpox.options import config_dir
 from mpox.report import formatting as words
 from mpox.report.checklist import ITEMS
 from mpox.report.figures import FIGURES, write_figures

@@ -10,7 +10,7 @@ from wandb_records import records
 
 from mpox.errors import UserError
 from mpox.report.wandb import resolve_mode, run_id
-from mpox.train import train
+from mpox.training.job import train
 
 
 @pytest.fixture

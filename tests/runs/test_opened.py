@@ -8,7 +8,7 @@ import torch
 from omegaconf import DictConfig
 
 from mpox.runs.opened import open_run
-from mpox.train import train
+from mpox.training.job import train
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
