@@ -43,6 +43,7 @@ NOT_COMPARED = frozenset(
             "splits",
         ),
         *("data.root", "data.cache", "data.manifest", "weights.path"),
+        *("callbacks.kept_epoch.dirpath", "callbacks.export.exports_dir"),
         *(
             "trainer.accelerator",
             "trainer.devices",
