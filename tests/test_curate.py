@@ -12,7 +12,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from mpox import curate
+from mpox.commands import curate
 from mpox.config import build
 from mpox.curation.decisions import DECISION_COLUMNS, write_decisions
 from mpox.curation.findings import FILES

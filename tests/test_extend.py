@@ -26,7 +26,7 @@ import json, sys
 from pathlib import Path
 from hydra import compose, initialize_config_dir
 import mpox
-from mpox.config import config_dir
+from mpox.options import config_dir
 
 place = Path(sys.argv[1])
 
@@ -36,19 +36,19 @@ def command(name, *options):
 """
 # What is done with the copy; one process, since each would import PyTorch again.
 WALK = """
-from mpox.compare import compare
+from mpox.commands.compare import compare
 from mpox.curation.audit import audit
 from mpox.curation.curated import apply_decisions
 from mpox.curation.decisions import DECISION_COLUMNS
 from mpox.curation.review_page import write_page
 from mpox.data import sources
-from mpox.explain import explain
-from mpox.train import train
+from mpox.commands.explain import explain
+from mpox.training.job import train
 import pandas as pd
 
 result = train(command("train", "model=resnet10t", "data=ward", f"data.root={place}/photos", "weights=none",
-    "image_size=64", "n_folds=3", "schedule=finetune", "schedule.finetune.epochs=1", "logger=none", "trainer=cpu", "batch_size=8",
-    f"runs_dir={place}/runs"))
+    "image_size=64", "n_folds=3", "schedule=finetune", "schedule.finetune.epochs=1", "logger=none", "trainer=cpu",
+    "batch_size=8", f"runs_dir={place}/runs"))
 run = place / "runs" / "default" / "resnet10t" / "fold-0"
 maps = explain(command("explain", f"run={run}", "explain=xgradcam"))
 compare(command("compare", "study=default", f"runs_dir={place}/runs", "allow_partial=true", "logger.mode=disabled",
@@ -67,10 +67,11 @@ print(json.dumps({
 }))
 """
 EXPORT = """
-from mpox.export import export
+from mpox.commands.export import export
 
 report = export(command("export", f"run={place}/runs/default/resnet10t/fold-0", "recipe=int8_nearest",
-    "bound.agreement=0", "bound.balanced_accuracy=1", "timing.rounds=0", "calibration.photos=4", f"exports_dir={place}/exports"))
+    "bound.agreement=0", "bound.balanced_accuracy=1", "timing.rounds=0", "calibration.photos=4",
+    f"exports_dir={place}/exports"))
 print(json.dumps({"package": mpox.__file__, "recipe": report["recipe"], "layers": report["contents"]["layers"]}))
 """
 

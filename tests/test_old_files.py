@@ -10,16 +10,16 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from mpox.compare import compare
-from mpox.config import config_dir
+from mpox.commands.compare import compare
+from mpox.commands.explain import explain
+from mpox.commands.predict import open_model, predict
 from mpox.data import sources
-from mpox.explain import explain
 from mpox.files import read_json
 from mpox.mobile.check import check
-from mpox.predict import open_model, predict
+from mpox.options import config_dir
 from mpox.runs.opened import logits_of, open_run
 from mpox.stats.predictions import PREFIX, read_predictions
-from mpox.train import train
+from mpox.training.job import train
 
 BEFORE = Path(__file__).parent / "before_the_move"
 # What the study was trained with, as its README says.
