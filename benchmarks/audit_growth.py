@@ -1,6 +1,6 @@
 """Print what an audit costs as photos grow: time, memory, where the time goes, and how many planted copies it finds.
 
-python benchmarks/audit_growth.py 1000 2000 5000 20000    generated 96-px photos, every fifth a copy of the one before
+python -m benchmarks.audit_growth 1000 2000 5000 20000    generated 96-px photos, every fifth a copy of the one before
 """
 
 import cProfile
@@ -16,14 +16,16 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from mpox.curation import candidates, descriptors, duplicates, fingerprints, measures, nearest, quality
 from mpox.curation.audit import audit
 from mpox.data import sources
 
 SIDE = 96
 # Steps in the order of the audit, by the function that does each.
 STEPS = (
-    *("folder", "open_looks", "embeddings", "pairs_in_place", "hash_pairs", "candidate_pairs", "nearest"),
-    *("pairs_by_local_features", "measure", "unlikeness"),
+    *(sources.folder, descriptors.open_looks, candidates.embeddings, duplicates.pairs_in_place),
+    *(fingerprints.hash_pairs, candidates.candidate_pairs, nearest.nearest, duplicates.pairs_by_local_features),
+    *(measures.measure, quality.unlikeness),
 )
 
 
@@ -71,7 +73,7 @@ def main(count: int) -> None:
         pairs = profile.runcall(audit, [photos], Path(folder) / "cache").pairs
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
     found = set(pairs[["photo_id", "other"]].itertuples(index=False, name=None))
-    seconds = dict.fromkeys(STEPS, 0.0)
+    seconds = {step.__name__: 0.0 for step in STEPS}
     for (_, _, name), (_, _, _, cumulative, _) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
         if name in seconds:
             seconds[name] += cumulative
@@ -89,4 +91,4 @@ if __name__ == "__main__":
         main(sizes[0])
     else:  # a process each: peak memory is a process's
         for size in sizes:
-            subprocess.run([sys.executable, __file__, str(size)], check=True)
+            subprocess.run([sys.executable, "-m", "benchmarks.audit_growth", str(size)], check=True)

@@ -1,6 +1,6 @@
 """Train models briefly on the synthetic set, export each by several recipes, and print what became of them as a table.
 
-python benchmarks/export_matrix.py --out <folder> [--models a,b] [--recipes fp32,int8_static] [--size 96]
+python -m benchmarks.export_matrix --out <folder> [--models a,b] [--recipes fp32,int8_static] [--size 96]
     [--subjects 14] [--epochs 6]
 
 A row is kept as <folder>/<model>.json as soon as it is known; typed again, the command does what is missing. A model
@@ -19,12 +19,12 @@ from typing import Any
 import torch
 from hydra import compose, initialize_config_dir
 
-from mpox.config import config_dir
+from mpox.commands.export import export
 from mpox.errors import UserError
-from mpox.export import export
 from mpox.files import read_json, write_json
 from mpox.mobile.run.benchmark import phone_benchmark
 from mpox.mobile.run.measure import ratio
+from mpox.options import config_dir
 from mpox.runs.opened import open_run
 
 # `with itself`: the network's agreement with itself when pixels move by half a level of 255.

@@ -23,7 +23,7 @@ def measure(place: Path, subjects: int, factor: int, models: Sequence[str], opti
     }
     work = {"base": 1, f"photos x{factor}": factor, "models x2": 2, "folds x2": 2}
     for case in cases.values():
-        generated(place, int(case["subjects"]), 2, 256)
+        generated(place / "data", int(case["subjects"]), 2, 256)
     seconds = {name: _study(place, **case, options=options)[0] for name, case in cases.items()}
     start_up = _study(place, **base, options=options)[1]
     net = {name: value - start_up for name, value in seconds.items()}
@@ -44,7 +44,7 @@ def _study(
     place: Path, subjects: int, models: Sequence[str], folds: int, options: Sequence[str]
 ) -> tuple[float, float]:
     """Return processor seconds of a study from nothing, and of the same command when one of its jobs is done."""
-    photos = generated(place, subjects, 2, 256)
+    photos = generated(place / "data", subjects, 2, 256)
     runs = place / f"growth-{time.time_ns()}"
     command = ["-m", *photos.options, f"runs_dir={runs}", "schedule=probe", "n_folds=10", *options]
     full = run("mpox.train", *command, f"model={','.join(models)}", f"fold=range({folds})")

@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.commands import Photos, fit_seconds, start
+from benchmarks.commands import fit_seconds, generated, start
 from mpox.errors import UserError
 from mpox.runs import journal
 
@@ -17,15 +17,15 @@ POLL_S = 0.01
 SETTLED = 5
 
 
-def measure(place: Path, photos: Photos, n: int, options: Sequence[str]) -> dict[str, Any]:
+def measure(place: Path, n: int, options: Sequence[str]) -> dict[str, Any]:
     """Run `n` small jobs in one process, W&B offline, then the same command again, which finds them finished.
 
     Returns, in seconds, the overhead a job (wall time from the first's end, less fitting, over jobs); resident memory
     (MB) after each job and its growth from job SETTLED to the last; and the seconds of a skipped job, in all and in the
     job itself (the rest is Hydra composing its configuration).
     """
+    photos, folds = generated(place / "data", 10, 2, 48), 10
     runs = place / f"jobs-{time.time_ns()}"
-    folds = 10
     studies = ",".join(f"s{k}" for k in range(n // folds))
     command = [
         "-m", *photos.options, f"runs_dir={runs}", "weights=none", "image_size=32", "batch_size=8",

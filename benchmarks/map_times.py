@@ -1,6 +1,6 @@
 """Print, for every model of conf/model/, the layer its maps come from and what a map costs beside a forward pass.
 
-python benchmarks/map_times.py [names…]    random weights, one photo at the model's own size, median of five
+python -m benchmarks.map_times [names…]    random weights, one photo at the model's own size, median of five
 """
 
 import sys
@@ -12,8 +12,8 @@ from statistics import median
 import torch
 import yaml
 
-from mpox.config import config_dir
 from mpox.model.backbone import build, input_record
+from mpox.options import config_dir
 from mpox.xai.cams import ClassActivation
 
 

@@ -15,7 +15,7 @@ Row = tuple[str, str, str]
 
 def table(results: dict[str, Any]) -> Table:
     """Return one row a figure: what, how much, against what it is to be held."""
-    view = Table(title="mpox.bench")
+    view = Table(title="benchmarks")
     view.add_column("what")
     view.add_column("measured", justify="right")
     view.add_column("aim")

@@ -67,7 +67,7 @@ def _start_up() -> dict[str, float]:
     """The first job's imports in a new process; composing a job's configuration once Hydra is warm."""
     program = (
         "import time; a = time.perf_counter(); import mpox.train; b = time.perf_counter()\n"
-        "from hydra import compose, initialize_config_dir; from mpox.config import config_dir\n"
+        "from hydra import compose, initialize_config_dir; from mpox.options import config_dir\n"
         "with initialize_config_dir(config_dir(), version_base='1.3'):\n"
         "    compose('train', ['fold=0']); c = time.perf_counter(); compose('train', ['fold=1'])\n"
         "print(b - a, time.perf_counter() - c)"

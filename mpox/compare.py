@@ -1,120 +1,23 @@
-"""Compare the models of a study, from its run directories alone. See `python -m mpox.compare --help`."""
+"""Compare the models of a study: tables, tests and a page. See `python -m mpox.compare --help`."""
 
-import logging
-import sys
-from pathlib import Path
-from typing import Any
+from mpox.cli import start
+from mpox.command import Command
 
-import hydra
-from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
-
-from mpox.config import config_dir, plain
-from mpox.console import results_console
-from mpox.errors import UserError
-from mpox.files import read_json, write_json
-from mpox.report.model_card import write_model_card
-from mpox.report.page import write_page
-from mpox.report.score_table import completeness_view, score_view, write_csv, write_latex
-from mpox.report.wandb_study import log_study
-from mpox.stats.comparison import Comparison
-from mpox.study.choice import choose, write_choice
-from mpox.study.comparing import compare as compare_study
-from mpox.study.options import Options
-from mpox.study.results import read_study
-from mpox.training.jobs import quieten, say_error
-
-log = logging.getLogger("mpox")
-# Options of the command that are options of the comparison itself.
-OPTIONS = (
-    *("metric", "confidence", "rope", "resamples", "seed", "target_sensitivity", "prevalences", "coverage"),
-    *("subgroups", "mistakes"),
+COMMAND = Command(
+    "compare",
+    "Compare the models of a study: tables, tests and a page",
+    work="mpox.commands.compare:run",
+    examples=(
+        "python -m mpox.compare study=mine",
+        "python -m mpox.compare study=mine select=best",
+        "python -m mpox.compare study=mine metric=auroc_mpox allow_partial=true",
+    ),
 )
-
-
-def compare(cfg: DictConfig) -> Comparison:
-    """Compare a study and write runs/<study>/comparison/; return what is in its comparison.json.
-
-    Files: comparison.csv, .tex and .json, index.html with figures/, model_card.md, and chosen.yaml with select=best (an
-    earlier one is removed without it). Raises UserError for whatever its owner can mend; a study that cannot be
-    compared leaves nothing written.
-    """
-    config = plain(cfg)
-    if cfg.select not in (None, "best"):
-        raise UserError(f"select={cfg.select} is unknown: give select=best, or leave it out")
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value := config[name], list) else value for name in OPTIONS
-    }
-    options = Options(**values)
-    results = read_study(cfg.runs_dir, cfg.study, allow_partial=cfg.allow_partial, models=config["models"])
-    others = {
-        name: read_study(cfg.runs_dir, name, allow_partial=cfg.allow_partial, models=config["models"])
-        for name in config["others"]
-    }
-    photos = _photo_root(cfg.photos, results.path)
-    comparison = compare_study(
-        results, options, exports=Path(cfg.exports_dir), cache=Path(cfg.cache_dir), others=others
-    )
-    if cfg.select == "best":
-        comparison = choose(comparison, results, max_size_mb=cfg.max_size_mb, max_latency_ms=cfg.max_latency_ms)
-    folder = results.path / "comparison"
-    write_json(folder / "comparison.json", comparison.plain())
-    write_csv(comparison, folder / "comparison.csv")
-    write_latex(comparison, folder / "comparison.tex")
-    if comparison.choice is not None:
-        write_choice(comparison, folder / "chosen.yaml")
-    else:
-        (folder / "chosen.yaml").unlink(missing_ok=True)
-    write_page(comparison, folder, photos)
-    write_model_card(comparison, folder)
-    return comparison
-
-
-def _photo_root(given: str | None, study: Path) -> Path | None:
-    """Return the folder of the study's photos, None where it is no longer there; UserError where a given one is not."""
-    if given is not None:
-        if not Path(given).is_dir():
-            raise UserError(f"photos={given} is no folder: give the one that the study's photos lie in")
-        return Path(given)
-    place = study / "data.json"
-    root = Path(read_json(place)["root"]) if place.exists() else None
-    return root if root is not None and root.is_dir() else None
-
-
-def say(comparison: Comparison, folder: Path, console: Console) -> None:
-    """Print the tables, the conclusion in words and what comes next."""
-    if not all(cell.used for cell in comparison.completeness):
-        console.print(completeness_view(comparison.completeness))
-    console.print(score_view(comparison))
-    for warning in comparison.warnings:
-        console.print(f"note: {warning}", markup=False)
-    for sentence in comparison.conclusion:
-        console.print(f"• {sentence}", markup=False)
-    if comparison.choice is not None:
-        choice = comparison.choice
-        console.print(f"chosen: {choice.model}, fold {choice.fold}: {choice.rule}. {choice.why}", markup=False)
-        console.print(f"Fold {choice.fold}: {choice.fold_rule}. Next:\n  {choice.command}", markup=False)
-    console.print(f"{folder / 'index.html'} shows it all.", markup=False)
-
-
-@hydra.main(version_base="1.3", config_path=config_dir(), config_name="compare")
-def _hydra_main(cfg: DictConfig) -> None:
-    try:
-        if OmegaConf.is_missing(cfg, "study"):
-            raise UserError("give study=<name>: which study of runs_dir is compared")
-        folder = Path(cfg.runs_dir) / cfg.study / "comparison"
-        comparison = compare(cfg)
-        say(comparison, folder, results_console())
-        log_study(comparison, folder, **cfg.logger)
-    except (UserError, OSError) as error:
-        say_error(error, cfg.runs_dir)
-        sys.exit(1)
 
 
 def main() -> None:
     """Run `python -m mpox.compare`."""
-    quieten()
-    _hydra_main()
+    start(COMMAND)
 
 
 if __name__ == "__main__":

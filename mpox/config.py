@@ -1,28 +1,13 @@
-"""Where the configuration lies, and how entry points start Hydra with it."""
+"""From a composed configuration to what the rooms take: plain values, and objects of packages that are allowed."""
 
-import sys
 from collections.abc import Iterator, Sequence
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from mpox.errors import UserError
-
-
-def config_dir(name: str = "conf") -> str:
-    """Return the folder `conf` (or `sweeps`): inside the installed package, or beside it in a checkout.
-
-    Raises UserError where neither is there.
-    """
-    package = Path(str(resources.files("mpox")))
-    for place in (package / name, package.parent / name):
-        if place.is_dir():
-            return str(place)
-    raise UserError(f"no '{name}' folder in {package} or beside it: install mpox again")
-
+from mpox.options import every_option, expanded
 
 # Sides are rounded to this many pixels, the total stride of the usual backbones; the stem of Inception needs 75.
 STRIDE, SMALLEST = 32, 96
@@ -39,26 +24,62 @@ def share_of_side(side: int, share: float) -> int:
 OmegaConf.register_new_resolver("share_of_side", share_of_side, replace=True)
 
 
-def take_model_as_of() -> None:
-    """Rewrite `model=` of the command line as `of=`: to Hydra it would be one of conf/model/, the CNNs to train."""
-    texts = sys.argv[1:]
-    sys.argv[1:] = [f"of={text.removeprefix('model=')}" if text.startswith("model=") else text for text in texts]
+def settled(cfg: DictConfig, config: str) -> DictConfig:
+    """Return a composed configuration in which text is text and paths are expanded, as conf/<config>.yaml tags them.
+
+    A label 0, a study 2024 or a source 2019 are words, whatever YAML takes them for; `~` and `$HOME` mean the home.
+    """
+    for option in every_option(config).values():
+        if option.kind not in TEXTS or _skipped(cfg, option.name):
+            continue
+        value = OmegaConf.select(cfg, option.name)
+        if value is not None:
+            with open_dict(cfg):
+                OmegaConf.update(cfg, option.name, _settled(value, option.kind in ("path", "paths")), merge=False)
+    return cfg
 
 
-# What a configuration may name as a `_target_`: this project and the packages it declares.
+TEXTS = ("path", "paths", "text", "texts", "name")
+
+
+def _skipped(cfg: DictConfig, name: str) -> bool:
+    """Whether an option is not there, must still be given, or follows from others that are settled themselves."""
+    parent = OmegaConf.select(cfg, name.rpartition(".")[0]) if "." in name else cfg
+    key = name.rpartition(".")[2]
+    if not isinstance(parent, DictConfig) or key not in parent:
+        return True
+    return OmegaConf.is_missing(parent, key) or OmegaConf.is_interpolation(parent, key)
+
+
+def _settled(value: Any, path: bool) -> Any:
+    if isinstance(value, DictConfig):
+        return {str(key): None if one is None else _settled(one, path) for key, one in value.items()}
+    if isinstance(value, ListConfig):
+        return [_settled(one, path) for one in value]
+    return expanded(str(value)) if path else str(value)
+
+
+# What a configuration may name as a `_target_`: this project and the packages it declares. `allow_targets` of one's own
+# command line adds to it; configurations that come with a run directory are built from less (`within`), or not at all.
 TARGETS = ("mpox", "torch", "torchvision", "lightning", "timm", "torchmetrics")
 
 
-def build(node: DictConfig, *, within: Sequence[str] = TARGETS, **arguments: Any) -> Any:
+def build(
+    node: DictConfig, *, within: Sequence[str] = TARGETS, allowed: Sequence[str] | str | None = None, **arguments: Any
+) -> Any:
     """Instantiate a configuration node by its `_target_`; None where the target is null.
 
-    Raises UserError for a target outside the packages `within`, or one that cannot be built with these values.
+    `allowed` are the packages that the command's `allow_targets` adds to those of `within`; it is given where the node
+    is of the user's own command line. Raises UserError for a target outside them, and for one that cannot be built
+    with these values.
     """
     if node.get("_target_") is None:
         return None
+    packages = (*within, *([allowed] if isinstance(allowed, str) else allowed or ()))
     for target in _targets(node):
-        if not target.startswith(tuple(f"{package}." for package in within)):
-            raise UserError(f"_target_={target} is refused: a configuration may name only {', '.join(within)}")
+        if not target.startswith(tuple(f"{package}." for package in packages)):
+            more = "" if allowed is None else f"; allow_targets=[{target.partition('.')[0]}] adds a package you trust"
+            raise UserError(f"_target_={target} is refused: a configuration may name only {', '.join(packages)}{more}")
     try:
         return hydra.utils.instantiate(node, **arguments)
     except hydra.errors.InstantiationException as error:

@@ -1,147 +1,25 @@
-"""Look the installation over: each line good or bad, with the mend. Takes the options of `mpox.train`."""
+"""Check the installation, the data and the weights before a study. See `python -m mpox.doctor --help`."""
 
-import importlib.metadata
-import logging
-import os
-import shutil
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from mpox.cli import start
+from mpox.command import Command
 
-import torch
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
-from packaging.requirements import Requirement
-from rich.console import Console
-
-from mpox.config import build, config_dir
-from mpox.errors import UserError
-from mpox.model.weights import NoWeightsError, find
-from mpox.report.wandb import resolve_mode
-from mpox.runs import environment
-
-# Packages built against one another: a version outside the declared range breaks them in ways that name no version.
-PINNED = ("torch", "torchvision", "executorch", "torchao", "lightning", "timm", "hydra-core")
-# Less than this and a sweep's checkpoints may not fit.
-FREE_GB = 5.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report; `mend` says what to do about a bad one."""
-
-    good: bool
-    what: str
-    mend: str = ""
-
-
-def check_versions() -> Iterator[Finding]:
-    """Hold the installed versions of the pinned set against the ranges this package declares."""
-    try:
-        declared = {r.name: r for r in map(Requirement, importlib.metadata.requires("mpox") or [])}
-    except importlib.metadata.PackageNotFoundError:
-        yield Finding(False, "mpox is not installed", "pip install -e . in the checkout")
-        return
-    for name in PINNED:
-        wanted, installed = declared[name], environment.versions().get(name)
-        if installed is None:
-            yield Finding(False, f"{name} is not installed", f"pip install '{wanted}'")
-        elif not wanted.specifier.contains(installed.partition("+")[0], prereleases=True):
-            yield Finding(False, f"{name} {installed} is outside {wanted.specifier}", f"pip install '{wanted}'")
-        else:
-            yield Finding(True, f"{name} {installed}")
-
-
-def check_devices() -> Iterator[Finding]:
-    """Name the devices and how many threads PyTorch will use."""
-    yield Finding(True, f"processor: {os.cpu_count()} cores, PyTorch uses {torch.get_num_threads()} threads")
-    if not torch.cuda.is_available():
-        yield Finding(True, "no CUDA GPU: training runs on the processor")
-    for k in range(torch.cuda.device_count()):
-        memory = torch.cuda.get_device_properties(k).total_memory / 2**30
-        yield Finding(True, f"GPU {k}: {torch.cuda.get_device_name(k)}, {memory:.0f} GiB")
-
-
-def check_weights(cfg: DictConfig) -> Iterator[Finding]:
-    """Say for each model of the configuration where its ImageNet weights would come from."""
-    lacking, mend = [], ""
-    for path in sorted(Path(config_dir()).glob("model/*.yaml")):
-        model = OmegaConf.load(path)
-        try:
-            source = find(model.timm_name, cfg.weights.source, cfg.weights.path)
-            yield Finding(True, f"weights of {model.name}: {source.kind}")
-        except NoWeightsError as error:
-            lacking.append(model.name)
-            mend = str(error).partition(". ")[2]
-    if lacking:
-        yield Finding(False, f"no weights for {len(lacking)} models: {', '.join(lacking)}", mend)
-
-
-def check_data(cfg: DictConfig) -> Iterator[Finding]:
-    """Read the configured photos as training would, decoding each."""
-    photos = build(cfg.data).manifest
-    kept = photos[photos["keep"]]
-    counts = ", ".join(f"{count} {label}" for label, count in kept["label"].value_counts().items())
-    yield Finding(True, f"data: {len(kept)} photos, all readable ({counts}), {kept['group'].nunique()} groups")
-
-
-def check_wandb(cfg: DictConfig) -> Iterator[Finding]:
-    """Say where W&B runs would go."""
-    if "mode" not in cfg.logger:
-        yield Finding(True, "W&B is not used (logger is another)")
-        return
-    mode = resolve_mode(cfg.logger.mode)
-    hint = " (no key: `wandb login` or WANDB_API_KEY makes it online)" if mode == "offline" else ""
-    yield Finding(True, f"W&B: {mode}{hint}")
-
-
-def check_disk(cfg: DictConfig) -> Iterator[Finding]:
-    """Say how much room there is where runs are written."""
-    place = Path(cfg.runs_dir).absolute()
-    place = next(folder for folder in (place, *place.parents) if folder.exists())
-    free = shutil.disk_usage(place).free / 2**30
-    writable = os.access(place, os.W_OK)
-    yield Finding(
-        writable and free >= FREE_GB,
-        f"{place}: {free:.0f} GiB free{'' if writable else ', not writable'}",
-        "give runs_dir=<folder on a larger, writable disk>",
-    )
-
-
-def examine(overrides: list[str]) -> list[Finding]:
-    """Run every check under `train`'s configuration with `overrides`; a UserError is a bad finding."""
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        cfg = compose("train", overrides)
-    checks: list[Callable[[], Iterator[Finding]]] = [
-        *(check_versions, check_devices, lambda: check_weights(cfg), lambda: check_data(cfg)),
-        *(lambda: check_wandb(cfg), lambda: check_disk(cfg)),
-    ]
-    findings: list[Finding] = []
-    for check in checks:
-        try:
-            findings += check()
-        except UserError as error:
-            what, _, mend = str(error).rpartition(": ")
-            findings.append(Finding(False, what or str(error), mend))
-    return findings
+COMMAND = Command(
+    "doctor",
+    "Check the installation, the data and the weights before a study",
+    work="mpox.commands.doctor:run",
+    examples=(
+        "python -m mpox.doctor",
+        "python -m mpox.doctor data=folder data.root=photos",
+        "python -m mpox.doctor weights=bundled logger=none",
+    ),
+    config="train",
+    extra=("~hydra.callbacks.study",),
+)
 
 
 def main() -> None:
-    """Print the findings; exit 1 where one is bad."""
-    logging.getLogger("mpox").setLevel(logging.ERROR)
-    console = Console(soft_wrap=True, highlight=False)
-    try:
-        findings = examine(sys.argv[1:])
-    except HydraException as error:
-        sys.exit(f"error: {' '.join(str(error).split())}")
-    for finding in findings:
-        console.print("[green]good[/]" if finding.good else "[red]bad [/]", end=" ")
-        console.print(finding.what, markup=False)
-        if not finding.good:
-            console.print(f"     mend: {finding.mend}", markup=False)
-    sys.exit(any(not finding.good for finding in findings))
+    """Run `python -m mpox.doctor`."""
+    start(COMMAND)
 
 
 if __name__ == "__main__":

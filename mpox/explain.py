@@ -1,226 +1,30 @@
-"""Explain a finished run, examine the explanations, audit it for shortcuts, and let clinicians answer.
+"""Explain a finished run, test the explanations, and let clinicians answer: `python -m mpox.explain --help`."""
 
-python -m mpox.explain run=<run>                 maps: overlays, raw maps, contact sheets
-python -m mpox.explain faithfulness run=<run>    can the maps be believed?
-python -m mpox.explain audit run=<run>           does the model need the lesion at all?
-python -m mpox.explain review run=<run>          a page for clinicians; with ratings=<a.csv,b.csv>: what they said
-"""
+from mpox.cli import start
+from mpox.command import Command
 
-import logging
-import sys
-from pathlib import Path
-from typing import Any
-
-import hydra
-import numpy as np
-import pandas as pd
-import torch
-from omegaconf import DictConfig, OmegaConf
-
-from mpox.config import build, config_dir, plain
-from mpox.console import results_console
-from mpox.errors import UserError
-from mpox.files import read_json, replacing, write_json
-from mpox.model.checkpoint import load_checkpoint
-from mpox.report import wandb as wandb_report
-from mpox.runs.opened import OpenedRun, open_run
-from mpox.training.jobs import quieten, say_error
-from mpox.xai.cams import Explainer
-from mpox.xai.examination import as_markdown, examine, sample_rows
-from mpox.xai.gallery import explain_photos
-from mpox.xai.rating_page import Question, read_questions, write_page
-from mpox.xai.ratings import as_markdown as ratings_markdown
-from mpox.xai.ratings import merge, questions_of, read_ratings
-from mpox.xai.shortcuts import audit as audit_run
-from mpox.xai.verdicts import as_markdown as audit_markdown
-
-log = logging.getLogger("mpox")
-exit_code = 0
-
-
-def maps(cfg: DictConfig) -> dict[str, Any]:
-    """Write overlays, raw maps, sheets and index of a run's photos below `<run>/explain/`; log them where it logs."""
-    run = _opened(cfg)
-    rows = run.rows(cfg.split)
-    explainer = build(cfg.explain)(run.network, run.images(rows[:2]))
-    folder = run.path / "explain" / explainer.method
-    index = explain_photos(run, explainer, rows, folder, target=str(cfg.target), batch_size=cfg.batch_size)
-    _mirror(cfg, run, index, folder)
-    blank = int(index["blank"].sum())
-    said = [f"{len(index)} photos explained by {explainer.method} at {explainer.layer}: {folder}"]
-    if blank:
-        said.append(f"{blank} of them have nothing that speaks for the class explained; the sheets say which")
-    return {"folder": str(folder), "photos": len(index), "blank": blank, "said": said}
-
-
-def faithfulness(cfg: DictConfig) -> dict[str, Any]:
-    """Measure whether the maps can be believed; `<run>/explain/faithfulness-<method>.json`, `.md` and `.parquet`."""
-    run = _opened(cfg)
-    rows = _sampled(cfg, run, cfg.faithfulness.photos)
-    report, scores = examine(
-        run,
-        build(cfg.explain),
-        rows,
-        siblings=_siblings(run) if cfg.faithfulness.siblings else (),
-        road_photos=cfg.faithfulness.road_photos,
-        batch_size=cfg.batch_size,
-        seed=cfg.seed,
-    )
-    stem = run.path / "explain" / f"faithfulness-{report['method']}"
-    _write_report(stem, report, as_markdown(report))
-    with replacing(stem.with_name(f"{stem.name}.parquet")) as temporary:
-        scores.to_parquet(temporary, index=False)
-    return {**report, "said": report["verdicts"]}
-
-
-def audit(cfg: DictConfig) -> dict[str, Any]:
-    """Test the model and its photos for shortcuts; writes `<run>/explain/audit.json` and `.md`."""
-    run = _opened(cfg)
-    rows = _sampled(cfg, run, cfg.audit.photos)
-    explainer = build(cfg.explain)(run.network, run.images(rows[:2]))
-    report = audit_run(
-        run, explainer, rows, batch_size=cfg.batch_size, seed=cfg.seed, train_photos=cfg.audit.train_photos
-    )
-    _write_report(run.path / "explain" / "audit", report, audit_markdown(report))
-    lines = [f"{test['level']:>9}  {test['verdict']}" for test in report["tests"]]
-    return {**report, "said": [*lines, report["verdict"]]}
-
-
-def review(cfg: DictConfig) -> dict[str, Any]:
-    """Write the page for clinicians, or (`ratings` given) merge what they exported.
-
-    The page is `<run>/explain/review.html`, with `review-page.json` beside it; ratings give `ratings.json` and
-    `.md` there, or in the current folder where no run is given, and then without the model's part.
-    """
-    if cfg.ratings is not None:
-        return _merge(cfg)
-    run = _opened(cfg)
-    explainer = build(cfg.explain)(run.network, run.images(run.rows(cfg.split)[:2]))
-    folder = run.path / "explain" / explainer.method
-    if not _explained(folder, explainer):
-        rows = run.rows(cfg.split)
-        explain_photos(run, explainer, rows, folder, target="predicted", batch_size=cfg.batch_size)
-    entries = plain(cfg)["review"]["questions"]
-    questions = read_questions(entries, run.card.classes, cfg.review.blinded)
-    page = run.path / "explain" / "review.html"
-    facts = write_page(run, folder, page, questions, blinded=cfg.review.blinded, count=cfg.review.photos, seed=cfg.seed)
-    write_json(page.with_name("review-page.json"), facts)
-    size = page.stat().st_size / 1e6
-    said = f"{facts['photos']} photos to review: {page} (one file of {size:.1f} MB; it holds the photos themselves)"
-    return {**facts, "page": str(page), "said": [said]}
-
-
-def _merge(cfg: DictConfig) -> dict[str, Any]:
-    given = [cfg.ratings] if isinstance(cfg.ratings, str) else list(cfg.ratings)
-    paths = [Path(str(one)).expanduser() for one in given]
-    files = [file for path in paths for file in (sorted(path.glob("*.csv")) if path.is_dir() else [path])]
-    ratings = read_ratings(files)
-    if cfg.run is None:
-        place, report = Path(), merge(ratings, questions_of(ratings))
-    else:
-        place = Path(cfg.run).expanduser() / "explain"
-        if not (place / "review-page.json").is_file():
-            raise UserError(f"{place} has no review page: make it with review run={cfg.run}, or leave run= out")
-        facts = read_json(place / "review-page.json")
-        if facts["id"] != ratings["page"].iloc[0]:
-            raise UserError(
-                f"the ratings are of page {ratings['page'].iloc[0]}, {place} holds page {facts['id']}: give its run"
-            )
-        questions = [Question(**{**one, "options": tuple(one["options"])}) for one in facts["questions"]]
-        index = pd.read_parquet(place / facts["folder"] / "index.parquet")
-        scores = place / f"faithfulness-{facts['folder']}.parquet"
-        report = merge(ratings, questions, index, pd.read_parquet(scores) if scores.is_file() else None)
-    _write_report(place / "ratings", report, ratings_markdown(report))
-    said = [f"{len(report['raters'])} raters, {report['photos']} photos: {place / 'ratings.md'}"]
-    if cfg.run is None:
-        said.append("Agreement only: give run= too to hold the answers against model and map.")
-    return {**report, "said": said}
-
-
-COMMANDS = {"maps": maps, "faithfulness": faithfulness, "audit": audit, "review": review}
-
-
-def explain(cfg: DictConfig) -> dict[str, Any]:
-    """Do what `cfg.command` says and return its result; `said` are the lines to print. Raises UserError."""
-    if cfg.command not in COMMANDS:
-        raise UserError(f"'{cfg.command}' is no command of mpox.explain: choose {', '.join(COMMANDS)}")
-    plain(cfg)
-    if cfg.threads is not None:
-        torch.set_num_threads(cfg.threads)
-    return COMMANDS[cfg.command](cfg)
-
-
-def _opened(cfg: DictConfig) -> OpenedRun:
-    if cfg.run is None:
-        raise UserError(f"{cfg.command} needs a run: give run=<runs_dir>/<study>/<model>/fold-<k>")
-    return open_run(cfg.run, device=cfg.device, root=cfg.root, cache=cfg.cache_dir)
-
-
-def _sampled(cfg: DictConfig, run: OpenedRun, count: int) -> np.ndarray:
-    rows = sample_rows(run.rows(cfg.split), count, cfg.seed)
-    if not len(rows):
-        raise UserError(f"{run.path} has no photos of split={cfg.split}: choose another")
-    return rows
-
-
-def _explained(folder: Path, explainer: Explainer) -> bool:
-    """Whether `folder` holds maps of the model's own answers, at the layer that is asked for."""
-    about = folder / "about.json"
-    if not about.is_file():
-        return False
-    told = read_json(about)
-    return bool(told["target"] == "predicted" and told["layer"] == explainer.layer)
-
-
-def _siblings(run: OpenedRun) -> list[Any]:
-    """Networks of the same model's other finished folds."""
-    paths = sorted(run.path.resolve().parent.glob("fold-*/checkpoint.ckpt"))
-    return [load_checkpoint(path)[0].to(run.device) for path in paths if path.parent != run.path.resolve()]
-
-
-def _write_report(stem: Path, report: dict[str, Any], text: str) -> None:
-    write_json(stem.with_name(f"{stem.name}.json"), report)
-    with replacing(stem.with_name(f"{stem.name}.md")) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def _mirror(cfg: DictConfig, run: OpenedRun, index: Any, folder: Path) -> None:
-    """Add the table to the W&B run of the job, where the job had one."""
-    node = OmegaConf.create(run.config.get("logger") or {})
-    # The run may be somebody else's: nothing but this project's logger is made of its configuration.
-    if not cfg.wandb or node.get("_target_") != "mpox.report.wandb.make_logger":
-        return
-    try:
-        logger = build(OmegaConf.create({**node, "run_dir": str(run.path)}))
-        wandb_report.log_explanations(logger, index, folder)
-    finally:
-        wandb_report.finish(failed=sys.exc_info()[0] is not None)
-
-
-@hydra.main(version_base="1.3", config_path=config_dir(), config_name="explain")
-def _hydra_main(cfg: DictConfig) -> None:
-    global exit_code
-    try:
-        result = explain(cfg)
-    except Exception as error:
-        exit_code = 1
-        say_error(error)
-        return
-    console = results_console()
-    for line in result["said"]:
-        console.print(line, markup=False)
-    console.print("Research use only; not a diagnosis.", style="dim")
+COMMAND = Command(
+    "explain",
+    "Explain a finished run, test the explanations and the model, and let clinicians answer",
+    work="mpox.commands.explain:run",
+    examples=(
+        "python -m mpox.explain run=runs/mine/tf_efficientnet_lite0/fold-0",
+        "python -m mpox.explain audit run=runs/mine/tf_efficientnet_lite0/fold-0",
+        "python -m mpox.explain review ratings=[ann.csv,bob.csv]",
+    ),
+    words={
+        "maps": "overlays, raw maps and contact sheets",
+        "faithfulness": "can the maps be trusted?",
+        "audit": "does the model need the lesion at all?",
+        "review": "a page for clinicians; with ratings=<files> what they answered",
+    },
+    place="run",
+)
 
 
 def main() -> None:
-    """Run `python -m mpox.explain [maps|faithfulness|audit|review] …`; exit code 0 only where it was done."""
-    global exit_code
-    exit_code = 0
-    quieten()
-    if len(sys.argv) > 1 and "=" not in sys.argv[1] and not sys.argv[1].startswith("-"):
-        sys.argv[1] = f"command={sys.argv[1]}"
-    _hydra_main()
-    sys.exit(exit_code)
+    """Run `python -m mpox.explain`."""
+    start(COMMAND)
 
 
 if __name__ == "__main__":

@@ -1,126 +1,24 @@
-"""Export a finished run for phones, and prove that the file agrees with the network. `python -m mpox.export --help`."""
+"""Turn a finished run into a file for phones, proven to agree with it. See `python -m mpox.export --help`."""
 
-import logging
-import sys
-from pathlib import Path
-from typing import Any
+from mpox.cli import start
+from mpox.command import Command
 
-import hydra
-import torch
-import yaml
-from omegaconf import DictConfig, OmegaConf
-from torchvision.transforms import v2
-
-from mpox.config import build, config_dir, plain
-from mpox.console import results_console
-from mpox.errors import UserError
-from mpox.mobile.export.job import export_run
-from mpox.mobile.export.onnx_job import export_onnx_run
-from mpox.mobile.export.original import Request
-from mpox.mobile.export.prune import Tuning, prune_run
-from mpox.mobile.export.verify import Bound
-from mpox.report.export_card import export_table, write_export_card
-from mpox.report.wandb_export import log_export
-from mpox.runs.opened import OpenedRun, open_run
-from mpox.training.jobs import quieten, say_error
-
-log = logging.getLogger("mpox")
-FORMATS = {"pte": export_run, "onnx": export_onnx_run}
-exit_code = 0
-
-
-def export(cfg: DictConfig) -> dict[str, Any]:
-    """Write `<exports_dir>/<name>/` and return the content of its export.json. Raises UserError."""
-    plain(cfg)
-    if cfg.format not in FORMATS:
-        raise UserError(f"format={cfg.format} is unknown: choose {', '.join(FORMATS)}")
-    if cfg.threads is not None:
-        torch.set_num_threads(cfg.threads)
-    torch.manual_seed(cfg.seed)
-    wanted = request(cfg)
-    run = open_run(_run_directory(cfg), device="cpu", root=cfg.root, cache=cfg.cache_dir)
-    pruned = None
-    if cfg.prune.ratio:
-        options = {name: value for name, value in plain(cfg)["prune"].items() if name != "ratio"}
-        run, pruned = prune_run(
-            run, cfg.prune.ratio, tuning=Tuning(**options), transform=_augmentation(run), seed=cfg.seed
-        )
-    return FORMATS[cfg.format](run, wanted, write_export_card, pruned)
-
-
-def request(cfg: DictConfig) -> Request:
-    """Turn the configuration into plain values. Raises UserError for one that makes no sense."""
-    return Request(
-        recipe=cfg.recipe,
-        backend=cfg.backend,
-        input=cfg.input,
-        exports_dir=Path(cfg.exports_dir).expanduser(),
-        name=cfg.name,
-        overwrite=cfg.overwrite,
-        bound=Bound(cfg.bound.agreement, cfg.bound.balanced_accuracy),
-        target_sensitivity=cfg.target_sensitivity,
-        calibration_photos=cfg.calibration.photos,
-        tune_steps=cfg.qat.steps,
-        tune_rate=cfg.qat.rate,
-        tune_batch=cfg.qat.batch_size,
-        timing_rounds=cfg.timing.rounds,
-        seed=cfg.seed,
-    )
-
-
-# The run may be somebody else's: of its configuration nothing else is built.
-AUGMENTATION = ("torchvision.transforms", "mpox.data")
-
-
-def _augmentation(run: OpenedRun) -> v2.Compose | None:
-    """What the run's training photos went through; the tuning after pruning sees the same."""
-    nodes = OmegaConf.create(run.config["augment"]["transforms"] or {})
-    transforms = [build(node, within=AUGMENTATION) for node in nodes.values()]
-    return v2.Compose(transforms) if transforms else None
-
-
-def _run_directory(cfg: DictConfig) -> Path:
-    if (cfg.run is None) == (cfg.chosen is None):
-        raise UserError("give run=<runs_dir>/<study>/<model>/fold-<k>, or chosen=<chosen.yaml>, one of the two")
-    if cfg.run is not None:
-        return Path(cfg.run)
-    path = Path(cfg.chosen).expanduser()
-    if not path.is_file():
-        raise UserError(f"no file {path}: python -m mpox.compare study=<study> select=best writes chosen.yaml")
-    try:
-        chosen = yaml.safe_load(path.read_text(encoding="utf-8"))
-        study, run = str(chosen["study"]), Path(str(chosen["model"])) / f"fold-{int(chosen['fold'])}"
-        beside = path.resolve().parents[1]  # <study>/comparison/chosen.yaml, wherever the study lies
-        return (beside if beside.name == study else Path(cfg.runs_dir) / study) / run
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} names no study, model and fold: make it with mpox.compare select=best") from error
-
-
-@hydra.main(version_base="1.3", config_path=config_dir(), config_name="export")
-def _hydra_main(cfg: DictConfig) -> None:
-    global exit_code
-    try:
-        report = export(cfg)
-        place = Path(cfg.exports_dir).expanduser()
-        log_export(place / report["name"], **cfg.logger, place=place / ".wandb")
-    except Exception as error:
-        exit_code = 1
-        say_error(error)
-        return
-    console = results_console()
-    console.print(export_table(report))
-    if report["note"]:
-        console.print(f"note: {report['note']}", markup=False)
-    console.print(f"{Path(cfg.exports_dir) / report['name']} holds the model, its contract, card and golden set.")
+COMMAND = Command(
+    "export",
+    "Turn a finished run into a file for phones, and prove that it agrees with the network",
+    work="mpox.commands.export:run",
+    examples=(
+        "python -m mpox.export run=runs/mine/tf_efficientnet_lite0/fold-0",
+        "python -m mpox.export chosen=runs/mine/comparison/chosen.yaml",
+        "python -m mpox.export run=runs/mine/tf_efficientnet_lite0/fold-0 format=onnx recipe=fp32",
+    ),
+    place="exports_dir",
+)
 
 
 def main() -> None:
-    """Run `python -m mpox.export`; exit code 0 only where a file was placed."""
-    global exit_code
-    exit_code = 0
-    quieten()
-    _hydra_main()
-    sys.exit(exit_code)
+    """Run `python -m mpox.export`."""
+    start(COMMAND)
 
 
 if __name__ == "__main__":

@@ -1,187 +1,25 @@
-"""Ask an exported model, or a run, about photos. See `python -m mpox.predict --help`.
+"""Ask an exported model, or a run, about photos. See `python -m mpox.predict --help`."""
 
-An exported file is run by its runtime alone: none of the training code is loaded, so that it starts at once.
-"""
+from mpox.cli import start
+from mpox.command import Command
 
-import csv
-import hashlib
-import io
-import json
-import sys
-import traceback
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
-import hydra
-import numpy as np
-from omegaconf import DictConfig
-from PIL import Image
-
-from mpox.config import config_dir, take_model_as_of
-from mpox.console import results_console
-from mpox.data.photos import SUFFIXES, PhotoError, open_photo, square
-from mpox.errors import UserError
-from mpox.files import replacing
-from mpox.mobile.run.decision_rule import REFER, Answer, Model, answer
-
-NOTICE = "Research software, not a medical device: not a diagnosis."
-FORMATS = ("table", "json", "csv")
-exit_code = 0
-
-
-def predict(cfg: DictConfig) -> dict[str, Any]:
-    """Return `model`, `notice`, `photos` (path, label, action, why, probabilities, map) and `unreadable`, by path.
-
-    Writes the maps. Raises UserError for a model or photos that are not there, or an unknown format.
-    """
-    if cfg.format not in FORMATS:
-        raise UserError(f"format={cfg.format} is unknown: choose {', '.join(FORMATS)}")
-    if cfg.of is None or cfg.photos is None:
-        raise UserError("give model=exports/<name> photos=<a photo or a folder of them>")
-    paths = _found([cfg.photos] if isinstance(cfg.photos, str) else list(cfg.photos))
-    model = open_model(str(cfg.of), sensitivity=cfg.target_sensitivity, threads=cfg.threads)
-    if cfg.maps is not None and not model.explains:
-        raise UserError(f"{cfg.of} makes no maps (its contract.json says why): leave maps= out")
-    told, unreadable = [], {}
-    for path in paths:
-        try:
-            picture = square(open_photo(path), model.image_size, model.interpolation)
-        except PhotoError as error:
-            unreadable[str(path)] = str(error)
-            continue
-        probabilities = model.probabilities(picture)[0]
-        said = answer(probabilities, model.labels, model.positive, model.threshold, cfg.refer_below)
-        entry: dict[str, Any] = {"path": str(path), **vars(said)}
-        if cfg.maps is not None:
-            entry["map"] = str(_write_map(model, picture, said, path, Path(cfg.maps).expanduser()))
-        told.append(entry)
-    return {"model": str(cfg.of), "notice": NOTICE, "photos": told, "unreadable": unreadable}
-
-
-def open_model(path: str, *, sensitivity: float, threads: int | None) -> Model:
-    """Open an export (folder, .pte or .onnx) or a run (directory or checkpoint). Raises UserError for anything else."""
-    place = Path(path).expanduser()
-    if not place.exists():
-        raise UserError(f"no model at {path}: give an export (exports/<name>) or a run directory")
-    if place.suffix == ".ckpt" or (place / "checkpoint.ckpt").is_file():
-        from mpox.mobile.run.run_model import RunModel
-
-        return RunModel(place, sensitivity)
-    if place.suffix == ".onnx" or (not (place / "model.pte").is_file() and (place / "model.onnx").is_file()):
-        from mpox.mobile.run.onnx_model import OnnxModel
-
-        return OnnxModel(place, threads or 1)
-    from mpox.mobile.run.runtime import PhoneModel
-
-    return PhoneModel(place, threads)
-
-
-def render(result: dict[str, Any], form: str) -> str:
-    """Return what `predict` returned as `json` or `csv` text."""
-    if form == "json":
-        return json.dumps(result, indent=2, ensure_ascii=False) + "\n"
-    labels = list(result["photos"][0]["probabilities"]) if result["photos"] else []
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["path", "label", "action", "why", *(f"p_{name}" for name in labels), "map", "notice"])
-    for one in result["photos"]:
-        chances = [f"{one['probabilities'][name]:.6f}" for name in labels]
-        table.writerow([one["path"], one["label"], one["action"], one["why"], *chances, one.get("map", ""), NOTICE])
-    return text.getvalue()
-
-
-def show(result: dict[str, Any]) -> None:
-    """Print the answers as a table."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table("photo", "called", "action", "why", title=escape(result["model"]), title_justify="left")
-    labels = list(result["photos"][0]["probabilities"]) if result["photos"] else []
-    for name in labels:
-        table.add_column(escape(name), justify="right")
-    for one in result["photos"]:
-        chances = [f"{one['probabilities'][name]:.3f}" for name in labels]
-        style = "bold" if one["action"] == REFER else None
-        table.add_row(*(escape(one[key]) for key in ("path", "label", "action", "why")), *chances, style=style)
-    console = results_console(soft_wrap=False)
-    if labels:
-        console.print(table)
-    console.print(NOTICE, style="dim")
-
-
-def _found(given: list[str]) -> list[Path]:
-    """Every photo that was named, and every one below a folder that was, sorted. UserError for none."""
-    paths: list[Path] = []
-    for name in given:
-        place = Path(str(name)).expanduser()
-        if not place.exists():
-            raise UserError(f"no photo at {place}: give a photo or a folder of them")
-        paths += sorted(_photos_below(place)) if place.is_dir() else [place]
-    if not paths:
-        raise UserError(f"no photos in {', '.join(map(str, given))}: it holds none of {', '.join(sorted(SUFFIXES))}")
-    return paths
-
-
-def _photos_below(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-
-
-def _write_map(model: Model, picture: np.ndarray, said: Answer, photo: Path, folder: Path) -> Path:
-    """Lay what speaks for the answer over the working picture; return where it was written."""
-    from mpox.xai.pictures import overlay
-
-    raw = model.explain(picture)[1][0, model.labels.index(said.label)]
-    size = (picture.shape[1], picture.shape[0])
-    map_HW = np.maximum(np.asarray(Image.fromarray(raw).resize(size, Image.Resampling.BILINEAR)), 0)
-    peak = float(map_HW.max())
-    shown = overlay(picture, map_HW / peak if peak > 0 else map_HW)
-    # Photos of one name in several folders must not overwrite one another.
-    place = hashlib.sha256(str(photo.resolve()).encode()).hexdigest()[:6]
-    with replacing(folder / f"{photo.stem}-{place}-{said.label}.png") as temporary:
-        Image.fromarray(shown).save(temporary, format="png")
-    return folder / f"{photo.stem}-{place}-{said.label}.png"
-
-
-def _run(cfg: DictConfig) -> None:
-    result = predict(cfg)
-    if cfg.format == "table" and cfg.out is None:
-        show(result)
-    elif cfg.out is None:
-        sys.stdout.write(render(result, cfg.format))
-        print(NOTICE, file=sys.stderr)
-    else:
-        form = cfg.format if cfg.format != "table" else Path(cfg.out).suffix.removeprefix(".")
-        if form not in FORMATS[1:]:
-            raise UserError(f"out={cfg.out} is neither .json nor .csv: name it so, or give format=json or format=csv")
-        with replacing(Path(cfg.out)) as temporary:
-            temporary.write_text(render(result, form), encoding="utf-8")
-        print(f"{len(result['photos'])} photos: {cfg.out}. {NOTICE}")
-    if result["unreadable"]:
-        some = "; ".join(result["unreadable"].values())
-        raise UserError(f"{len(result['unreadable'])} photos were left out: {some}")
-
-
-@hydra.main(version_base="1.3", config_path=config_dir(), config_name="predict")
-def _hydra_main(cfg: DictConfig) -> None:
-    global exit_code
-    try:
-        _run(cfg)
-    except UserError as error:
-        exit_code = 1
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-    except Exception:
-        exit_code = 1
-        traceback.print_exc()
+COMMAND = Command(
+    "predict",
+    "Ask an exported model, or a run, about photos",
+    work="mpox.commands.predict:run",
+    examples=(
+        "python -m mpox.predict model=exports/mine photos=photo.jpg",
+        "python -m mpox.predict model=exports/mine photos=folder maps=maps",
+        "python -m mpox.predict model=runs/mine/tf_efficientnet_lite0/fold-0 photos=folder out=answers.csv",
+    ),
+    renamed={"model": "of"},
+    place="out",
+)
 
 
 def main() -> None:
-    """Run `python -m mpox.predict`; exit code 0 only where every photo was answered."""
-    global exit_code
-    exit_code = 0
-    take_model_as_of()
-    _hydra_main()
-    sys.exit(exit_code)
+    """Run `python -m mpox.predict`."""
+    start(COMMAND)
 
 
 if __name__ == "__main__":

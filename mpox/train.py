@@ -1,163 +1,25 @@
-"""Train one CNN on one fold: photos and splits in, a run directory out. See `python -m mpox.train --help`."""
+"""Train one CNN on one fold; with -m every CNN on every fold. See `python -m mpox.train --help`."""
 
-import contextlib
-import logging
-import sys
-import time
-import traceback
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from mpox.cli import start
+from mpox.command import Command
 
-import hydra
-import lightning as L
-import torch
-from omegaconf import DictConfig
-
-from mpox.config import config_dir, plain
-from mpox.data.folds import check_fold
-from mpox.errors import UserError
-from mpox.files import write_json
-from mpox.model.backbone import InputRecord, input_record
-from mpox.model.backbone import build as build_network
-from mpox.model.checkpoint import Card, save_checkpoint
-from mpox.model.weights import WeightSource, find
-from mpox.report import wandb as wandb_report
-from mpox.runs import environment
-from mpox.runs.run_directory import RunDirectory
-from mpox.stats.predictions import score, write_predictions
-from mpox.training import sweep
-from mpox.training.jobs import one_line, quieten, run_job
-from mpox.training.phases import finetune, fold_inputs, make_trainer, predict, probe
-from mpox.training.resume import epoch_to_resume
-
-log = logging.getLogger("mpox")
-
-
-def train(cfg: DictConfig) -> dict[str, Any]:
-    """Run one job and return the content of its metrics.json; a finished job only has it read.
-
-    Raises UserError for whatever its owner can mend, before anything trains where it can be known before.
-    """
-    check_fold(cfg.fold, cfg.n_folds)
-    record = input_record(cfg.model.timm_name, cfg.image_size)
-    cfg.image_size = record.image_size
-    config = plain(cfg)
-    run = RunDirectory(cfg.runs_dir, cfg.study, cfg.model.name, cfg.fold)
-    if not cfg.overwrite and run.is_finished(config):
-        return run.result()
-    weights = find(cfg.model.timm_name, cfg.weights.source, cfg.weights.path)
-    with run.claimed():
-        if not cfg.overwrite and run.is_finished(config):  # a replacement that was only to be put into its place
-            return run.result()
-        run.begin(config, overwrite=cfg.overwrite)
-        with run.logging_to_file():
-            try:
-                result = _run(cfg, config, run, record, weights)
-            except UserError as error:
-                _note(run.fail, traceback.format_exc(), one_line(error, cfg.runs_dir))
-                run.abandon()
-                raise
-            except Exception as error:
-                _note(run.fail, traceback.format_exc(), one_line(error, cfg.runs_dir))
-                raise
-            finally:
-                wandb_report.finish(failed=sys.exc_info()[0] is not None)
-        run.settle()
-        return result
-
-
-def _note(note: Callable[..., None], *facts: str) -> None:
-    with contextlib.suppress(OSError):  # a full disk must not hide what filled it
-        note(*facts)
-
-
-def _run(
-    cfg: DictConfig, config: dict[str, Any], run: RunDirectory, record: InputRecord, weights: WeightSource
-) -> dict[str, Any]:
-    """Do the job: data, network, probe, fine-tuning, predictions, files; status.json last."""
-    if cfg.threads is not None:
-        torch.set_num_threads(cfg.threads)
-    L.seed_everything(cfg.seed, workers=True, verbose=False)
-    # Deterministic mode would fill every new tensor with NaN first, which nothing here reads and every step would pay.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    clock = Clock()
-    inputs = fold_inputs(cfg, record, run.place)
-    classes = inputs.targets.classes
-    clock.lap("data")
-    network = build_network(cfg.model.timm_name, len(classes), record, weights, drop_rate=cfg.dropout)
-    log.info("%s fold %d: weights %s (%s)", cfg.model.name, cfg.fold, weights.kind, Path(weights.location).name)
-    clock.lap("network")
-    trainer, logger = make_trainer(cfg, config, run)
-    features, resumed = None, epoch_to_resume(run.resume)
-    if cfg.schedule.get("probe") and not resumed:
-        features = probe(cfg, network, inputs, trainer.strategy.root_device)
-        clock.lap("probe")
-    if cfg.schedule.get("finetune"):
-        finetune(cfg, network, inputs, run, trainer, resumed)
-        clock.lap("finetune")
-        features = None  # of a backbone that is no more
-    predictions = predict(cfg, network, inputs, features)
-    clock.lap("predict")
-    result: dict[str, Any] = {
-        "classes": list(classes),
-        "positive": None if inputs.targets.positive is None else classes[inputs.targets.positive],
-    }
-    for split in ("val", "test"):
-        result[split] = score(predictions[predictions["split"] == split], classes, inputs.targets.positive)
-    card = Card(
-        timm_name=cfg.model.timm_name,
-        classes=classes,
-        positive=inputs.targets.positive,
-        record=record,
-        study=cfg.study,
-        model=cfg.model.name,
-        fold=cfg.fold,
-        splits_sha256=inputs.folds.sha256,
-    )
-    save_checkpoint(run.path / "checkpoint.ckpt", network, card)
-    write_predictions(predictions, run.path / "predictions.parquet")
-    write_json(run.path / "metrics.json", result)
-    facts = {"seed": cfg.seed, "splits_sha256": inputs.folds.sha256, "weights": f"{weights.kind}: {weights.location}"}
-    device = trainer.strategy.root_device
-    write_json(run.path / "environment.json", environment.record(device, **facts, seconds=clock.laps))
-    if isinstance(logger, wandb_report.WandbLogger):
-        with wandb_report.spared():
-            wandb_report.log_result(logger, result, predictions)
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if hasattr(callback, "on_run_finished"):  # the hooks of mpox.training
-            callback.on_run_finished(run.path, Path(cfg.cache_dir), logger)
-    run.finish(seconds=round(sum(clock.laps.values()), 2))
-    return result
-
-
-class Clock:
-    """Wall time of the stages of a job, in seconds."""
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self.last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        """End the stage `name`, which began with the last one's end."""
-        now = time.perf_counter()
-        self.laps[name], self.last = round(now - self.last, 2), now
-
-
-@hydra.main(version_base="1.3", config_path=config_dir(), config_name="train")
-def _hydra_main(cfg: DictConfig) -> float | None:
-    return run_job(cfg, train)
+COMMAND = Command(
+    "train",
+    "Train one CNN on one fold; with -m every CNN on every fold",
+    work="mpox.training.task:task",
+    examples=(
+        "python -m mpox.train",
+        "python -m mpox.train data=folder data.root=photos study=mine",
+        "python -m mpox.train -m study=mine 'model=glob(*)' 'fold=range(10)'",
+    ),
+    jobs=True,
+)
 
 
 def main() -> None:
-    """Run `python -m mpox.train`; the exit code is 0 only when every job asked for is done."""
-    quieten()
-    _hydra_main()
-    sys.exit(sweep.exit_code)
+    """Run `python -m mpox.train`."""
+    start(COMMAND)
 
 
 if __name__ == "__main__":
-    # Not this copy of the module: processes that a launcher starts find the job's function by its name.
-    from mpox.train import main
-
     main()

@@ -11,9 +11,9 @@ from omegaconf import DictConfig
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from mpox.config import config_dir
 from mpox.data import synthetic
-from mpox.train import train
+from mpox.options import config_dir
+from mpox.training.job import train
 
 # Tests run in two processes (pyproject.toml): a thread each, for them and for the commands they start.
 if "PYTEST_XDIST_WORKER" in os.environ:

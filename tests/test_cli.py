@@ -2,16 +2,22 @@
 
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from mpox.cli import DOORS, start
 from mpox.files import read_json
+from mpox.options import read_options
+from mpox.runs.journal import read
+from mpox.usage import checked
 
 ENVIRONMENT = {**os.environ, "WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1", "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
 
@@ -47,6 +53,8 @@ def test_sweep_isolates_a_failure_and_is_resumed(tiny: list[str], tmp_path: Path
     assert first.returncode == 1, first.stderr
     assert "failed" in first.stdout
     assert first.stdout.count("done in") == 3
+    assert [f"job {k} of 4, " in first.stdout for k in (1, 2, 3, 4)] == [True] * 4
+    assert "left" in first.stdout and "score" in first.stdout
     (blocker / "fold-1").unlink()
     second = mpox(*sweep)
     assert second.returncode == 0, second.stderr
@@ -73,10 +81,121 @@ def test_bad_input_is_one_line_and_exit_1(tiny: list[str]) -> None:
     assert "Traceback" not in run.stdout
 
 
-def test_unknown_option_is_refused_by_hydra(tiny: list[str]) -> None:
-    run = mpox(*tiny, "folds=3")
-    assert run.returncode != 0
-    assert "folds" in run.stderr
+# What many type first, and a part of the one line that answers it.
+MISTAKES = {
+    "curate adit": "'adit' is no command of mpox.curate: did you mean audit?",
+    "train folds=3": "mpox.train has no option 'folds': did you mean fold?",
+    "train epochs=3": "did you mean schedule.finetune.epochs?",
+    "train +epochs=3": "did you mean schedule.finetune.epochs?",
+    "train fold=one": "fold takes a whole number, not 'one': write it as in fold=0",
+    "train image_size=[64,64]": "image_size takes a whole number, not '[64,64]'",
+    "train seed=-1": "seed=-1 is too small: seed is at least 0",
+    "train balance=a=b(": "write \"balance='a=b('\"",
+    "train data.classes={0:mpox": "close its brackets",
+    "train data=foldr": "data=foldr is unknown: did you mean folder?",
+    "train data.root=x": "data.root is no option of the data chosen: it belongs to data=folder or",
+    "train --fold 3": "options are written name=value, here fold=<value>",
+    "train fold=0,1": "several values at once need -m",
+    "train study=${nothing}": "a value refers to 'nothing', which there is not",
+    "compare": "give study=<name>",
+    "predict mdoel=x": "mpox.predict has no option 'mdoel': did you mean model?",
+}
+
+
+@pytest.mark.parametrize("typed", MISTAKES)
+def test_wrong_usage_is_answered_in_one_line_with_exit_code_2(
+    typed: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # pytest keeps its own handlers
+    name, *arguments = typed.split()
+    with pytest.raises(SystemExit) as ended:
+        start(import_module(f"mpox.{name}").COMMAND, arguments)
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("Error executing job")]
+    assert ended.value.code == 2
+    assert len(lines) == 1 and MISTAKES[typed] in lines[0], lines
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_help_explains_every_option_and_imports_nothing_heavy(name: str) -> None:
+    program = (
+        f"import sys, runpy; sys.argv = ['mpox.{name}', '--help']\n"
+        "try:\n    runpy.run_module(sys.argv[0], run_name='__main__')\n"
+        "finally:\n    print('modules', *sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+    assert run.returncode == 0, run.stderr
+    page, _, modules = run.stdout.rpartition("modules")
+    heavy = {"torch", "timm", "lightning", "pandas", "numpy", "hydra", "omegaconf", "matplotlib", "PIL", "wandb"}
+    assert not heavy & set(modules.split())
+    command = import_module(f"mpox.{name}").COMMAND
+    groups, options = read_options(command.configuration)
+    typed = {own: name for name, own in command.renamed.items()}
+    for option in options:
+        if option.kind != "block" and not (option.name == "command" and command.words):
+            assert f"  {typed.get(option.name, option.name)}=" in page, option.name
+    for group in groups:
+        assert f"\n{group.name}={group.chosen}" in page
+    for example in command.examples:
+        assert example in page
+
+
+def test_every_option_of_a_command_is_explained() -> None:
+    silent = {
+        option.name
+        for name in DOORS
+        for option in read_options(import_module(f"mpox.{name}").COMMAND.configuration)[1]
+        if not option.words and "." not in option.name
+    }
+    assert silent == set()
+
+
+def test_examples_of_the_help_compose() -> None:
+    for name in DOORS:
+        command = import_module(f"mpox.{name}").COMMAND
+        assert len(command.examples) >= 3
+        for example in command.examples:
+            words = shlex.split(example)
+            assert words[:3] == ["python", "-m", command.module]
+            checked(command, words[3:])
+
+
+def test_mpox_lists_its_commands_and_runs_them() -> None:
+    shown = mpox("--help", module="mpox")
+    assert shown.returncode == 0
+    assert all(f"\n  {name} " in shown.stdout for name in DOORS)
+    assert mpox("train", "--help", module="mpox").stdout == mpox("--help").stdout
+    wrong = mpox("trian", module="mpox")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert "did you mean mpox train?" in wrong.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_while_fine_tuning_ends_in_one_line(
+    tiny: list[str], tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    """Lightning ends a job with 0 on SIGTERM; here the shell and the run directory learn what happened."""
+    options = [*tiny, "schedule=finetune", "schedule.finetune.epochs=2000"]
+    job = subprocess.Popen(
+        [sys.executable, "-m", "mpox.train", *options],
+        env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    run = tmp_path / "runs" / "default" / "mobilenetv3_small_100" / "fold-0"
+    deadline = time.monotonic() + 120
+    while not (run / "resume" / "last.ckpt").exists():
+        assert job.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    job.send_signal(number)
+    _, said = job.communicate(timeout=60)
+    assert job.returncode == code, said
+    assert "Traceback" not in said
+    assert said.splitlines()[-1] == (
+        f"stopped by {number.name}: what is finished is kept; type the same command to go on"
+    )
+    assert read_json(run / "status.json")["state"] == "interrupted"
+    assert [entry.state for entry in read(tmp_path / "runs")] == ["interrupted"]
+    assert "fine-tuning: epoch 1 of 2000" in said  # no terminal: lines instead of a bar
 
 
 def test_doctor(tiny: list[str]) -> None:
@@ -89,7 +208,7 @@ def test_doctor(tiny: list[str]) -> None:
     assert bad.returncode == 1
     assert "data.root=/nowhere is not a folder" in bad.stdout
     assert "no weights for 23 models" in bad.stdout
-    assert "mend:" in bad.stdout
+    assert "fix:" in bad.stdout
 
 
 def kill_when(arguments: list[str], ready: Path, delay: float) -> None:
@@ -167,7 +286,7 @@ def test_wheel_works_in_another_directory(tmp_path: Path) -> None:
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(wheel)]
     subprocess.run(install, check=True, timeout=300)
     program = (
-        "import sys; sys.path.insert(0, sys.argv.pop(1)); import mpox; from mpox.config import config_dir;"
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); import mpox; from mpox.options import config_dir;"
         "print(config_dir(), config_dir('sweeps')); from mpox.train import main; main()"
     )
     options = [

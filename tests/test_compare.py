@@ -12,10 +12,11 @@ from generated_study import make_study
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from rich.console import Console
+from stowaways import stowaways
 
-from mpox.compare import compare, say
-from mpox.config import config_dir
+from mpox.commands.compare import compare, say
 from mpox.errors import UserError
+from mpox.options import config_dir
 from mpox.study.options import Options
 
 Compared = Callable[..., DictConfig]
@@ -54,14 +55,15 @@ def test_files_tell_one_story(configured: Compared, tmp_path: Path) -> None:
     assert latex.count(r"\\") == 3
     chosen = yaml.safe_load((folder / "chosen.yaml").read_text())
     assert (chosen["study"], chosen["model"]) == ("s", "good")
-    assert chosen["command"] == f"python -m mpox.export run={tmp_path}/runs/s/good/fold-{chosen['fold']}"
+    assert chosen["command"] == "python -m mpox.export chosen=chosen.yaml"
+    assert not stowaways(folder, tmp_path)
     assert "research" in (folder / "index.html").read_text().lower()
 
     console = Console(width=80, record=True, file=(tmp_path / "said").open("w"))
     say(comparison, folder, console)
     said = console.export_text()
     assert "good has the highest mean balanced accuracy of 2 models" in said
-    assert chosen["command"] in said.replace("\n", "")
+    assert f"python -m mpox.export chosen={folder}/chosen.yaml" in said.replace("\n", "")
     assert "not a diagnosis" in said
 
 

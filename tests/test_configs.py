@@ -8,8 +8,9 @@ import torch
 import yaml
 from hydra import compose, initialize_config_dir
 
-from mpox.config import TARGETS, config_dir, share_of_side
+from mpox.config import TARGETS, share_of_side
 from mpox.model.backbone import build, input_record, layer_depths
+from mpox.options import config_dir
 
 CONF = Path(config_dir())
 MODELS = sorted(path.stem for path in CONF.glob("model/*.yaml"))

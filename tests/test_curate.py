@@ -12,14 +12,15 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from mpox import curate
-from mpox.config import build, config_dir
+from mpox.commands import curate
+from mpox.config import build
 from mpox.curation.decisions import DECISION_COLUMNS, write_decisions
 from mpox.curation.findings import FILES
 from mpox.curation.thresholds import PairThresholds, QualityThresholds
 from mpox.data import synthetic
 from mpox.data.sources import manifest as read_set
 from mpox.errors import UserError
+from mpox.options import config_dir
 
 COPY = "acne/copy.jpg"
 

@@ -14,12 +14,12 @@ import yaml
 from hydra import compose, initialize_config_dir
 from scipy.special import softmax
 
-from mpox.config import config_dir
+from mpox.commands.evaluate import evaluate
 from mpox.data import synthetic
 from mpox.errors import UserError
-from mpox.evaluate import evaluate
 from mpox.files import read_json
 from mpox.model.checkpoint import load_checkpoint
+from mpox.options import config_dir
 from mpox.stats.predictions import read_predictions, score
 
 MODELS = ("mnasnet_100", "mobilenetv3_small_100")

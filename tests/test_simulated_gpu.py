@@ -15,13 +15,13 @@ from omegaconf import DictConfig
 from simulated_gpu import DEVICE, Far, simulated_gpu
 from torchvision.transforms import v2
 
-from mpox.config import config_dir
+from mpox.commands.explain import explain
 from mpox.data.module import FoldData
-from mpox.explain import explain
 from mpox.model.backbone import build, input_record
 from mpox.model.classifier import LesionClassifier
+from mpox.options import config_dir
 from mpox.stats.predictions import PREFIX, read_predictions
-from mpox.train import train
+from mpox.training.job import train
 
 NAME = "mobilenetv3_small_100.lamb_in1k"
 N, SIDE = 12, 40

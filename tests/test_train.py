@@ -18,7 +18,7 @@ from mpox.files import read_json, write_json
 from mpox.model.checkpoint import load_checkpoint
 from mpox.model.classifier import LesionClassifier
 from mpox.stats.predictions import read_predictions, score
-from mpox.train import train
+from mpox.training.job import train
 
 Configured = Callable[..., DictConfig]
 

@@ -4,6 +4,7 @@ Columns added to those of the audited manifest: `decision` (keep, drop, relabel;
 suggestion was followed; empty where nobody decided), `original_label`, and `box` (as in `mpox.curation.decisions`).
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -67,7 +68,7 @@ def apply_decisions(
 
 def _follow_suggestions(frame: pd.DataFrame, findings: pd.DataFrame) -> None:
     in_conflict = set(findings.loc[findings["kind"] == "label_conflict", ["photo_id", "other"]].to_numpy().flat)
-    copies_left = frame.loc[frame["keep"], "sha256"].value_counts()
+    copies_left = Counter(frame.loc[frame["keep"], "sha256"])
     for row in findings[findings["action"] == "drop"].to_dict("records"):
         photo = row["photo_id"]
         if photo in in_conflict or photo not in frame.index or frame.loc[photo, "decision"]:

@@ -20,6 +20,7 @@ from pathlib import Path
 import pandas as pd
 from sklearn.metrics import cohen_kappa_score
 
+from mpox.data.csv_table import read_csv
 from mpox.errors import UserError
 from mpox.files import replacing
 
@@ -52,15 +53,12 @@ def read_decisions(path: Path) -> pd.DataFrame:
     """
     if not path.is_file():
         raise UserError(f"no decisions at {path}: give decisions=<file.csv> as the review page exports it")
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path}: cannot be read as CSV ({' '.join(str(error).split())})") from error
+    frame = read_csv(path, DECISION_COLUMNS)
     if missing := [column for column in DECISION_COLUMNS[:2] if column not in frame]:
         raise UserError(f"{path} has no column '{missing[0]}': a decisions file has {', '.join(DECISION_COLUMNS)}")
     frame = frame.reindex(columns=list(DECISION_COLUMNS), fill_value="").apply(lambda column: column.str.strip())
     frame["decision"] = frame["decision"].str.lower()
-    for number, row in enumerate(frame.itertuples(index=False), start=2):
+    for number, row in zip(frame.index, frame.itertuples(index=False), strict=True):
         if problem := _problem(str(row.photo_id), str(row.decision), str(row.label), str(row.box)):
             raise UserError(f"{path}, line {number}: {problem}")
     repeated = frame.loc[frame["photo_id"].duplicated(), "photo_id"]

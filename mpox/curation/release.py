@@ -28,6 +28,7 @@ from mpox.curation.findings import AUDITED
 from mpox.curation.flow import draw, flow
 from mpox.data.manifest import complete, write_manifest
 from mpox.data.photos import open_photo, square
+from mpox.data.picture_files import write_picture
 from mpox.errors import UserError
 from mpox.files import replacing, replacing_folder
 from mpox.progress import watched
@@ -135,8 +136,7 @@ def _write_pictures(
         target = made / place
         target.parent.mkdir(parents=True, exist_ok=True)
         options = {"quality": pictures.quality, "subsampling": 0} if pictures.format == "jpeg" else {"optimize": True}
-        # From bare pixels: nothing of the original file's metadata can be in them.
-        Image.fromarray(pixels).save(target, **options)
+        write_picture(pixels, target, **options)
         mask_place = _write_mask(root / mask, box, width, pictures.size, made, place) if mask else ""
         content = target.read_bytes()
         return hashlib.sha256(content).hexdigest(), len(content), mask_place
@@ -169,7 +169,7 @@ def _write_mask(path: Path, box: str, photo_width: int, size: int, made: Path, p
     pixels = prepared(path, _scaled(box, path, photo_width), size, "bilinear")[..., 0]
     target = made / Path(place.replace("images/", "masks/", 1)).with_suffix(".png")
     target.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.where(pixels >= 128, 255, 0).astype(np.uint8)).save(target, optimize=True)
+    write_picture(np.where(pixels >= 128, 255, 0).astype(np.uint8), target, optimize=True)
     return target.relative_to(made).as_posix()
 
 

@@ -1,7 +1,5 @@
 """The review page: one HTML file that needs nothing else, to choose photos by hand and export `decisions.csv`."""
 
-import base64
-import io
 import json
 import os
 import urllib.parse
@@ -17,6 +15,7 @@ from PIL import Image
 
 from mpox.curation.findings import ACTIONS, Audit
 from mpox.data.photos import PhotoError, open_photo
+from mpox.data.picture_files import picture_uri
 from mpox.files import replacing
 from mpox.progress import watched
 
@@ -56,8 +55,8 @@ def write_page(audit: Audit, path: Path, *, title: str, thumbnail: int = 160, li
     """Write the review page of an audit, atomically. Returns its size in bytes.
 
     Thumbnails (longer side `thumbnail` pixels) are embedded. With `link_photos` the large view also tries the photos
-    themselves by their path relative to the page, and falls back to the thumbnail where they are not there. Decisions
-    are kept by the browser under the audit's key.
+    themselves by their path relative to the page, and falls back to the thumbnail where they are not there or have no
+    such path. Decisions are kept by the browser under the audit's key.
     """
     content = _content(audit, thumbnail, _relative(audit.root, path.parent) if link_photos else "")
     environment = jinja2.Environment(
@@ -113,15 +112,19 @@ def _thumbnail(path: Path, side: int) -> str:
     except PhotoError:  # the audit could read it: it changed since; the manifest's own checks stop what follows
         return ""
     photo.thumbnail((side, side), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    photo.save(buffer, "WEBP", quality=QUALITY, exif=b"", icc_profile=b"")
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return picture_uri(photo, "webp", quality=QUALITY)
 
 
 def _relative(root: Path, folder: Path) -> str:
-    """Return the URL of the photo root relative to the page's folder, with a closing slash."""
-    relative = os.path.relpath(root.resolve(), folder.resolve())
-    return urllib.parse.quote(Path(relative).as_posix()) + "/"
+    """Return the URL of the photo root relative to the page's folder, with a closing slash; empty where there is none.
+
+    A page on another drive, or outside the home folder that holds the photos, has none: its way to them would spell out
+    whose folder that is, and pages are handed to reviewers.
+    """
+    root, folder, home = root.resolve(), folder.resolve(), Path.home().resolve()
+    if root.drive != folder.drive or (root.is_relative_to(home) and not folder.is_relative_to(home)):
+        return ""
+    return urllib.parse.quote(Path(os.path.relpath(root, folder)).as_posix()) + "/"
 
 
 def _verbatim(environment: jinja2.Environment, name: str) -> Markup:

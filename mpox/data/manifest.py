@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mpox.data.csv_table import read_csv
 from mpox.errors import UserError
 from mpox.files import replacing
 
@@ -66,22 +67,22 @@ def complete(frame: pd.DataFrame, source: str) -> pd.DataFrame:
 
 
 def read_manifest(path: Path, source: str | None = None) -> pd.DataFrame:
-    """Read a manifest (`.csv` or `.parquet`) and `complete` it. `source` defaults to the name of its folder.
+    """Read a manifest (`.csv`, `.tsv` or `.parquet`) and `complete` it. `source` defaults to the name of its folder.
 
     Raises UserError when the file is missing, unreadable, of another type, or incomplete.
     """
     if not path.is_file():
         raise UserError(f"no manifest at {path}: give data.manifest=<file.csv|file.parquet>")
     try:
-        if path.suffix == ".csv":
-            frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-        elif path.suffix == ".parquet":
+        if path.suffix.lower() in (".csv", ".tsv"):
+            frame = read_csv(path, COLUMNS)
+        elif path.suffix.lower() == ".parquet":
             frame = pd.read_parquet(path)
         else:
             raise UserError(f"{path}: a manifest is a .csv or a .parquet file, not {path.suffix or 'without ending'}")
         return complete(frame, source or path.resolve().parent.name)
     except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as a manifest ({error})") from error
 

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +85,16 @@ def folder(
     frame["subject"] = [_subject(path.name, subject_pattern) for path in paths]
     frame["reason"] = ["" if path.suffix.lower() in SUFFIXES else UNSUPPORTED.format(path.suffix) for path in paths]
     frame["keep"] = frame["reason"] == ""
-    found = _inspect(complete(frame, source or base.resolve().name), base, strict)
-    return PhotoSet(found, base, tuple(left) if not strict else ())
+    found = from_table(frame, base, source=source or base.resolve().name, strict=strict)
+    return replace(found, left=tuple(left) if not strict else ())
+
+
+def from_table(frame: pd.DataFrame, root: Path, *, source: str, strict: bool = True) -> PhotoSet:
+    """Complete a table of photos (at least the columns path and label) and check every photo by decoding it.
+
+    What a source of one's own ends with. `strict` and errors as in `folder`, and UserError as `complete` raises.
+    """
+    return PhotoSet(_inspect(complete(frame, source), root, strict), root)
 
 
 def manifest(

@@ -1,6 +1,6 @@
 """What is to be told apart: every class, or mpox against the rest."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,24 @@ class Targets:
     classes: tuple[str, ...]
     values: np.ndarray
     positive: int | None
+
+
+def label_map(labels: pd.Series, targets: Targets) -> dict[str, int]:
+    """Return the class index of each label, as a task placed them: what a run's card keeps of its task.
+
+    Raises UserError for a task that gives photos of one label different classes, which nothing later could repeat.
+    """
+    placed = pd.DataFrame({"label": labels.to_numpy(), "target": targets.values}).drop_duplicates()
+    if split := sorted(placed.loc[placed["label"].duplicated(), "label"].unique()):
+        raise UserError(f"the task gives photos of {split[0]} different classes: a class must follow from the label")
+    return {str(label): int(target) for label, target in placed.sort_values("label").itertuples(index=False)}
+
+
+def indices(labels: pd.Series, placed: Mapping[str, int]) -> np.ndarray:
+    """Return the class index (int64) of each label, by `label_map`. Raises UserError for a label it does not hold."""
+    if unknown := sorted(set(labels) - set(placed)):
+        raise UserError(f"the photos hold a class the run does not know ({unknown[0]}): use the run's own study")
+    return labels.map(dict(placed)).to_numpy("int64")
 
 
 def multiclass(labels: pd.Series, *, positive: Sequence[str]) -> Targets:

@@ -15,13 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
+from mpox.console import accept_every_letter, errors_console, results_console
 from mpox.errors import UserError
 from mpox.files import read_json, sha256_of
 from mpox.mobile.file.contract import CONTRACT_FILE, RUNNABLE
-from mpox.mobile.file.golden import AS_AGREED, GOLDEN, Golden, read_golden, versions
 from mpox.mobile.file.input_tensor import PLANES
+from mpox.mobile.file.package import SUMS_FILE, recorded_sums
+from mpox.mobile.run.golden import AS_AGREED, GOLDEN, Golden, read_golden, versions
 from mpox.mobile.run.onnx_model import OnnxModel
-from mpox.mobile.run.runtime import SUMS_FILE, PhoneModel, recorded_sums
+from mpox.mobile.run.runtime import PhoneModel
 
 # What can be run here, by backend.
 Runnable = PhoneModel | OnnxModel
@@ -160,12 +162,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="what python -m mpox.export wrote")
     parser.add_argument("--app", type=Path, help="what an app made of the golden photos")
     given = parser.parse_args()
+    accept_every_letter()
     try:
         findings = check(given.folder, given.app)
     except UserError as error:
-        sys.exit(f"error: {error}")
+        errors_console().print(f"error: {error}")
+        sys.exit(1)
+    console = results_console()
     for finding in findings:
-        print(f"{'ok    ' if finding.passed else 'FAILED'}  {finding.text}")
+        console.print(f"{'ok    ' if finding.passed else 'FAILED'}  {finding.text}")
     sys.exit(0 if all(finding.passed for finding in findings) else 1)
 
 

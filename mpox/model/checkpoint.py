@@ -12,12 +12,16 @@ from mpox.errors import UserError, reason_of
 from mpox.files import replacing
 from mpox.model.backbone import InputRecord, PhotoClassifier, build
 
-FORMAT = 1
+# Files of format 1 say nothing of the classes their labels belong to.
+FORMAT, READABLE = 2, (1, 2)
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a checkpoint says of itself: enough to rebuild the network and to know where it comes from."""
+    """What a checkpoint says of itself: enough to rebuild the network and to know where it comes from.
+
+    `targets` is the index in `classes` of each label of its study; None in a file of an earlier version.
+    """
 
     timm_name: str
     classes: tuple[str, ...]
@@ -27,6 +31,7 @@ class Card:
     model: str
     fold: int
     splits_sha256: str
+    targets: dict[str, int] | None = None
 
 
 def save_checkpoint(path: Path, network: PhotoClassifier, card: Card) -> None:
@@ -47,7 +52,7 @@ def load_checkpoint(path: Path) -> tuple[PhotoClassifier, Card]:
         raise UserError(f"{path} {what}: restore it, or run the job again")
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        if content["format"] != FORMAT:
+        if content["format"] not in READABLE:
             raise UserError(f"{path} has format {content['format']}, this version reads {FORMAT}: use the one it is of")
         facts = content["card"]
         record = InputRecord(**facts.pop("record"))

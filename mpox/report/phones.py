@@ -14,12 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from rich.console import Console
 from rich.table import Table
 
-from benchmarks.pareto import Point, frontier, read_points, timed
+from mpox.console import results_console, shown
 from mpox.errors import UserError
 from mpox.files import replacing, write_json
+from mpox.mobile.run.pareto import Point, frontier, read_points, timed
 from mpox.report.style import BLUE, CYCLE, GREY, INK, ORANGE, STYLE, WIDTH
 
 AXES = {"size_mb": "size of the file, MB", "latency_ms": "latency of one photo here, one thread, ms"}
@@ -95,7 +95,7 @@ def latencies(result: dict[str, Any]) -> Figure:
 
 def benchmark_table(result: dict[str, Any]) -> Table:
     """Return what `phone_benchmark` measured, on this machine or a phone, for the terminal."""
-    table = Table(title=f"{result['name']} ({result['model']}, {result['recipe']})", caption=NOTICE)
+    table = Table(title=shown(f"{result['name']} ({result['model']}, {result['recipe']})"), caption=NOTICE)
     if "on_phone" in result:
         for column in ("phone", "threads", "load, ms", "first, ms", "median, ms", "p90, ms", "largest |Δp| to golden"):
             table.add_column(column, justify="left" if column == "phone" else "right")
@@ -198,8 +198,8 @@ def main() -> None:
     for point in sorted(points, key=lambda point: -point.balanced_accuracy):
         what = "not beaten" if point.kept and point.name in best else "" if point.kept else "missed its bound"
         facts = (f"{point.pruned:.0%}", f"{point.size_mb:.2f}", _ms(point.latency_ms), f"{point.balanced_accuracy:.3f}")
-        table.add_row(point.model, point.recipe, *facts, what)
-    console = Console(soft_wrap=True)
+        table.add_row(shown(point.model), shown(point.recipe), *facts, what)
+    console = results_console()
     console.print(table)
     console.print(f"{folder / 'pareto.png'} shows them.")
 

@@ -6,6 +6,7 @@ import pandas as pd
 from rich import box
 from rich.table import Table
 
+from mpox.console import shown
 from mpox.files import replacing
 from mpox.stats.comparison import WORSE, Cell, Comparison
 from mpox.stats.model_result import Score
@@ -59,7 +60,7 @@ def score_view(comparison: Comparison) -> Table:
     metrics = [metric for metric in _columns(comparison) if metric == comparison.metric or metric != "accuracy"]
     folds = f"{len(comparison.folds)} of {comparison.n_folds} folds"
     view = Table(
-        title=f"{comparison.study}: {comparison.data.n_photos} photos, {folds}",
+        title=f"{shown(comparison.study)}: {comparison.data.n_photos} photos, {folds}",
         caption="mean, sd over folds, interval of the pooled figure; research use only, not a diagnosis",
         box=box.SIMPLE,
         pad_edge=False,
@@ -69,7 +70,7 @@ def score_view(comparison: Comparison) -> Table:
         view.add_column(_title(metric).lower().replace("auroc", "AUROC"), justify="right")
     for model in comparison.models:
         style = "dim" if model.verdict == WORSE else None
-        name = f"{model.name}\n[italic]{model.verdict}[/]"
+        name = f"{shown(model.name)}\n[italic]{model.verdict}[/]"
         view.add_row(name, *(_cell(model.scores[metric]) for metric in metrics), style=style)
     return view
 
@@ -83,7 +84,7 @@ def completeness_view(cells: tuple[Cell, ...]) -> Table:
         view.add_column(str(fold))
     for model in dict.fromkeys(cell.model for cell in cells):
         mine = {cell.fold: cell for cell in cells if cell.model == model}
-        view.add_row(model, *(_mark(mine.get(fold)) for fold in folds))
+        view.add_row(shown(model), *(_mark(mine.get(fold)) for fold in folds))
     return view
 
 

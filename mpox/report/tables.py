@@ -4,13 +4,15 @@ from typing import Any
 
 from rich.table import Table
 
+from mpox.console import shown
+
 # The figures of the closing table, in reading order; metrics.json has all of them.
 HEADLINE = ("accuracy", "balanced_accuracy", "auroc", "sensitivity", "specificity", "f1_macro", "mcc", "nll", "ece")
 
 
 def result_table(result: dict[str, Any], title: str) -> Table:
     """Return the validation and test figures of one run side by side. `result` is metrics.json's content."""
-    view = Table(title=title, caption="research use only; not a diagnosis")
+    view = Table(title=shown(title), caption="research use only; not a diagnosis")
     view.add_column("")
     for split in ("val", "test"):
         view.add_column(f"{split} (n={result[split]['n']})", justify="right")

@@ -70,8 +70,15 @@ def make_logger(
         save_dir=run_dir,
         resume="allow",
         mode=resolve_mode(mode),
-        settings=wandb.Settings(console="off", silent=True, quiet=True),
+        settings=_settings(),
         log_model=False,
+    )
+
+
+def _settings() -> wandb.Settings:
+    """Quiet, and without what W&B gathers by itself of the machine: its name, the user's, the command line's paths."""
+    return wandb.Settings(
+        console="off", silent=True, quiet=True, host="", x_disable_meta=True, x_disable_machine_info=True
     )
 
 
@@ -178,7 +185,7 @@ def send(
             dir=str(place),
             resume="allow",
             mode="online" if mode == "online" else "offline",
-            settings=wandb.Settings(console="off", silent=True, quiet=True),
+            settings=_settings(),
             config=config,
         ) as run:
             fill(run)

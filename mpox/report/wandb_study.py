@@ -11,6 +11,7 @@ from mpox.files import read_json, write_json
 from mpox.report.figures import FIGURES
 from mpox.report.formatting import chosen, metric_name, over_folds
 from mpox.report.wandb import resolve_mode, send, stable_id
+from mpox.runs.portable import portable
 from mpox.stats.comparison import Comparison
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def log_study(comparison: Comparison, folder: Path, *, project: str, entity: str
         study=comparison.study,
         job_type="compare",
         tags=["comparison"],
-        config={"metric": comparison.metric, "splits_sha256": comparison.splits_sha256, **comparison.config},
+        config={"metric": comparison.metric, "splits_sha256": comparison.splits_sha256, **portable(comparison.config)},
         project=project,
         entity=entity,
         mode=mode,

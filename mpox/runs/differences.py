@@ -6,7 +6,18 @@ from typing import Any
 # Configuration that changes where or how fast a run goes, not what comes out of it: a run may be resumed under another.
 NOT_COMPARED = frozenset(
     [
-        *("runs_dir", "cache_dir", "overwrite", "threads", "num_workers", "photos_on", "compile", "logger", "splits"),
+        *(
+            "allow_targets",
+            "runs_dir",
+            "cache_dir",
+            "overwrite",
+            "threads",
+            "num_workers",
+            "photos_on",
+            "compile",
+            "logger",
+            "splits",
+        ),
         *("data.root", "data.cache", "data.manifest", "weights.path", "callbacks.export.exports_dir"),
         *(
             "trainer.accelerator",
@@ -15,7 +26,7 @@ NOT_COMPARED = frozenset(
             "trainer.num_nodes",
             "trainer.use_distributed_sampler",
         ),
-        *("trainer.enable_progress_bar", "trainer.enable_model_summary"),
+        *("trainer.enable_progress_bar", "trainer.enable_model_summary", "callbacks.progress"),
     ]
 )
 # Folders that other options are made of (`${runs_dir}/…`): what is compared is the rest of those.

@@ -6,13 +6,16 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-# done now, skipped because done before, left out for want of weights, failed.
-STATES = ("done", "skipped", "no weights", "failed")
+# Done now, skipped because done before, left out for want of weights, failed, stopped by a signal.
+STATES = ("done", "skipped", "no weights", "failed", "interrupted")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """How one job ended; `seconds` of wall time, `message` one line for a job that did not succeed."""
+    """How one job ended; `seconds` of wall time, `message` one line for a job that did not succeed.
+
+    `score`: the balanced accuracy of its test photos (0..1), None without a result.
+    """
 
     study: str
     model: str
@@ -20,6 +23,7 @@ class Entry:
     state: str
     seconds: float
     message: str = ""
+    score: float | None = None
 
 
 def journal_path(runs_dir: str | Path) -> Path:

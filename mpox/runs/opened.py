@@ -13,7 +13,7 @@ from torch import Tensor
 from mpox.data.folds import read_folds
 from mpox.data.manifest import read_manifest
 from mpox.data.store import open_store
-from mpox.data.task import REST
+from mpox.data.task import REST, indices
 from mpox.data.unchanged import changed_photos
 from mpox.errors import UserError
 from mpox.files import read_json, read_yaml
@@ -109,21 +109,20 @@ def open_run(path: str | Path, *, device: str = "auto", root: str | None = None,
     if folds.sha256 != card.splits_sha256:
         raise UserError(f"{study / 'splits.json'} was changed since {place} was trained on it: restore it")
     photos["role"] = folds.roles(card.fold).reindex(photos["photo_id"]).to_numpy(str)
-    photos["target"] = class_indices(photos["label"], card.classes, config["task"].get("positive") or ())
+    placed = card.targets or _label_map(photos["label"], card.classes, config["task"].get("positive") or ())
+    photos["target"] = indices(photos["label"], placed)
     record = card.record
     pixels = open_store(photos, base, record.image_size, record.interpolation, store)
     return OpenedRun(place, network.to(choose_device(device)), card, config, photos, pixels, base)
 
 
-def class_indices(labels: pd.Series, classes: tuple[str, ...], positive: Sequence[str] = ()) -> np.ndarray:
-    """Index of each label in a task's classes (int64); in the binary task, what is not mpox is the rest.
+def _label_map(labels: pd.Series, classes: tuple[str, ...], positive: Sequence[str]) -> dict[str, int]:
+    """The class index of each label in a run whose card does not say: by the names of the two tasks there were.
 
-    `positive` are the names (any case) that mean mpox to the binary task, which calls them all by the first it found.
+    In the binary task every name in `positive` (any case) means mpox, and what is not mpox is the rest.
     """
     if len(classes) == 2 and REST in classes:
-        (mpox,) = set(classes) - {REST}
-        labels = labels.mask(labels.str.lower().isin({name.lower() for name in positive}), mpox)
-    named = labels.where(labels.isin(classes), REST)
-    if unknown := sorted(set(named) - set(classes)):
-        raise UserError(f"the photos hold a class the run does not know ({unknown[0]}): use the run's own study")
-    return named.map({name: k for k, name in enumerate(classes)}).to_numpy("int64")
+        rest = classes.index(REST)
+        mpox = {name.lower() for name in (*positive, classes[1 - rest])}
+        return {label: 1 - rest if label.lower() in mpox else rest for label in labels.unique()}
+    return {name: k for k, name in enumerate(classes)}

@@ -56,7 +56,7 @@ def choose(
         why=f"{n} of {len(comparison.models)} models qualify{f', {len(fitting)} within the budget' if budget else ''}; "
         f"{chosen.name} has {(chosen.costs.parameters or 0) / 1e6:.2f} million parameters. {chosen.words}",
         fold_rule=FOLD_RULE.format(metric=metric),
-        command=f"python -m mpox.export run={results.path / chosen.name / f'fold-{fold}'}",
+        command="python -m mpox.export chosen=chosen.yaml",
     )
     return dataclasses.replace(comparison, choice=choice)
 

@@ -1,7 +1,6 @@
 """The phases of a job as the configuration tells them: photos of a fold, probe, fine-tuning, predictions."""
 
 import logging
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,17 @@ from mpox.data.folds import Folds
 from mpox.data.module import FoldData
 from mpox.data.sources import PhotoSet
 from mpox.data.store import open_store, store_key
-from mpox.data.task import Targets
+from mpox.data.task import Targets, label_map
 from mpox.errors import UserError, reason_of
 from mpox.model.backbone import InputRecord, PhotoClassifier
 from mpox.model.classifier import LesionClassifier
 from mpox.model.frozen import cached_features
 from mpox.model.probe import Problem, cached_heads
+from mpox.runs.portable import portable
 from mpox.runs.preparation import prepare
 from mpox.runs.run_directory import RunDirectory
 from mpox.stats.predictions import predictions_table
+from mpox.training.progress import EpochProgress
 from mpox.training.resume import KEPT, LAST, ResumeCheckpoints
 
 log = logging.getLogger("mpox")
@@ -41,6 +42,7 @@ class FoldInputs:
     photos: PhotoSet
     folds: Folds
     targets: Targets
+    label_map: dict[str, int]
     data: FoldData
     key: str
 
@@ -51,7 +53,7 @@ def fold_inputs(cfg: DictConfig, record: InputRecord, own: Path | None = None) -
     photos, folds = prepare(
         study,
         {**plain(cfg.data), "guard": plain(cfg.data_guard)},
-        lambda: build(cfg.data),
+        lambda: build(cfg.data, allowed=cfg.allow_targets),
         lambda found: guard(found, Path(cfg.cache_dir), **cfg.data_guard),
         n_folds=cfg.n_folds,
         seed=cfg.seed,
@@ -61,7 +63,8 @@ def fold_inputs(cfg: DictConfig, record: InputRecord, own: Path | None = None) -
     )
     kept = photos.manifest[photos.manifest["keep"]].reset_index(drop=True)
     photos = PhotoSet(kept, photos.root)
-    targets: Targets = build(cfg.task)(kept["label"])
+    targets: Targets = build(cfg.task, allowed=cfg.allow_targets)(kept["label"])
+    placed = label_map(kept["label"], targets)
     roles = folds.roles(cfg.fold).reindex(kept["photo_id"]).to_numpy(str)
     for role in ("train", "val", "test"):
         present = set(targets.values[roles == role])
@@ -71,7 +74,7 @@ def fold_inputs(cfg: DictConfig, record: InputRecord, own: Path | None = None) -
         if absent:
             log.warning("fold %d has no %s among its %s photos: its figures leave it out", cfg.fold, absent, role)
     pixels = open_store(kept, photos.root, record.image_size, record.interpolation, Path(cfg.cache_dir))
-    transforms = [build(node) for node in cfg.augment.transforms.values()]
+    transforms = [build(node, allowed=cfg.allow_targets) for node in cfg.augment.transforms.values()]
     data = FoldData(
         pixels,
         targets.values,
@@ -84,16 +87,15 @@ def fold_inputs(cfg: DictConfig, record: InputRecord, own: Path | None = None) -
         photos_on=cfg.photos_on,
     )
     key = store_key(list(kept["sha256"]), record.image_size, record.interpolation)
-    return FoldInputs(photos, folds, targets, data, key)
+    return FoldInputs(photos, folds, targets, placed, data, key)
 
 
 def make_trainer(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> tuple[L.Trainer, Any]:
     """Build Lightning's Trainer with the configured callbacks, a checkpoint to resume from, and the logger."""
     finetune = cfg.schedule.get("finetune")
     logger = make_logger(cfg, config, run)
-    bar = bool(cfg.trainer.enable_progress_bar) and sys.stdout.isatty() and finetune is not None
-    chosen = {name: node for name, node in cfg.callbacks.items() if bar or name != "progress"}
-    callbacks = [build(_written_to(node, run)) for node in chosen.values()]
+    callbacks = [build(_written_to(node, run), allowed=cfg.allow_targets) for node in cfg.callbacks.values()]
+    callbacks.append(EpochProgress(drawn=bool(cfg.trainer.enable_progress_bar)))
     callbacks.append(
         ModelCheckpoint(
             run.resume, Path(LAST).stem, save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
@@ -101,11 +103,12 @@ def make_trainer(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> 
     )
     trainer = build(
         cfg.trainer,
+        allowed=cfg.allow_targets,
         max_epochs=finetune.epochs if finetune else 0,
         callbacks=callbacks,
         plugins=[ResumeCheckpoints()],
         logger=logger or False,
-        enable_progress_bar=bar,
+        enable_progress_bar=False,  # EpochProgress says it, in one line
         default_root_dir=str(run.path),
         log_every_n_steps=1,
     )
@@ -115,9 +118,9 @@ def make_trainer(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> 
 def make_logger(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> Any:
     """Build the configured logger; None where there is none, or it cannot be had, which is a warning."""
     try:
-        logger = build(_written_to(cfg.logger, run))
+        logger = build(_written_to(cfg.logger, run), allowed=cfg.allow_targets)
         if logger is not None:
-            logger.log_hyperparams(config)
+            logger.log_hyperparams(portable(config))
     except UserError:
         raise
     except Exception as error:  # whatever it is, it is about what is noted of the job, not about the job
@@ -198,10 +201,10 @@ def finetune(
     resumed: Path | None,
 ) -> None:
     """Train from where the probe left the network, or a broken-off job (`resumed`); leave the kept weights in it."""
-    mix = build(cfg.augment.mix) if cfg.augment.mix else None
+    mix = build(cfg.augment.mix, allowed=cfg.allow_targets) if cfg.augment.mix else None
     module = LesionClassifier(
         network,
-        build(cfg.optimizer),
+        build(cfg.optimizer, allowed=cfg.allow_targets),
         **cfg.schedule.finetune,
         label_smoothing=cfg.label_smoothing,
         class_weights=_class_weights(cfg, inputs.targets, inputs.data.rows("train")),

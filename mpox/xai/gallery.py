@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
+from mpox.data.picture_files import write_picture
 from mpox.errors import UserError
 from mpox.files import replacing_folder, write_json
 from mpox.progress import watched
@@ -66,7 +67,7 @@ def _explain_batch(
     for k, row in enumerate(rows):
         photo = run.photos.iloc[row]
         overlay_name, map_name = f"overlays/{row}.png", f"maps/{row}.npz"
-        Image.fromarray(overlay(run.pixels[row], maps[k])).save(place / overlay_name)
+        write_picture(overlay(run.pixels[row], maps[k]), place / overlay_name)
         scale = float(raw[k].max())
         about: dict[str, Any] = {
             "layer": explainer.layer,
@@ -102,7 +103,7 @@ def _write_sheets(run: OpenedRun, explainer: Explainer, index: pd.DataFrame, pla
         ("mistakes", wrong, f"Mistakes, the surest first: {len(wrong)} of {len(ordered)} photos"),
     ):
         tiles = [_tile(run, entry, place) for entry in chosen.head(SHEET).to_dict("records")]
-        contact_sheet(tiles, title, subtitle).save(place / f"sheet-{name}.png")
+        write_picture(contact_sheet(tiles, title, subtitle), place / f"sheet-{name}.png")
 
 
 def _tile(run: OpenedRun, entry: dict[Any, Any], place: Path) -> Tile:

@@ -1,8 +1,6 @@
 """The page on which clinicians judge photos, maps and answers: one HTML file that needs no server and no network."""
 
-import base64
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -12,9 +10,9 @@ from typing import Any
 import jinja2
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from mpox.data.photos import open_photo, square
+from mpox.data.picture_files import picture_uri
 from mpox.errors import UserError
 from mpox.files import replacing
 from mpox.runs.opened import OpenedRun
@@ -126,8 +124,8 @@ def _entry(run: OpenedRun, folder: Path, row: Mapping[Any, Any], blinded: bool) 
     entry = {
         # Not the photo's own id, whose path names its class.
         "id": photo_code(row["photo_id"]),
-        "photo": _data_url(Image.fromarray(square(photo, side, "lanczos")), "jpeg", quality=PHOTO_QUALITY),
-        "map": _data_url(Image.fromarray(np.rint(laid).astype(np.uint8), "RGBA"), "png"),
+        "photo": picture_uri(square(photo, side, "lanczos"), "jpeg", quality=PHOTO_QUALITY),
+        "map": picture_uri(np.rint(laid).astype(np.uint8), "png"),
     }
     if not blinded:
         share = row["confidence"]
@@ -138,9 +136,3 @@ def _entry(run: OpenedRun, folder: Path, row: Mapping[Any, Any], blinded: bool) 
 def photo_code(photo_id: str) -> str:
     """Name of a photo on the page and in its ratings: a hash, since ids name the class's folder."""
     return hashlib.sha256(photo_id.encode()).hexdigest()[:16]
-
-
-def _data_url(picture: Image.Image, kind: str, **options: Any) -> str:
-    with io.BytesIO() as file:
-        picture.save(file, kind, **options)
-        return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mpox.errors import UserError
+from mpox.data.csv_table import read_csv
+from mpox.errors import UserError, reason_of
 from mpox.xai.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
 from mpox.xai.bootstrap import bounds, mean_interval, resampled_weights, written
 from mpox.xai.map_similarity import rank_correlation
@@ -30,9 +31,11 @@ def read_ratings(paths: Sequence[Path]) -> pd.DataFrame:
     tables = []
     for path in paths:
         try:
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path}: cannot be read as CSV ({' '.join(str(error).split())[:120]})") from error
+            table = read_csv(path, COLUMNS)
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be read ({reason_of(error)}): give the file that the page exported"
+            ) from error
         if lacking := [name for name in COLUMNS if name not in table]:
             raise UserError(f"{path} lacks the columns {', '.join(lacking)}: give files exported by a review page")
         tables.append(table[list(COLUMNS)])

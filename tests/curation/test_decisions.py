@@ -43,7 +43,7 @@ def test_a_spreadsheets_file_is_read(tmp_path: Path) -> None:
         (f"{HEADER}\na,keep,,1 2 0,,,\n", "the box '1 2 0'"),
         (f"{HEADER}\n,keep,,,,,\n", "there is no photo_id"),
         (f"{HEADER}\na,keep,,,,,\na,drop,,,,,\n", "decides a twice"),
-        ("", "cannot be read as CSV"),
+        ("", "is empty"),
     ],
 )
 def test_broken_files_are_named(tmp_path: Path, text: str, words: str) -> None:

@@ -14,7 +14,7 @@ from mpox.curation.guard import guard
 from mpox.data import sources, synthetic
 from mpox.data.manifest import write_manifest
 from mpox.errors import UserError
-from mpox.train import train
+from mpox.training.job import train
 
 
 @pytest.fixture

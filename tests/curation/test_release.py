@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from audited import BROKEN, COPY, ODD
 from PIL import Image, ImageCms
+from stowaways import stowaways
 
 from mpox.curation.about import About, Pictures
 from mpox.curation.curated import apply_decisions
@@ -97,6 +98,7 @@ def test_release_is_whole_clean_and_trains(small_audit: Audit, curated: pd.DataF
     content = b"".join(path.read_bytes() for path in out.rglob("*") if path.is_file())
     for secret in (b"Exif", b"GPS", b"MAKER", b"CAMERA-MODEL", b"private remark", b"mpox-s001", "é <b>".encode()):
         assert secret not in content, secret
+    assert not stowaways(out, tmp_path, small_audit.root)
     for path in out.glob("images/*/*"):
         with Image.open(path) as image:
             assert image.size == (48, 48)

@@ -4,8 +4,10 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from audited import BROKEN, ODD
 from PIL import Image
+from stowaways import stowaways
 
 from mpox.curation.findings import ACTIONS, Audit
 from mpox.curation.review_page import WORDS, write_page
@@ -32,6 +34,18 @@ def test_page_holds_every_photo_and_loads_nothing(small_audit: Audit, tmp_path: 
     thumbnail = Image.open(io.BytesIO(base64.b64decode(by_id[ODD]["thumb"].partition(",")[2])))
     assert thumbnail.size == (40, 64)  # upright
     assert not thumbnail.getexif()
+
+
+def test_the_page_names_no_home_folder(
+    small_audit: Audit, audited_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the photos it links them; outside of the home folder that holds them it would spell that out."""
+    write_page(small_audit, audited_photos.parent / "audit" / "review.html", title="x")
+    assert embedded((audited_photos.parent / "audit" / "review.html").read_text())["root"] == "../photos/"
+    monkeypatch.setenv("HOME", str(audited_photos.parent))
+    write_page(small_audit, tmp_path / "review.html", title="x")
+    assert embedded((tmp_path / "review.html").read_text())["root"] == ""
+    assert not stowaways(tmp_path, audited_photos)
 
 
 def test_a_file_name_cannot_break_out_of_the_script(small_audit: Audit, tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from mpox.config import build, config_dir
+from mpox.config import build
 from mpox.data import sources
 from mpox.data.photos import PhotoError, open_photo
 from mpox.errors import UserError
+from mpox.options import config_dir
 
 
 def picture(

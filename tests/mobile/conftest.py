@@ -6,8 +6,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from phone_exports import export_config
 
-from mpox.config import config_dir
-from mpox.train import train
+from mpox.options import config_dir
+from mpox.training.job import train
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +27,7 @@ def phone_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def exported(phone_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the run's int8_static export; its parent is the exports folder. Read only."""
-    from mpox.export import export
+    from mpox.commands.export import export
 
     exports = tmp_path_factory.mktemp("exports")
     report = export(export_config(phone_run, exports, "recipe=int8_static", "name=lite0"))

@@ -5,7 +5,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from mpox.config import config_dir
+from mpox.options import config_dir
 
 
 def export_config(run: Path, exports: Path, *overrides: str) -> DictConfig:

@@ -9,13 +9,13 @@ import pytest
 from phone_exports import export_config
 from PIL import Image
 
+from mpox.commands.export import export
 from mpox.data.photos import square
 from mpox.errors import UserError
-from mpox.export import export
 from mpox.files import read_json
 from mpox.mobile.check import check
-from mpox.mobile.file.golden import GOLDEN, read_golden
 from mpox.mobile.file.input_tensor import PIXELS, as_input
+from mpox.mobile.run.golden import GOLDEN, read_golden
 from mpox.mobile.run.measure import measure
 from mpox.mobile.run.runtime import PhoneModel, binding
 

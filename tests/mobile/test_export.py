@@ -13,9 +13,10 @@ import torch
 from phone_exports import export_config
 from PIL import Image
 from sklearn.metrics import balanced_accuracy_score
+from stowaways import stowaways
 
+from mpox.commands.export import export
 from mpox.errors import UserError
-from mpox.export import export
 from mpox.files import read_json
 from mpox.mobile.check import check
 from mpox.mobile.export.original import Request, subject_of, torch_logits
@@ -42,6 +43,10 @@ def test_the_report_says_what_the_file_does(exported: Path, phone_run: Path) -> 
         assert found[side]["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(targets, answers))
     assert report["card"]["study"] == "phones" and report["latency_ms"] > 0  # what mpox.compare reads
     assert (exported / "model.pte").stat().st_size == report["size_bytes"]
+
+
+def test_nothing_in_the_folder_names_a_place_of_this_machine(exported: Path, phone_run: Path) -> None:
+    assert not stowaways(exported, exported.parent, phone_run.parents[1])
 
 
 def test_a_network_that_does_not_agree_with_itself_is_told_apart(exported: Path, phone_run: Path) -> None:

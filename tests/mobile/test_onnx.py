@@ -9,17 +9,19 @@ import onnx
 import pytest
 import torch
 from phone_exports import export_config
+from stowaways import stowaways
 
-from benchmarks.pareto import read_points, timed
+from mpox.commands.export import export
 from mpox.errors import UserError
-from mpox.export import export
 from mpox.files import read_json
 from mpox.mobile.check import check
 from mpox.mobile.file.contract import Facts
 from mpox.mobile.file.network import PhoneNetwork
 from mpox.mobile.file.onnx import RECIPES, export_onnx
+from mpox.mobile.file.onnx_session import run_file
 from mpox.mobile.run.benchmark import EAGER, phone_benchmark
-from mpox.mobile.run.onnx_model import OnnxModel, run_file
+from mpox.mobile.run.onnx_model import OnnxModel
+from mpox.mobile.run.pareto import read_points, timed
 from mpox.mobile.run.run_model import RunModel
 from mpox.mobile.run.runtime import PhoneModel
 from mpox.report.phones import benchmark_table, write_benchmark
@@ -55,6 +57,7 @@ def test_export_says_what_it_is(exports: dict[str, dict[str, Any]], phone_run: P
         assert (contract["file"], contract["sha256"]) == ("model.onnx", report["sha256"])
         assert {path.name for path in report["place"].iterdir()} >= {"golden", "model_card.md", "SHA256SUMS"}
         assert ("int8" in report["contents"]["layers"]) == (recipe != "fp32")
+        assert not stowaways(report["place"], report["place"].parent, phone_run.parents[1])  # the exporter's traces
     model = OnnxModel(exports["fp32"]["place"])
     assert (model.labels, model.positive, model.image_size) == (run.labels, run.positive, run.image_size)
     assert model.threshold == pytest.approx(run.threshold, abs=1e-4)

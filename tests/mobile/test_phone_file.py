@@ -12,7 +12,7 @@ from PIL import Image
 from mpox.data.photos import square
 from mpox.errors import UserError
 from mpox.mobile.check import check
-from mpox.mobile.file.golden import GOLDEN, read_golden
+from mpox.mobile.run.golden import GOLDEN, read_golden
 from mpox.mobile.run.runtime import PhoneModel
 
 SIZE = 96

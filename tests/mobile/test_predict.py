@@ -14,9 +14,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from PIL import Image
 
-from mpox.config import config_dir
+from mpox.commands.predict import open_model, predict
 from mpox.errors import UserError
-from mpox.predict import open_model, predict
+from mpox.options import config_dir
 
 
 @pytest.fixture(scope="module")

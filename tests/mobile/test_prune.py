@@ -7,8 +7,8 @@ import torch
 from phone_exports import export_config
 from torch import nn
 
+from mpox.commands.export import export
 from mpox.errors import UserError
-from mpox.export import export
 from mpox.mobile.export.prune import NotPrunableError, Tuning, prune, prune_run
 from mpox.model.backbone import build, input_record
 from mpox.model.cost import cost_of

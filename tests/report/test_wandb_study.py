@@ -46,6 +46,7 @@ def test_offline_run_holds_the_comparison(comparison: Comparison, trained: Path,
             artifacts[artifact.name] = {entry.path for entry in artifact.manifest.contents}
     assert summary["balanced_accuracy/pooled"] == comparison.best.scores["balanced_accuracy"].pooled
     assert summary["headline"] == comparison.headline
+    assert str(trained) not in str([record.run.config for record in found])
     assert {"models", "pairs"} <= {key.partition("/")[0] for key in history}
     assert artifacts.keys() >= {f"comparison-{stable_id('default')}", f"predictions-{stable_id('default')}"}
     assert "comparison.csv" in artifacts[f"comparison-{stable_id('default')}"]

@@ -7,7 +7,7 @@ import torch
 from omegaconf import DictConfig
 
 from mpox.model.checkpoint import load_checkpoint
-from mpox.train import train
+from mpox.training.job import train
 
 LIGHTNINGS = (
     "+callbacks.other={_target_: lightning.pytorch.callbacks.WeightAveraging, "

@@ -1,15 +1,17 @@
 """The table that ends a sweep: readable in the narrowest usual terminal, and complete."""
 
 import io
+import time
 from itertools import cycle, product
 from pathlib import Path
 
+import pytest
+from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 from rich.console import Console
 
 from mpox.runs.journal import STATES, Entry, append
-from mpox.training import sweep
-from mpox.training.sweep import StudyReport, table
+from mpox.training.sweep import Progress, StudyReport, table
 
 
 def test_ten_folds_of_the_longest_names_fit_80_columns() -> None:
@@ -20,27 +22,33 @@ def test_ten_folds_of_the_longest_names_fit_80_columns() -> None:
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "…" not in text
     assert "mobilenetv4_conv_small" in text
-    assert "5 done, " in text
-    assert "5 failed" in text
+    assert "4 done, " in text
+    assert "4 failed" in text
     row = next(line for line in text.splitlines() if "inception_resnet_v2" in line)
-    assert (row.count("✗"), row.count("✓"), row.count("w")) == (3, 2, 3)
+    assert (row.count("✗"), row.count("✓"), row.count("w")) == (2, 2, 2)
 
 
-def test_a_sweep_is_failed_until_its_jobs_say_otherwise(tmp_path: Path) -> None:
+def test_a_command_is_failed_until_its_jobs_say_otherwise(tmp_path: Path) -> None:
     config = OmegaConf.create({"runs_dir": str(tmp_path)})
+    ended = JobReturn(status=JobStatus.COMPLETED)
     append(tmp_path, Entry("s", "m", 0, "failed", 1.0, "of an earlier sweep"))
     report = StudyReport()
     report.on_run_start(config)
-    assert sweep.exit_code == 1
-    report.on_run_end(config)
-    assert sweep.exit_code == 1  # no job noted its end
+    with pytest.raises(SystemExit, match="1"):  # no job noted its end
+        report.on_run_end(config, job_return=ended)
     report.on_run_start(config)
     append(tmp_path, Entry("s", "m", 0, "done", 1.0))
-    report.on_run_end(config)
-    assert sweep.exit_code == 0
+    report.on_run_end(config, job_return=ended)
     append(tmp_path, Entry("s", "m", 1, "failed", 1.0, "[enforce fail]"))
-    report.on_run_end(config)
-    assert sweep.exit_code == 1
+    with pytest.raises(SystemExit, match="1"):
+        report.on_run_end(config, job_return=ended)
+
+
+def test_what_is_left_is_estimated_from_the_jobs_that_worked() -> None:
+    progress = Progress(jobs=30, began=time.time() - 60, start=0)
+    entries = [Entry("s", "m", 0, "skipped", 0.1), Entry("s", "m", 1, "done", 30.0), Entry("s", "m", 2, "done", 30.0)]
+    assert progress.left(entries) == "; about 14 min left"
+    assert progress.left(entries[:1]) == ""
 
 
 def test_names_give_way_to_figures_where_several_studies_share_the_table() -> None:

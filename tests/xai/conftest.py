@@ -8,9 +8,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from mpox.config import config_dir
+from mpox.options import config_dir
 from mpox.runs.opened import OpenedRun, open_run
-from mpox.train import train
+from mpox.training.job import train
 
 
 @pytest.fixture(scope="session")

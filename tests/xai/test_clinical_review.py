@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from omegaconf import DictConfig
 
+from mpox.commands.explain import explain
 from mpox.errors import UserError
-from mpox.explain import explain
 from mpox.files import read_json
 from mpox.xai.rating_page import Question, photo_code, read_questions
 from mpox.xai.ratings import COLUMNS, merge, read_ratings

@@ -10,11 +10,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from mpox.config import config_dir
-from mpox.explain import explain
+from mpox.commands.explain import explain
 from mpox.files import read_json
+from mpox.options import config_dir
 from mpox.runs.opened import OpenedRun
-from mpox.train import train
+from mpox.training.job import train
 from mpox.xai.examination import verdicts
 
 

@@ -13,8 +13,9 @@ import torch
 from omegaconf import DictConfig
 from PIL import Image
 
+from mpox.commands.explain import explain
 from mpox.errors import UserError
-from mpox.explain import explain, main
+from mpox.explain import main
 from mpox.files import read_json, write_json
 from mpox.runs.opened import OpenedRun
 from mpox.xai.cams import ClassActivation

@@ -9,9 +9,9 @@ import yaml
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from mpox.config import config_dir
 from mpox.errors import UserError
 from mpox.model.backbone import PhotoClassifier, build, input_record
+from mpox.options import config_dir
 from mpox.xai.cams import METHODS, ClassActivation, is_blank, shown, upsampled
 from mpox.xai.gradients import BASELINE_BLUR, IntegratedGradients, blurred
 from mpox.xai.layers import find_layer

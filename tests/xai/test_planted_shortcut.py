@@ -11,10 +11,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from planted import photo_set
 
-from mpox.config import config_dir
-from mpox.explain import explain
+from mpox.commands.explain import explain
 from mpox.files import read_json
-from mpox.train import train
+from mpox.options import config_dir
+from mpox.training.job import train
 
 
 def audited(folder: Path, *options: str, marked: bool, seed: int, **photos: int) -> dict[str, Any]:

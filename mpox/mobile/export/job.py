@@ -13,16 +13,17 @@ from mpox.files import sha256_of, write_json
 from mpox.mobile.export.map_agreement import map_likeness
 from mpox.mobile.export.original import Request, Subject, subject_of, torch_logits
 from mpox.mobile.export.recipe_trials import Attempt, card_of, first_kept, name_of, scratch
-from mpox.mobile.export.verify import Decisions, decisions
 from mpox.mobile.file.contract import CONTRACT_FILE, RUNNABLE, Facts, constants, contract
-from mpox.mobile.file.golden import GOLDEN, write_golden
 from mpox.mobile.file.input_tensor import PLANES
 from mpox.mobile.file.lower import lower
 from mpox.mobile.file.operators import contents_of
+from mpox.mobile.file.package import MODEL_FILE
 from mpox.mobile.int8.recipes import AUTO, Made, Options, check_promise, make
+from mpox.mobile.run.golden import GOLDEN, write_golden
 from mpox.mobile.run.measure import opener, ratio, side_by_side
 from mpox.mobile.run.run_model import NetworkModel
-from mpox.mobile.run.runtime import MODEL_FILE, PhoneModel
+from mpox.mobile.run.runtime import PhoneModel
+from mpox.mobile.run.verify import Decisions, decisions
 from mpox.runs.environment import versions
 from mpox.runs.opened import OpenedRun
 

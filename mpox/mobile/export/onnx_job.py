@@ -11,12 +11,13 @@ from mpox.files import sha256_of, write_json
 from mpox.mobile.export.job import facts_of, timing
 from mpox.mobile.export.original import Request, Subject, subject_of
 from mpox.mobile.export.recipe_trials import Attempt, card_of, first_kept, name_of, scratch
-from mpox.mobile.export.verify import Decisions, decisions
 from mpox.mobile.file.contract import CONTRACT_FILE, Facts, contract
-from mpox.mobile.file.golden import GOLDEN, write_golden
 from mpox.mobile.file.input_tensor import PLANES
 from mpox.mobile.file.onnx import RECIPES, export_onnx, layers_of
-from mpox.mobile.run.onnx_model import MODEL_FILE, OnnxModel
+from mpox.mobile.file.package import ONNX_FILE
+from mpox.mobile.run.golden import GOLDEN, write_golden
+from mpox.mobile.run.onnx_model import OnnxModel
+from mpox.mobile.run.verify import Decisions, decisions
 from mpox.runs.environment import versions
 from mpox.runs.opened import OpenedRun
 
@@ -57,7 +58,7 @@ def export_onnx_run(
 
         recipes = tuple(reversed(RECIPES)) if request.recipe == "auto" else (request.recipe,)
         extra = {"card": card_of(run), "prune": pruned}
-        return first_kept(request, name, MODEL_FILE, recipes, attempt, complete, lambda last: "try format=pte", extra)
+        return first_kept(request, name, ONNX_FILE, recipes, attempt, complete, lambda last: "try format=pte", extra)
 
 
 def _quantized(subject: Subject, request: Request, recipe: str, path: Path) -> tuple[Facts, dict[str, Any]]:
@@ -105,12 +106,12 @@ def _beside_float(path: Path, reference: Path, request: Request) -> dict[str, An
 
 def _complete(place: Path, facts: Facts, report: dict[str, Any]) -> None:
     """Write what goes beside the file."""
-    path = place / MODEL_FILE
+    path = place / ONNX_FILE
     write_golden(OnnxModel(path), place / GOLDEN)
     report |= {"no_maps_because": NO_MAPS, "environment": versions(), "sha256": sha256_of(path)}
     content = contract(facts, report["sha256"], None, NO_MAPS)
     content |= {
-        "file": MODEL_FILE,
+        "file": ONNX_FILE,
         "opset": report["opset"],
         "batch": "any number of photos; the first axis is dynamic",
     }

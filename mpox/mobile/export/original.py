@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from mpox.errors import UserError
-from mpox.mobile.export.verify import DEFAULT_BOUND, Bound, Decisions, decisions, verify
 from mpox.mobile.file.contract import RUNNABLE
 from mpox.mobile.file.input_tensor import FORMS, PIXELS, PLANES
 from mpox.mobile.file.network import PhoneNetwork, why_no_maps
 from mpox.mobile.int8.recipes import AUTO, RECIPES, Photos
+from mpox.mobile.run.verify import DEFAULT_BOUND, Bound, Decisions, decisions, verify
 from mpox.runs.opened import OpenedRun
 
 log = logging.getLogger("mpox")

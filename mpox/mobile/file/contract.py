@@ -5,7 +5,7 @@ from typing import Any
 
 from mpox import __version__
 from mpox.mobile.file.input_tensor import described, instructions
-from mpox.mobile.run.runtime import MODEL_FILE
+from mpox.mobile.file.package import MODEL_FILE
 
 CONTRACT_FILE = "contract.json"
 FORMAT = 1

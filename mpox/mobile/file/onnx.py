@@ -18,7 +18,7 @@ from mpox.errors import UserError
 from mpox.files import replacing
 from mpox.mobile.file.contract import Facts, constants
 from mpox.mobile.file.network import Answer, PhoneNetwork
-from mpox.mobile.run.onnx_model import FACTS, INPUT, OUTPUTS, run_file
+from mpox.mobile.file.onnx_session import FACTS, INPUT, OUTPUTS, run_file
 from mpox.temporary import scratch
 
 # What PyTorch's exporter writes without a converter's changes.
@@ -169,6 +169,13 @@ def _head(path: Path) -> list[str]:
     return list(found)
 
 
+def _drop_traces(graph: Any) -> None:
+    """Remove what the exporter notes of each node: the lines of source it comes from, with this machine's paths."""
+    for part in (*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+
+
 def _label(path: Path, facts: Facts) -> dict[str, int]:
     """Write the file's facts into its metadata; return its operators, counted by type."""
     import onnx
@@ -177,6 +184,7 @@ def _label(path: Path, facts: Facts) -> dict[str, int]:
     entry = model.metadata_props.add()
     entry.key, entry.value = FACTS, json.dumps(constants(facts), ensure_ascii=False)
     model.doc_string = facts.model
+    _drop_traces(model.graph)
     onnx.checker.check_model(model)
     onnx.save(model, path)
     operators: dict[str, int] = {}

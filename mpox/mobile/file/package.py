@@ -6,7 +6,9 @@ from pathlib import Path
 
 from mpox.errors import UserError
 from mpox.files import replacing, replacing_folder, sha256_of
-from mpox.mobile.run.runtime import SUMS_FILE
+
+MODEL_FILE, ONNX_FILE = "model.pte", "model.onnx"
+SUMS_FILE = "SHA256SUMS"
 
 
 @contextlib.contextmanager
@@ -35,3 +37,10 @@ def write_sums(folder: Path) -> None:
     lines = [f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     with replacing(folder / SUMS_FILE) as temporary:
         temporary.write_text("".join(lines), encoding="utf-8")
+
+
+def recorded_sums(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file that the folder's SHA256SUMS lists (the format of `sha256sum`), by name."""
+    path = folder / SUMS_FILE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}

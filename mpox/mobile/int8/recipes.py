@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from mpox.errors import UserError
-from mpox.mobile.export.verify import Bound
 from mpox.mobile.file.network import PhoneNetwork
 from mpox.mobile.file.operators import Contents
 from mpox.mobile.int8.quantize import Calibrated, quantize_dynamic
+from mpox.mobile.run.verify import Bound
 
 log = logging.getLogger("mpox")
 # `auto` by backend: smallest and fastest first, and among equals the one that takes least to make.
@@ -22,8 +22,6 @@ AUTO = {
     "coreml": ("fp16", "fp32"),
     "vulkan": ("fp16", "fp32"),
 }
-# What must be found in a file under each name: arithmetic of layers, or of their weights.
-PROMISES = {"int8_static": "int8", "int8_mixed": "int8", "int8_qat": "int8", "int8_dynamic": "int8_dynamic"}
 # Training photos on which the units' sensitivities are measured.
 SENSITIVITY_PHOTOS = 16
 
@@ -59,16 +57,24 @@ class Made:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is made, and the arithmetic of layers that its file must hold (None: nothing is promised)."""
+
+    make: Callable[[PhoneNetwork, Photos, Options], Made]
+    promises: str | None = None
+
+
 def make(recipe: str, network: PhoneNetwork, photos: Photos, options: Options) -> Made:
     """Make `recipe` of a float network. Raises UserError for an unknown name, or too few photos."""
     if recipe not in RECIPES:
         raise UserError(f"recipe={recipe} is unknown: choose auto, {', '.join(RECIPES)}")
-    return RECIPES[recipe](network, photos, options)
+    return RECIPES[recipe].make(network, photos, options)
 
 
 def check_promise(recipe: str, contents: Contents) -> None:
     """Raise UserError where a file holds none of what its recipe's name says, read back from its bytes."""
-    promised = PROMISES.get(recipe)
+    promised = RECIPES[recipe].promises
     if promised is not None and not contents.layers.get(promised):
         raise UserError(
             f"recipe={recipe} left no {promised} layer in the file (it holds {contents.layers or 'none'}): this model "
@@ -127,11 +133,11 @@ def _answers(network: PhoneNetwork, images: Tensor) -> np.ndarray:
         return torch.cat([network(part)[0] for part in images.split(8)]).argmax(1).numpy()
 
 
-RECIPES: dict[str, Callable[[PhoneNetwork, Photos, Options], Made]] = {
-    "fp32": _fp32,
-    "fp16": _fp16,
-    "int8_dynamic": _dynamic,
-    "int8_static": _static,
-    "int8_mixed": _mixed,
-    "int8_qat": _qat,
+RECIPES = {
+    "fp32": Recipe(_fp32),
+    "fp16": Recipe(_fp16),
+    "int8_dynamic": Recipe(_dynamic, promises="int8_dynamic"),
+    "int8_static": Recipe(_static, promises="int8"),
+    "int8_mixed": Recipe(_mixed, promises="int8"),
+    "int8_qat": Recipe(_qat, promises="int8"),
 }

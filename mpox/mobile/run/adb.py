@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from mpox.errors import UserError
-from mpox.mobile.file.golden import GOLDEN, Golden, read_golden
 from mpox.mobile.file.input_tensor import PLANES, as_input
-from mpox.mobile.run.runtime import MODEL_FILE
+from mpox.mobile.file.package import MODEL_FILE
+from mpox.mobile.run.golden import GOLDEN, Golden, read_golden
 from mpox.temporary import scratch
 
 # Where a phone lets programs be run from without an app.

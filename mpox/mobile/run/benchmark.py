@@ -13,10 +13,11 @@ from mpox.mobile.file.contract import Facts
 from mpox.mobile.file.input_tensor import PLANES
 from mpox.mobile.file.network import PhoneNetwork
 from mpox.mobile.file.onnx import export_onnx
+from mpox.mobile.file.package import MODEL_FILE
 from mpox.mobile.run.adb import find_phone, time_on_phone
 from mpox.mobile.run.measure import Opener, cores, opener, ratio, side_by_side, threads_kept
 from mpox.mobile.run.memory import peak_memory
-from mpox.mobile.run.runtime import MODEL_FILE, PhoneModel
+from mpox.mobile.run.runtime import PhoneModel
 from mpox.runs.opened import OpenedRun
 from mpox.temporary import scratch
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from mpox.errors import UserError
+from mpox.mobile.file.onnx_session import open_session
 from mpox.mobile.run.native_output import native_stderr_silenced
-from mpox.mobile.run.onnx_model import open_session
 from mpox.mobile.run.runtime import binding
 
 # Runs before the first that counts, each time an engine's turn comes: threads of the one before may still spin.

@@ -6,13 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from mpox.errors import UserError, reason_of
+from mpox.errors import UserError
 from mpox.mobile.file.input_tensor import as_input
-
-MODEL_FILE = "model.onnx"
-# The entry of the file's metadata that holds its facts, by the names of the `.pte`'s constant methods.
-FACTS = "mpox"
-INPUT, OUTPUTS = "image", ("probabilities", "logits")
+from mpox.mobile.file.onnx_session import FACTS, INPUT, OUTPUTS, open_session
+from mpox.mobile.file.package import ONNX_FILE
 
 
 class OnnxModel:
@@ -25,7 +22,7 @@ class OnnxModel:
 
     def __init__(self, path: str | Path, threads: int = 1) -> None:
         place = Path(path).expanduser()
-        self.path = place / MODEL_FILE if place.is_dir() else place
+        self.path = place / ONNX_FILE if place.is_dir() else place
         self._session = open_session(self.path, threads)
         stored = self._session.get_modelmeta().custom_metadata_map.get(FACTS)
         if stored is None:
@@ -61,23 +58,3 @@ class OnnxModel:
         # One photo at a time, as a phone would.
         answers = [self._session.run(list(OUTPUTS), {INPUT: one[None]}) for one in tensors]
         return tuple(np.concatenate(outputs) for outputs in zip(*answers, strict=True))
-
-
-def run_file(path: Path, images_NCHW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (probabilities_NC, logits_NC) of any number of photos (float32, 0..255) in one run."""
-    probabilities, logits = open_session(path, 1).run(list(OUTPUTS), {INPUT: images_NCHW})
-    return probabilities, logits
-
-
-def open_session(path: Path, threads: int) -> Any:
-    """Load a file into onnxruntime on the processor. Raises UserError for one that is missing or broken."""
-    import onnxruntime
-
-    if not path.is_file():
-        raise UserError(f"no ONNX file at {path}: export the model with format=onnx")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
-    try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions share no base class
-        raise UserError(f"{path} cannot be loaded ({reason_of(error)}): export the model again") from error

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from mpox.errors import UserError
-from mpox.mobile.export.verify import decisions
 from mpox.mobile.file.input_tensor import as_input
 from mpox.mobile.file.network import PhoneNetwork, why_no_maps
+from mpox.mobile.run.verify import decisions
 from mpox.model.checkpoint import load_checkpoint
 from mpox.stats.predictions import PREFIX, read_predictions
 

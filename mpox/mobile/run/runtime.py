@@ -13,10 +13,9 @@ import numpy as np
 from mpox.errors import UserError, reason_of
 from mpox.files import sha256_of
 from mpox.mobile.file.input_tensor import PLANES, as_input
+from mpox.mobile.file.package import MODEL_FILE, SUMS_FILE, recorded_sums
 from mpox.mobile.run.native_output import native_stderr_silenced
 
-MODEL_FILE = "model.pte"
-SUMS_FILE = "SHA256SUMS"
 # A program's header: length of the flatbuffer's root, its identifier, then ExecuTorch's own fields (extended_header.h).
 IDENTIFIER, EXTENSION = slice(4, 6), slice(8, 12)
 HEADER = struct.Struct("<I4s4sIQQQ")
@@ -116,13 +115,6 @@ class PhoneModel:
         except RuntimeError as error:
             raise UserError(f"{self.path} cannot be run ({reason_of(error)}): export the model again") from error
         return tuple(np.concatenate([output.numpy() for output in outputs]) for outputs in zip(*answers, strict=True))
-
-
-def recorded_sums(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file that the folder's SHA256SUMS lists (the format of `sha256sum`), by name."""
-    path = folder / SUMS_FILE
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 
 def binding() -> ModuleType:

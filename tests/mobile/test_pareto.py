@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks.pareto import COSTS, Point, frontier, read_points
 from mpox.errors import UserError
 from mpox.files import write_json
+from mpox.mobile.run.pareto import COSTS, Point, frontier, read_points
 from mpox.report.phones import write_pareto
 
 

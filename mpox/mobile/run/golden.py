@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from mpox.data.photos import FILTERS, open_photo, square
+from mpox.data.picture_files import write_picture
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
 from mpox.mobile.file.input_tensor import PIXELS
@@ -57,8 +58,8 @@ def write_golden(model: Answering, folder: Path, *, of_network: bool = False) ->
     probabilities, logits = model.probabilities(pictures), model.logits(pictures)
     names = tuple(f"photo-{k}" for k in range(len(photos)))
     for name, photo, picture in zip(names, photos, pictures, strict=True):
-        photo.save(folder / f"{name}.png")
-        Image.fromarray(picture).save(folder / f"{name}-picture.png")
+        write_picture(photo, folder / f"{name}.png")
+        write_picture(picture, folder / f"{name}-picture.png")
     answers = {
         name: {"label_drawn": label, "probabilities": p.tolist(), "logits": z.tolist()}
         for name, label, p, z in zip(names, table["label"], probabilities, logits, strict=True)

@@ -1,13 +1,33 @@
-"""The benchmark of whole studies: both sides run, on the same splits."""
+"""Sizes reach the measures they are for; of whole studies both sides run, on the same splits."""
 
+import inspect
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 
 from benchmarks import packing, report, study
+from benchmarks.__main__ import ON_PHOTOS, ON_THEIR_OWN, measure
 from benchmarks.commands import generated
+from mpox.errors import UserError
 
+CONF = Path(inspect.getfile(measure)).parent / "conf"
 MODEL = "tf_efficientnet_lite0"
+
+
+@pytest.mark.parametrize("config", ["benchmarks", "full"])
+def test_every_part_of_a_configuration_is_what_its_measure_takes(config: str, tmp_path: Path) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose(config, [f"output={tmp_path}"])
+        unknown = compose(config, ["parts=[stages,sleep]", f"output={tmp_path}"])
+    assert set(cfg.parts) <= {*ON_PHOTOS, *ON_THEIR_OWN}
+    for name, part in ON_PHOTOS.items():
+        inspect.signature(part).bind(tmp_path, None, **cfg[name])
+    for name, part in ON_THEIR_OWN.items():
+        inspect.signature(part).bind(tmp_path, **cfg[name])
+    with pytest.raises(UserError, match="parts=sleep is unknown: choose from training"):
+        measure(unknown)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -7,9 +7,8 @@ from typing import Any
 
 from mpox.errors import UserError
 from mpox.files import read_json
+from mpox.mobile.file.package import MODEL_FILE, ONNX_FILE
 from mpox.mobile.run.measure import opener, side_by_side, threads_kept
-from mpox.mobile.run.onnx_model import MODEL_FILE as ONNX_FILE
-from mpox.mobile.run.runtime import MODEL_FILE
 
 COSTS = ("size_mb", "latency_ms")
 ONNX = "onnx "

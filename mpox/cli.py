@@ -1,0 +1,151 @@
+"""One way to start a command and to end it: help, checked options, one line for a mistake, and the same exit codes.
+
+0 done; 1 failed; 2 wrong usage; 130 and 143 stopped by SIGINT and SIGTERM. PyTorch and the like are imported when a
+command really runs: help and wrong usage are answered at once.
+"""
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+from mpox.command import Command
+from mpox.errors import Stopped, UsageError, UserError, one_line
+
+DONE, FAILED, USAGE = 0, 1, 2
+HELP = ("-h", "--help", "help")
+# The commands in the order of the work, each a module of this package with a COMMAND.
+DOORS = ("curate", "train", "compare", "evaluate", "explain", "export", "predict", "bench", "doctor")
+
+
+def start(command: Command, arguments: Sequence[str] | None = None) -> None:
+    """Run a command with `arguments` (default: those typed) and exit."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(command, given)
+    except UsageError as error:
+        code = _say(f"error: {error}", USAGE)
+    except UserError as error:
+        code = _say(f"error: {one_line(error, '.')}", FAILED)
+    except Stopped as stopped:
+        code = _say(
+            f"stopped by {stopped.name}: what is finished is kept; type the same command to go on", stopped.code
+        )
+    sys.exit(code)
+
+
+def main() -> None:
+    """Run `mpox <command> …`; without a command list them."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in HELP:
+        from mpox.help import overview
+
+        print(overview([_door(name) for name in DOORS]))
+        sys.exit(DONE if arguments else USAGE)
+    if arguments[0] == "--version":
+        from mpox import __version__
+
+        print(f"mpox {__version__}")
+        sys.exit(DONE)
+    if arguments[0] not in DOORS:
+        from mpox.usage import nearest
+
+        close = nearest(arguments[0], DOORS)
+        hint = f"; did you mean mpox {close}?" if close else ""
+        sys.exit(_say(f"error: '{arguments[0]}' is no command{hint} (mpox --help lists them)", USAGE))
+    start(_door(arguments[0]), arguments[1:])
+
+
+def _door(name: str) -> Command:
+    command: Command = importlib.import_module(f"mpox.{name}").COMMAND
+    return command
+
+
+def _run(command: Command, arguments: list[str]) -> int:
+    if any(word in HELP[:2] for word in arguments) or arguments[:1] == ["help"]:
+        from mpox.help import page
+
+        print(page(command, arguments))
+        return DONE
+    from mpox.usage import checked
+
+    overrides = checked(command, arguments)
+    _stop_on_signals()
+    return _compose_and_run(command, overrides)
+
+
+def _compose_and_run(command: Command, overrides: list[str]) -> int:
+    """Hand the checked overrides to Hydra; what its function raises is reported here, in one line where it can be."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from mpox.config import settled
+    from mpox.console import quieten
+    from mpox.options import config_dir
+    from mpox.usage import explained
+
+    quieten()
+    work = command.load()
+    failures: list[Exception] = []
+    place = ["."]
+
+    def task(cfg: Any) -> Any:
+        try:
+            cfg = settled(cfg, command.configuration)
+            place[0] = str(cfg.get(command.place) or ".") if command.place in cfg else "."
+            return work(cfg)
+        except Exception as error:
+            failures.append(error)
+            return None
+
+    # Else Hydra prints errors in its own way, and ends the process.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    sys.argv = [command.module, *overrides, *command.extra]
+    try:
+        function = work if command.jobs else task
+        hydra.main(version_base="1.3", config_path=config_dir(), config_name=command.configuration)(function)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UsageError(explained(command, overrides, error)) from error
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else FAILED if ended.code else DONE
+    if failures:
+        return report(failures[0], place[0], lambda error: explained(command, overrides, error))
+    return DONE
+
+
+def report(error: Exception, place: str, explain: Callable[[Exception], str]) -> int:
+    """Print why a command that writes into `place` ends; a traceback where its user cannot fix it. Return its code."""
+    import traceback
+
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, UsageError):
+        return _say(f"error: {one_line(error, place)}", USAGE)
+    if isinstance(error, OmegaConfBaseException):
+        return _say(f"error: {explain(error)}", USAGE)
+    if not isinstance(error, UserError | OSError):
+        traceback.print_exception(error)
+    return _say(f"error: {one_line(error, place)}", FAILED)
+
+
+def _stop_on_signals() -> None:
+    """End by an exception that no library takes for its own; a second signal ends the process at once."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise Stopped(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` and shells ask for jobs in the background
+            signal.signal(number, stop)
+
+
+def _say(text: str, code: int) -> int:
+    from mpox.console import visible
+
+    print(visible(text), file=sys.stderr)
+    return code

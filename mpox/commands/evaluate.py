@@ -1,0 +1,241 @@
+"""Score the networks of a study on photos it has never seen. See `python -m mpox.evaluate --help`."""
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from omegaconf import DictConfig
+from rich.table import Table
+
+from mpox.command_line import command
+from mpox.config import build, plain
+from mpox.console import results_console, shown
+from mpox.data.csv_table import read_csv
+from mpox.data.manifest import read_manifest
+from mpox.data.sources import PhotoSet
+from mpox.data.unchanged import changed_photos
+from mpox.errors import UserError, one_line
+from mpox.external.mapping import collapse, task_classes
+from mpox.external.scoring import ExternalSet, external_set, mean_of_folds, predict, write_external
+from mpox.files import read_json, write_json
+from mpox.model.checkpoint import load_checkpoint
+from mpox.runs import environment
+from mpox.runs.opened import choose_device
+from mpox.runs.run_directory import RunDirectory
+from mpox.stats.predictions import PREFIX, read_predictions, score, write_predictions
+
+log = logging.getLogger("mpox")
+# The figures of the closing table, in reading order.
+SHOWN = ("balanced_accuracy", "auroc", "sensitivity", "specificity")
+# What a scored run holds: a run directory without a network of its own.
+RESULTS = ("predictions.parquet", "metrics.json", "environment.json")
+# Configuration that says where things lie or how fast it goes, not what is scored.
+_PLACES = ("runs_dir", "cache_dir", "study_root", "overwrite", "threads", "device", "models")
+
+
+def evaluate(cfg: DictConfig) -> dict[str, Any]:
+    """Score every finished run of the study; return {model: {"internal": …, "external": …, "ensemble": …}}.
+
+    internal and external are lists of metrics, one a fold; runs already scored with the same configuration are read.
+    Raises UserError for whatever its owner can mend.
+    """
+    config = plain(cfg)
+    study = Path(cfg.runs_dir) / cfg.study
+    runs = _finished(study, config["models"])
+    classes, positive = task_classes(*_classes(runs), binary=cfg.binary)
+    found: PhotoSet = build(cfg.data, allowed=cfg.allow_targets)
+    name = cfg.name or "+".join(sorted(found.manifest["source"].unique()))
+    _check_name(name)
+    pairs = _pairs(cfg.pairs)
+    seen = _seen(study, cfg.study_root, Path(cfg.cache_dir), opened=cfg.duplicates == "perceptual")
+    photos = external_set(
+        name,
+        found,
+        seen,
+        classes,
+        positive,
+        mapping=config["map"] or {},
+        names=config["positive"],
+        check=cfg.duplicates,
+        pairs=pairs,
+    )
+    flow = ", ".join(f"{count} {what}" for what, count in photos.flow.items() if count)
+    log.info("%s: %s", name, flow)
+    folder = study / "external" / name
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
+    results: dict[str, Any] = {}
+    for model, paths in runs.items():
+        scored = [_score(cfg, config, path, photos) for path in paths]
+        whole = mean_of_folds(scored, photos)
+        write_predictions(whole, folder / model / "ensemble" / "predictions.parquet")
+        together = score(whole, classes, positive)
+        write_json(folder / model / "ensemble" / "metrics.json", _named(photos, together))
+        results[model] = {
+            "internal": [_internal(path, classes, positive) for path in paths],
+            "external": [score(table, classes, positive) for table in scored],
+            "ensemble": together,
+        }
+    facts = {"duplicates": cfg.duplicates, "map": config["map"] or {}, "photos_sha256": _photos_sha256(photos)}
+    write_external(photos, folder, study=cfg.study, **facts)
+    return results
+
+
+def _score(cfg: DictConfig, config: dict[str, Any], run: Path, photos: ExternalSet) -> pd.DataFrame:
+    """Score one run's network, or read what was scored before; the files are those of a run directory."""
+    checkpoint = run / "checkpoint.ckpt"
+    if not checkpoint.is_file():
+        raise UserError(f"{run} has no checkpoint.ckpt: train it again, or leave its model out with models=[…]")
+    model, fold = run.parent.name, int(run.name.removeprefix("fold-"))
+    what = {key: value for key, value in config.items() if key not in _PLACES}
+    what |= {"model": model, "fold": fold, "checkpoint_sha256": _sha256(checkpoint.read_bytes())}
+    what |= {"photos_sha256": _photos_sha256(photos)}
+    place = RunDirectory(run.parents[1] / "external", photos.name, model, fold, RESULTS)
+    if not cfg.overwrite and place.is_finished(what):
+        return read_predictions(place.path / "predictions.parquet")[0]
+    with place.claimed():
+        place.begin(what, overwrite=True)
+        try:
+            network, card = load_checkpoint(checkpoint)
+            device = choose_device(cfg.device)
+            table = predict(network, card, photos, batch_size=cfg.batch_size, device=device, cache=Path(cfg.cache_dir))
+            write_predictions(table, place.path / "predictions.parquet")
+            metrics = score(table, photos.classes, photos.positive)
+            write_json(place.path / "metrics.json", _named(photos, metrics))
+            facts = {"study": cfg.study, "splits_sha256": card.splits_sha256}
+            write_json(place.path / "environment.json", environment.record(device, **facts))
+        except Exception as error:
+            place.write_status("failed", error=one_line(error, cfg.runs_dir))
+            raise
+        place.finish()
+        place.settle()
+    log.info("%s fold %d on %s: %s %s", model, fold, photos.name, SHOWN[0], _figure([metrics], SHOWN[0]))
+    return table
+
+
+def _finished(study: Path, models: Sequence[str] | None) -> dict[str, list[Path]]:
+    """Return the finished run directories of each model, folds in order. UserError where there are none."""
+    if not study.is_dir():
+        raise UserError(f"there is no study at {study}: give study=<name> and runs_dir=<folder>")
+    runs: dict[str, list[Path]] = {}
+    places = [path for path in study.glob("*/fold-*/status.json") if path.parent.name[5:].isdecimal()]
+    for status in sorted(places, key=lambda path: int(path.parent.name[5:])):
+        if read_json(status)["state"] == "done":
+            runs.setdefault(status.parents[1].name, []).append(status.parent)
+    chosen = sorted(runs) if models is None else list(models)
+    if unknown := [model for model in chosen if model not in runs]:
+        raise UserError(f"study {study} has no finished run of {', '.join(unknown)}: it has {', '.join(sorted(runs))}")
+    if not chosen:
+        raise UserError(f"study {study} has no finished run: train one with python -m mpox.train study={study.name}")
+    folds = {model: {path.name for path in runs[model]} for model in chosen}
+    for model in chosen:
+        if lacking := sorted(set.union(*folds.values()) - folds[model]):
+            log.warning("%s has no finished %s: its figures come from fewer folds", model, ", ".join(lacking))
+    return {model: runs[model] for model in chosen}
+
+
+def _classes(runs: dict[str, list[Path]]) -> tuple[list[str], int | None]:
+    """Return the classes all runs share and the index of mpox among them."""
+    told = {run: read_json(run / "metrics.json") for paths in runs.values() for run in paths}
+    kinds = {(tuple(content["classes"]), content["positive"]) for content in told.values()}
+    if len(kinds) > 1:
+        shown = "; ".join(", ".join(classes) for classes, _ in sorted(kinds))
+        raise UserError(f"the runs of this study know different classes ({shown}): choose models=[…] that agree")
+    classes, positive = kinds.pop()
+    return list(classes), None if positive is None else classes.index(positive)
+
+
+def _seen(study: Path, root: str | None, cache: Path, *, opened: bool) -> PhotoSet:
+    """Return the photos of the study; UserError where they must be `opened` and are not where they were."""
+    manifest = read_manifest(study / "manifest.parquet")
+    place = Path(root or read_json(study / "data.json")["root"])
+    if opened and (changed := changed_photos(manifest, place, cache)):
+        raise UserError(
+            f"{len(changed)} photos of study {study.name} are missing or changed in {place} (first: {changed[0]}), so "
+            "that duplicates of them cannot be seen: give study_root=<folder>, or duplicates=exact to compare files"
+        )
+    return PhotoSet(manifest, place)
+
+
+def _pairs(path: str | None) -> pd.DataFrame | None:
+    if path is None:
+        return None
+    try:
+        csv = Path(path).suffix.lower() in (".csv", ".tsv")
+        table = read_csv(Path(path), ("photo_id", "other")) if csv else pd.read_parquet(path)
+    except UserError:
+        raise
+    except (OSError, ValueError) as error:
+        raise UserError(f"pairs={path} cannot be read ({error}): give a CSV or parquet file") from error
+    if not {"photo_id", "other"} <= set(table.columns):
+        raise UserError(f"pairs={path} lacks the columns photo_id and other: it has {', '.join(map(str, table))}")
+    return table
+
+
+def _internal(run: Path, classes: Sequence[str], positive: int | None) -> dict[str, Any]:
+    """Metrics of the run's own test fold, in the classes that are scored."""
+    table, own = read_predictions(run / "predictions.parquet")
+    table = table[table["split"] == "test"]
+    if list(classes) == own:
+        return score(table, classes, positive)
+    mpox = classes[1]
+    pairs = collapse(table[[f"{PREFIX}{name}" for name in own]].to_numpy(), own.index(mpox))
+    table = table.assign(label=table["label"].where(table["label"] == mpox, classes[0]))
+    columns = dict(zip((f"{PREFIX}{name}" for name in classes), pairs.T, strict=True))
+    return score(table.assign(**columns), classes, positive)
+
+
+def _named(photos: ExternalSet, metrics: dict[str, Any]) -> dict[str, Any]:
+    positive = None if photos.positive is None else photos.classes[photos.positive]
+    return {"classes": list(photos.classes), "positive": positive, "external": metrics}
+
+
+def _check_name(name: str) -> None:
+    if not name or name.startswith((".", "fold-")) or "/" in name:
+        raise UserError(f"name={name or '(empty)'} cannot name a folder: give name=<letters, digits, ->")
+
+
+def _photos_sha256(photos: ExternalSet) -> str:
+    ids = "\n".join(photos.photos.manifest["photo_id"] + photos.photos.manifest["sha256"])
+    return _sha256(ids.encode())
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _figure(metrics: Sequence[dict[str, Any]], name: str) -> str:
+    values = [one[name] for one in metrics if one.get(name) is not None]
+    if not values:
+        return "-"
+    mean = sum(values) / len(values)
+    return f"{mean:.3f}" if len(values) == 1 else f"{mean:.3f}\n± {pd.Series(values).std():.3f}"
+
+
+def _rows(results: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for model, result in results.items():
+        for what in ("internal", "external", "ensemble"):
+            metrics = result[what] if what != "ensemble" else [result[what]]
+            yield (shown(model), what, str(metrics[0]["n"]), *(_figure(metrics, name) for name in SHOWN))
+
+
+def run(cfg: DictConfig) -> None:
+    """Score the study's networks and print the table."""
+    results = evaluate(cfg)
+    view = Table(
+        title=f"{shown(str(cfg.study))}: own test folds (mean ± sd) and photos never seen",
+        caption="research use only; not a diagnosis",
+    )
+    view.add_column("model", no_wrap=True)
+    view.add_column("photos", no_wrap=True)
+    for name in ("n", *SHOWN):
+        view.add_column(name.replace("_", "\n"), justify="right")
+    for row in _rows(results):
+        view.add_row(*row)
+    console = results_console()
+    console.print(view)
+    console.print(f"{command('mpox.compare', study=cfg.study, runs_dir=cfg.runs_dir)} shows internal against external")

@@ -1,0 +1,32 @@
+"""A `.onnx` opened in onnxruntime, and the names that its input, outputs and metadata have. No PyTorch."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mpox.errors import UserError, reason_of
+
+# The entry of the file's metadata that holds its facts, by the names of the `.pte`'s constant methods.
+FACTS = "mpox"
+INPUT, OUTPUTS = "image", ("probabilities", "logits")
+
+
+def run_file(path: Path, images_NCHW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (probabilities_NC, logits_NC) of any number of photos (float32, 0..255) in one run."""
+    probabilities, logits = open_session(path, 1).run(list(OUTPUTS), {INPUT: images_NCHW})
+    return probabilities, logits
+
+
+def open_session(path: Path, threads: int) -> Any:
+    """Load a file into onnxruntime on the processor. Raises UserError for one that is missing or broken."""
+    import onnxruntime
+
+    if not path.is_file():
+        raise UserError(f"no ONNX file at {path}: export the model with format=onnx")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        raise UserError(f"{path} cannot be loaded ({reason_of(error)}): export the model again") from error

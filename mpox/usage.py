@@ -1,0 +1,225 @@
+"""What was typed, held against the options a command has; what cannot be meant is answered in one line, with the way.
+
+Values of options that are text or paths reach the command as they are: quoted for Hydra here, so that a study called
+2024 or a folder with brackets in its name needs no quotes in quotes.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+
+from mpox.command import Command
+from mpox.command_line import for_shell, quoted
+from mpox.errors import UsageError
+from mpox.options import Group, Option, every_option, expanded, read_options
+
+# Hydra's own flags; those of the second kind take the word that follows.
+FLAGS = (
+    "-m",
+    "--multirun",
+    "--cfg",
+    "-c",
+    "--resolve",
+    "--info",
+    "-i",
+    "--shell-completion",
+    "--hydra-help",
+    "--version",
+)
+FLAGS_WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--run")
+VALUED = (*FLAGS_WITH_VALUE, "--cfg", "-c")
+KINDS = {"int": "a whole number", "number": "a number"}
+# Values that a multirun takes apart.
+SWEEP = re.compile(r"^(range|glob|choice|interval|shuffle|tag|sort|extend_list)\(|,")
+_INTERPOLATION = "${"
+CLOSING = {"[": "]", "{": "}"}
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """Return the word most like the one given, or None; the last part of a dotted name counts too."""
+    names = list(words)
+    by_part = {name.rpartition(".")[2]: name for name in reversed(names)}
+    for pool in (names, list(by_part)):
+        if close := difflib.get_close_matches(word.rpartition(".")[2] if pool is not names else word, pool, 1, 0.6):
+            return by_part.get(close[0], close[0]) if pool is not names else close[0]
+    return None
+
+
+def checked(command: Command, arguments: Sequence[str]) -> list[str]:
+    """Return what Hydra is given for what was typed. Raises UsageError for what cannot be meant."""
+    words = list(arguments)
+    given: list[str] = []
+    if words and not words[0].startswith("-") and "=" not in words[0] and not words[0].startswith("~"):
+        given.append(f"command={_first_word(command, words.pop(0))}")
+    options, groups = every_option(command.configuration), {one.name for one in read_options(command.configuration)[0]}
+    several = any(word in ("-m", "--multirun") for word in words) or any("config-name" in word for word in words)
+    value_of: str | None = None
+    for word in words:
+        if value_of is not None or word.startswith("-"):
+            value_of = _flag(command, word, value_of)
+            given.append(word)
+        else:
+            given.append(_override(command, word, options, groups, several))
+    return given
+
+
+def _first_word(command: Command, word: str) -> str:
+    if word in command.words:
+        return word
+    if not command.words:
+        raise UsageError(
+            f"'{word}' is no option of {command.module}: options are written name=value ({command.module} --help)"
+        )
+    close = nearest(word, command.words)
+    hint = f"did you mean {close}? " if close else ""
+    raise UsageError(f"'{word}' is no command of {command.module}: {hint}choose {', '.join(command.words)}")
+
+
+def _flag(command: Command, word: str, value_of: str | None) -> str | None:
+    """Return the flag that waits for its value after this word, None where none does."""
+    if value_of is not None:
+        return None
+    name, equals, _ = word.partition("=")
+    if name not in (*FLAGS, *FLAGS_WITH_VALUE):
+        key = name.lstrip("-").replace("-", "_")
+        close = nearest(key, every_option(command.configuration))
+        raise UsageError(f"{name} is no flag of {command.module}: options are written name=value"
+                         + (f", here {close}=<value>" if close else ""))  # fmt: skip
+    return name if name in VALUED and not equals else None
+
+
+def _override(command: Command, word: str, options: dict[str, Option], groups: set[str], several: bool) -> str:
+    name, equals, value = word.partition("=")
+    key = name.lstrip("+~")
+    sign = name[: len(name) - len(key)]
+    if not equals and not sign.startswith("~"):
+        raise UsageError(
+            f"'{word}' is no option: options are written name=value; a value with spaces stands in quotes, as in "
+            "'study=my study'"
+        )
+    key = command.renamed.get(key, key)
+    plain = key.partition("@")[0]
+    top = re.split(r"[./]", plain)[0]
+    known = {name.partition(".")[0] for name in options} | groups | {"hydra"}
+    if top not in known or (sign and not sign.startswith("~") and plain not in options and "." not in key
+                            and "/" not in plain and "@" not in key and plain not in groups):  # fmt: skip
+        raise UsageError(unknown_option(command, plain, options, groups))
+    option = options.get(key)
+    if option is not None and equals:
+        value = _value(option, value, several)
+    text = f"{sign}{key}{equals}{value}"
+    _parse(text, word)
+    return text
+
+
+def unknown_option(command: Command, key: str, options: Iterable[str], groups: Iterable[str]) -> str:
+    """Return that there is no such option, with the nearest that there is."""
+    typed = {own: name for name, own in command.renamed.items()}
+    close = nearest(key, [*(typed.get(name, name) for name in options), *groups])
+    hint = f": did you mean {close}?" if close else ""
+    return f"{command.module} has no option '{key}'{hint} ({command.module} --help lists them)"
+
+
+def _value(option: Option, text: str, several: bool) -> str:
+    """Return a value as Hydra is to read it. Raises UsageError for one of the wrong kind."""
+    swept = several and bool(SWEEP.search(text))
+    if option.kind in ("text", "name", "path"):
+        return text if swept or _is_structure(text) else quoted(expanded(text) if option.kind == "path" else text)
+    if option.kind == "paths":
+        return text if swept or _is_structure(text) or text.startswith("[") else quoted(expanded(text))
+    is_number = option.kind in KINDS or isinstance(option.default, bool | int | float)
+    if is_number and not swept and _INTERPOLATION not in text:
+        _check_number(option, text)
+    return text
+
+
+def _is_structure(text: str) -> bool:
+    """Whether a value is left to Hydra's grammar: null, in quotes already, or an interpolation."""
+    quotes = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+    return text in ("null", "???") or quotes or _INTERPOLATION in text
+
+
+def _check_number(option: Option, text: str) -> None:
+    is_flag = isinstance(option.default, bool)
+    kind = option.kind or ("" if is_flag else "int" if isinstance(option.default, int) else "number")
+    if text == "null" and (option.default is None or not kind):
+        return
+    if is_flag:
+        if text.lower() not in ("true", "false", "yes", "no", "on", "off", "0", "1"):
+            raise UsageError(f"{option.name} is true or false, not '{text}': write {option.name}=true")
+        return
+    try:
+        value = float(text) if kind == "number" else int(text)
+    except ValueError:
+        example = f"as in {option.name}={option.default}" if option.default is not None else f"{option.name}=<{kind}>"
+        several = "; several values at once need -m" if "," in text and text[0] not in "[{" else ""
+        raise UsageError(f"{option.name} takes {KINDS[kind]}, not '{text}': write it {example}{several}") from None
+    if option.least is not None and value < option.least:
+        raise UsageError(f"{option.name}={text} is too small: {option.name} is at least {option.least}")
+
+
+def _parse(text: str, typed: str) -> None:
+    """Hold an override against Hydra's grammar, whose own messages name its tokens."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        OverridesParser.create().parse_override(text)
+    except HydraException:
+        raise UsageError(unreadable(typed)) from None
+
+
+def unreadable(typed: str) -> str:
+    """Return how to write an override whose value Hydra's grammar cannot read."""
+    name, _, value = typed.partition("=")
+    inside = value.strip("'\"")
+    if value[:1] in ("[", "{"):
+        return (
+            f"the list in {typed} cannot be read: close its brackets, separate by commas, and put it in quotes for the "
+            f"shell, as in {for_shell(f'{name}={value[0]}…{CLOSING[value[0]]}')}"
+        )
+    return f"the value in {typed} cannot be read: write {for_shell(f'{name}={quoted(inside)}')}"
+
+
+def explained(command: Command, overrides: Sequence[str], error: Exception) -> str:
+    """Return one line for an error of Hydra's or omegaconf's, in the words of the command line."""
+    text = " ".join(str(error).split())
+    groups, _ = read_options(command.configuration)
+    options = every_option(command.configuration)
+    if found := re.search(r"Could not (?:override|append to config|delete from config\.)[^']*'([^']+)'", text):
+        return _misplaced(command, found[1], options, groups)
+    if found := re.search(r"Could not find '(?P<group>[\w/]+)/(?P<member>[^']+)'", text):
+        choices = next((group.choices for group in groups if group.name == found["group"]), ())
+        close = nearest(found["member"], choices)
+        hint = f"did you mean {close}? " if close else ""
+        listed = f"choose {', '.join(choices)}" if choices else "see conf/"
+        return f"{found['group']}={found['member']} is unknown: {hint}{listed}"
+    if found := re.search(r"(?:Missing mandatory value|Missing key)[: ]+'?([\w.]+)", text):
+        return f"{found[1]} must be given: add {found[1]}=<value>"
+    if "Ambiguous value" in text and (found := re.search(r"argument '([^']+)'", text)):
+        name, _, value = found[1].partition("=")
+        return (
+            f"{found[1]} names several values: add -m to run each, write '{name}=[{value}]' for a list, or "
+            f"{for_shell(f'{name}={quoted(value)}')} for one text"
+        )
+    if found := re.search(r"Interpolation key '([^']+)' not found", text):
+        return f"a value refers to '{found[1]}', which there is not: correct the ${{…}} in it"
+    if found := re.search(r"Unsupported interpolation type (\w+)", text):
+        return f"a value refers to ${{{found[1]}:…}}, which there is not: correct the ${{…}} in it"
+    key = getattr(error, "full_key", None)
+    plain = re.sub(r"\s*(full_key|object_type|reference_type)[:=].*$", "", text)
+    return f"{key}: {plain}" if key and key not in plain else plain
+
+
+def _misplaced(command: Command, key: str, options: dict[str, Option], groups: Sequence[Group]) -> str:
+    """An option that the chosen file of its group does not have, or nobody has."""
+    group = next((one for one in groups if key.startswith(f"{one.name}.")), None)
+    if group is not None and key in options:
+        own = [c for c in group.choices if any(o.name == key for o in _options_of(command, group.name, c))]
+        return f"{key} is no option of the {group.name} chosen: it belongs to {group.name}={' or '.join(own)}"
+    return unknown_option(command, key, options, [one.name for one in groups])
+
+
+def _options_of(command: Command, group: str, choice: str) -> Sequence[Option]:
+    groups, _ = read_options(command.configuration, {group: choice})
+    return next(one.options for one in groups if one.name == group)
