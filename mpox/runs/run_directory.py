@@ -91,7 +91,11 @@ class RunDirectory:
         try:
             lock.acquire()
         except Timeout as error:
-            raise UserError(f"{self.path} is being written by another process: wait for it or stop it") from error
+            shared = ", which is where every command without study= writes" if self.study == "default" else ""
+            raise UserError(
+                f"{self.path} is being written by another process{shared}: give this one a study=<name> of its own, "
+                "or wait for the other and type it again"
+            ) from error
         try:
             yield
         finally:

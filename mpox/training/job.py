@@ -24,7 +24,7 @@ from mpox.report import wandb as wandb_report
 from mpox.runs import environment
 from mpox.runs.run_directory import RunDirectory
 from mpox.stats.predictions import score, write_predictions
-from mpox.training.phases import finetune, fold_inputs, make_trainer, predict, probe
+from mpox.training.phases import check_trainer, finetune, fold_inputs, make_trainer, predict, probe
 
 log = logging.getLogger("mpox")
 
@@ -41,6 +41,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     run = RunDirectory(cfg.runs_dir, cfg.study, cfg.model.name, cfg.fold)
     if not cfg.overwrite and run.is_finished(config):
         return read_json(run.path / "metrics.json")
+    check_trainer(cfg)
     weights = find(cfg.model.timm_name, cfg.weights.source, cfg.weights.path)
     with run.claimed():
         run.begin(config, overwrite=cfg.overwrite)

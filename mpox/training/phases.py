@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from torchvision.transforms import v2
 
@@ -20,7 +21,7 @@ from mpox.data.module import FoldData
 from mpox.data.sources import PhotoSet
 from mpox.data.store import open_store, store_key
 from mpox.data.task import Targets, label_map
-from mpox.errors import UserError
+from mpox.errors import UserError, reason_of
 from mpox.model.backbone import InputRecord, PhotoClassifier
 from mpox.model.classifier import LesionClassifier
 from mpox.model.frozen import cached_features
@@ -32,6 +33,8 @@ from mpox.stats.predictions import predictions_table
 from mpox.training.progress import EpochProgress
 
 log = logging.getLogger("mpox")
+# Options of Lightning's Trainer about what it shows.
+_SAID = ("enable_progress_bar", "enable_model_summary")
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,20 @@ def fold_inputs(cfg: DictConfig, record: InputRecord) -> FoldInputs:
     )
     key = store_key(list(kept["sha256"]), record.image_size, record.interpolation)
     return FoldInputs(photos, folds, targets, placed, data, key)
+
+
+def check_trainer(cfg: DictConfig) -> None:
+    """Raise UserError where this machine has no trainer as configured: before any photo is read, in milliseconds."""
+    given = {name: value for name, value in plain(cfg.trainer).items() if name != "_target_"}
+    options: dict[str, Any] = {**given, **dict.fromkeys(_SAID, False)}
+    try:
+        L.Trainer(**options, logger=False, enable_checkpointing=False)
+    except (MisconfigurationException, ImportError, ValueError, TypeError, RuntimeError) as error:
+        asked = f"trainer.accelerator={cfg.trainer.accelerator}, devices={cfg.trainer.devices}"
+        raise UserError(
+            f"this machine cannot train as configured ({asked}: {reason_of(error)}): give trainer=cpu, or "
+            "trainer=default, which takes a GPU where there is one"
+        ) from error
 
 
 def make_trainer(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> tuple[L.Trainer, Any]:
