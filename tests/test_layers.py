@@ -26,7 +26,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("data",),
     ("cli",),
     ("config", "help", "usage"),
-    ("command", "command_line", "console", "files", "options", "progress"),
+    ("command", "command_line", "console", "files", "options", "places", "progress"),
     ("errors", "_torchvision"),
 )
 # The wings of mpox/mobile/, from top to bottom; `check` and the like test a finished export.
