@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.segment import Segment
+from rich.text import Text
 
 # Columns of what is no terminal: enough for every table. Left to itself, rich assumes 80, and tables lose their words.
 REDIRECTED = 200
@@ -56,6 +57,10 @@ class PlainConsole(Console):
             options.setdefault("markup", False)
         super().print(*(visible(one) if isinstance(one, str) else one for one in objects), **options)
 
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a text as rich does, once it is what can be shown: tables measure it, and none loses a letter."""
+        return super().render_str(self._shown(text), **options)
+
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Render as rich does, with the controls in what is shown, not those of the console, written out."""
         for segment in super().render(renderable, options):
@@ -95,7 +100,7 @@ def accept_every_letter() -> None:
 def _in(encoding: str, text: str) -> str:
     if encoding.lower().replace("-", "") == "utf8" or text.isascii():
         return text
-    return "".join(PLAIN.get(letter, letter) if not _has(encoding, letter) else letter for letter in text)
+    return "".join(letter if _has(encoding, letter) else PLAIN.get(letter) or _written(letter) for letter in text)
 
 
 def _has(encoding: str, letter: str) -> bool:

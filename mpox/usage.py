@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 
 from mpox.command import Command
 from mpox.command_line import for_shell, quoted
-from mpox.errors import UsageError
+from mpox.errors import UsageError, UserError
 from mpox.options import Group, Option, every_option, expanded, read_options
+from mpox.places import folder_name
 
 # Hydra's own flags; those of the second kind take the word that follows.
 FLAGS = (
@@ -123,6 +124,8 @@ def unknown_option(command: Command, key: str, options: Iterable[str], groups: I
 def _value(option: Option, text: str, several: bool) -> str:
     """Return a value as Hydra is to read it. Raises UsageError for one of the wrong kind."""
     swept = several and bool(SWEEP.search(text))
+    if option.kind == "name" and not swept and not _is_structure(text):
+        _check_name(option, text)
     if option.kind in ("text", "name", "path"):
         return text if swept or _is_structure(text) else quoted(expanded(text) if option.kind == "path" else text)
     if option.kind == "paths":
@@ -137,6 +140,14 @@ def _is_structure(text: str) -> bool:
     """Whether a value is left to Hydra's grammar: null, in quotes already, or an interpolation."""
     quotes = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
     return text in ("null", "???") or quotes or _INTERPOLATION in text
+
+
+def _check_name(option: Option, text: str) -> None:
+    """Refuse before Hydra makes a folder of it; names within quotes and sweeps are refused where they are used."""
+    try:
+        folder_name(option.name, text)
+    except UserError as error:
+        raise UsageError(str(error)) from None
 
 
 def _check_number(option: Option, text: str) -> None:

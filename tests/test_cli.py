@@ -207,8 +207,19 @@ def test_doctor(tiny: list[str]) -> None:
     bad = mpox("weights=bundled", "data=folder", "data.root=/nowhere", "logger=none", module="mpox.doctor")
     assert bad.returncode == 1
     assert "data.root=/nowhere is not a folder" in bad.stdout
-    assert "no weights for 23 models" in bad.stdout
     assert "fix:" in bad.stdout
+
+
+def test_doctor_without_a_network(tiny: list[str]) -> None:
+    """Offline, the bundled weights are enough for the default: sound, and the files of the rest are all named."""
+    options = [option for option in tiny if not option.startswith(("model=", "weights="))]
+    sound = mpox(*options, "weights=bundled", module="mpox.doctor")
+    assert sound.returncode == 0, sound.stdout + sound.stderr
+    assert "no weights at hand for 23 other models" in sound.stdout
+    assert "vgg16.tv_in1k.safetensors" in sound.stdout and "xception" in sound.stdout
+    without = mpox(*options, "weights=bundled", "model=vgg16", module="mpox.doctor")
+    assert without.returncode == 1
+    assert "no weights for vgg16, the model configured" in without.stdout and "22 other models" in without.stdout
 
 
 def kill_when(arguments: list[str], ready: Path, delay: float) -> None:

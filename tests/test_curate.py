@@ -124,6 +124,26 @@ def test_mistakes_are_one_line(
         getattr(curate, command)(settled(*overrides))
 
 
+def test_an_audit_is_written_into_folders_of_its_own(settled: Callable[..., DictConfig], tmp_path: Path) -> None:
+    """A folder with files of the user's, of an audit's names or not, and the folder of the photos are refused."""
+    mine, photos = tmp_path / "mine", tmp_path / "photos"
+    (photos / "mpox").mkdir(parents=True)
+    mine.mkdir()
+    (mine / "review.html").write_text("my own")
+    for place, words in (
+        (mine, "did not write"),
+        (photos, "is the folder of the photos"),
+        (photos / "audit", "inside"),
+    ):
+        with pytest.raises(UserError, match=rf"output={place} .*{words}.*give output="):
+            curate.audit(settled("data=folder", f"data.root={photos}", f"output={place}"))
+    both = [decisions(tmp_path / f"{name}.csv", (f"set/{COPY}", "drop")) for name in ("ann", "bob")]
+    with pytest.raises(UserError, match="did not write"):
+        curate.merge_reviews(settled("command=merge", f"decisions=[{','.join(both)}]", f"output={mine}"))
+    assert [path.name for path in mine.iterdir()] == ["review.html"]
+    assert (mine / "review.html").read_text() == "my own" and not (photos / "audit").exists()
+
+
 def test_words_are_commands_and_mistakes_exit_1(tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "mpox.curate", "apply", f"output={tmp_path}", "decisions=x.csv"],

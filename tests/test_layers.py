@@ -28,7 +28,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("config", "help", "usage"),
     ("cached",),
-    ("command", "command_line", "console", "files", "options", "progress"),
+    ("command", "command_line", "console", "files", "options", "places", "progress"),
     ("locks",),
     ("temporary",),
     ("errors", "_torchvision"),

@@ -250,3 +250,29 @@ def test_bad_input_is_one_line_before_training(
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not list(tmp_path.glob("runs/*/*/*/checkpoint.ckpt"))
+
+
+@pytest.mark.parametrize(
+    "override", ["study=../x", "study=''", "study=.cache", "study=a/b", "model.name=../../x", "model.name=external"]
+)
+def test_names_stay_below_the_runs(configured: Configured, tmp_path: Path, override: str) -> None:
+    with pytest.raises(UserError, match=rf"{override.partition('=')[0]}=.*give"):
+        train(configured(override))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_are_not_written_among_the_photos(configured: Configured, photos: Path) -> None:
+    before = sorted(photos.rglob("*"))
+    for place in (photos, photos / "runs"):
+        with pytest.raises(UserError, match=r"runs_dir=.*give runs_dir="):
+            train(configured(f"runs_dir={place}"))
+    assert sorted(photos.rglob("*")) == before
+
+
+def test_a_trainer_that_is_not_to_be_had_is_refused_before_photos_are_read(
+    configured: Configured, tmp_path: Path
+) -> None:
+    for override in ("trainer.accelerator=tpu", "trainer.devices=-3", "trainer.precision=17"):
+        with pytest.raises(UserError, match=r"this machine cannot train as configured.*trainer=default"):
+            train(configured(override, "data.root=/nowhere"))
+    assert list(tmp_path.iterdir()) == []

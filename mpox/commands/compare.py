@@ -12,6 +12,7 @@ from mpox.config import plain
 from mpox.console import results_console
 from mpox.errors import UsageError, UserError
 from mpox.files import read_json, write_json
+from mpox.places import folder_name
 from mpox.report.model_card import write_model_card
 from mpox.report.page import write_page
 from mpox.report.score_table import completeness_view, score_view, write_csv, write_latex
@@ -45,6 +46,8 @@ def compare(cfg: DictConfig) -> Comparison:
         name: tuple(value) if isinstance(value := config[name], list) else value for name in OPTIONS
     }
     options = Options(**values)
+    for name in (cfg.study, *config["others"]):
+        folder_name("study", name)
     results = read_study(cfg.runs_dir, cfg.study, allow_partial=cfg.allow_partial, models=config["models"])
     others = {
         name: read_study(cfg.runs_dir, name, allow_partial=cfg.allow_partial, models=config["models"])

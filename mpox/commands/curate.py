@@ -19,13 +19,14 @@ from mpox.curation.about import About
 from mpox.curation.audit import audit as look_over
 from mpox.curation.curated import Curated, apply_decisions
 from mpox.curation.decisions import DECISION_COLUMNS, merge, read_decisions, write_decisions
-from mpox.curation.findings import Audit, read_audit, write_audit
+from mpox.curation.findings import Audit, is_audit, read_audit, write_audit
 from mpox.curation.flow import Step, flow
 from mpox.curation.release import write_release
 from mpox.curation.review_page import WORDS, write_page
 from mpox.data.manifest import read_manifest, write_manifest
 from mpox.errors import UsageError, UserError
 from mpox.files import read_json, write_json
+from mpox.places import check_apart, claim
 
 CAPTION = "research use only; not a diagnosis"
 CURATED, RECORD, PAGE = "curated.parquet", "curated.json", "review.html"
@@ -37,7 +38,7 @@ def audit(cfg: DictConfig) -> Audit:
 
     Raises UserError as the sources and `mpox.curation.audit` do.
     """
-    output = Path(cfg.output)
+    output = _audit_folder(cfg)
     sets = [build(node, strict=False, allowed=cfg.allow_targets) for node in (cfg.data, *cfg.more.values())]
     result = look_over(
         sets,
@@ -62,6 +63,17 @@ def audit(cfg: DictConfig) -> Audit:
     return result
 
 
+def _audit_folder(cfg: DictConfig) -> Path:
+    """Return the folder of the audit, marked as this tool's. Raises UserError for one that holds anything else."""
+    output = Path(cfg.output)
+    for node in (cfg.data, *cfg.more.values()):
+        table = node.get("manifest")
+        root = node.get("root") or (table and Path(table).parent)
+        check_apart("output", output, root, listed=table is not None)
+    claim(output, "audit", "output", is_audit)
+    return output
+
+
 def merge_reviews(cfg: DictConfig) -> pd.DataFrame:
     """Merge two reviewers' files into `output`/decisions.csv; conflicts go to conflicts.csv and are said.
 
@@ -72,8 +84,10 @@ def merge_reviews(cfg: DictConfig) -> pd.DataFrame:
         raise UserError(f"merge takes two files, not decisions={given}: give decisions=[one.csv,two.csv]")
     target, disputed = output / "decisions.csv", output / "conflicts.csv"
     merged = merge(*(read_decisions(Path(path)) for path in given))
-    if target.exists() and not cfg.overwrite:
-        raise UserError(f"{target} exists: move it away, or give overwrite=true")
+    claim(output, "audit", "output", is_audit)
+    for path in (target, disputed):
+        if path.exists() and not cfg.overwrite:
+            raise UserError(f"{path} exists: move it away, or give overwrite=true")
     write_decisions(merged.decisions, target)
     write_decisions(merged.conflicts, disputed)
     kappa = (
@@ -144,6 +158,7 @@ def release(cfg: DictConfig) -> Path:
     facts = plain(cfg.about)
     about = About(**facts | {"name": facts["name"] or "", "creators": tuple(facts["creators"])})
     folder, key = Path(cfg.to), output / "release_key.csv"
+    check_apart("to", folder, record["root"])
     unfilled = write_release(
         read_manifest(output / CURATED),
         Path(record["root"]),

@@ -63,18 +63,25 @@ def check_devices() -> Iterator[Finding]:
 
 
 def check_weights(cfg: DictConfig) -> Iterator[Finding]:
-    """Say for each model of the configuration where its ImageNet weights would come from."""
-    lacking, mend = [], ""
+    """Say for each CNN there is where its ImageNet weights would come from; bad where the configured one has none."""
+    lacking = []
     for path in sorted(Path(config_dir()).glob("model/*.yaml")):
         model = OmegaConf.load(path)
         try:
             source = find(model.timm_name, cfg.weights.source, cfg.weights.path)
             yield Finding(True, f"weights of {model.name}: {source.kind}")
         except NoWeightsError as error:
-            lacking.append(model.name)
-            mend = str(error).partition(". ")[2]
+            if model.name == cfg.model.name:
+                yield Finding(False, f"no weights for {model.name}, the model configured", str(error))
+            else:
+                lacking.append(f"{model.timm_name}.safetensors")
     if lacking:
-        yield Finding(False, f"no weights for {len(lacking)} models: {', '.join(lacking)}", mend)
+        yield Finding(
+            True,
+            f"no weights at hand for {len(lacking)} other models, which a sweep leaves out: to have them, connect to "
+            "the hub once (weights=hub), or give weights=file weights.path=<folder> with the files of those wanted: "
+            + ", ".join(lacking),
+        )
 
 
 def check_data(cfg: DictConfig) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ from mpox.external.mapping import collapse, task_classes
 from mpox.external.scoring import ExternalSet, external_set, mean_of_folds, predict, write_external
 from mpox.files import read_json, write_json
 from mpox.model.checkpoint import load_checkpoint
+from mpox.places import folder_name
 from mpox.runs import environment
 from mpox.runs.opened import choose_device
 from mpox.runs.run_directory import RunDirectory
@@ -44,12 +45,12 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     Raises UserError for whatever its owner can mend.
     """
     config = plain(cfg)
-    study = Path(cfg.runs_dir) / cfg.study
+    study = Path(cfg.runs_dir) / folder_name("study", cfg.study)
     runs = _finished(study, config["models"])
     classes, positive = task_classes(*_classes(runs), binary=cfg.binary)
     found: PhotoSet = build(cfg.data, allowed=cfg.allow_targets)
     name = cfg.name or "+".join(sorted(found.manifest["source"].unique()))
-    _check_name(name)
+    folder_name("name", name)
     pairs = _pairs(cfg.pairs)
     seen = _seen(study, cfg.study_root, Path(cfg.cache_dir), opened=cfg.duplicates == "perceptual")
     photos = external_set(
@@ -192,11 +193,6 @@ def _internal(run: Path, classes: Sequence[str], positive: int | None) -> dict[s
 def _named(photos: ExternalSet, metrics: dict[str, Any]) -> dict[str, Any]:
     positive = None if photos.positive is None else photos.classes[photos.positive]
     return {"classes": list(photos.classes), "positive": positive, "external": metrics}
-
-
-def _check_name(name: str) -> None:
-    if not name or name.startswith((".", "fold-")) or "/" in name:
-        raise UserError(f"name={name or '(empty)'} cannot name a folder: give name=<letters, digits, ->")
 
 
 def _photos_sha256(photos: ExternalSet) -> str:

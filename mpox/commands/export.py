@@ -17,6 +17,7 @@ from mpox.mobile.export.onnx_job import export_onnx_run
 from mpox.mobile.export.original import Request
 from mpox.mobile.export.prune import Tuning, prune_run
 from mpox.mobile.run.verify import Bound
+from mpox.places import folder_name
 from mpox.report.export_card import export_table, write_export_card
 from mpox.report.wandb_export import log_export
 from mpox.runs.opened import OpenedRun, open_run
@@ -85,9 +86,12 @@ def _run_directory(cfg: DictConfig) -> Path:
         raise UserError(f"no file {path}: python -m mpox.compare study=<study> select=best writes chosen.yaml")
     try:
         chosen = yaml.safe_load(path.read_text(encoding="utf-8"))
-        study, run = str(chosen["study"]), Path(str(chosen["model"])) / f"fold-{int(chosen['fold'])}"
+        study, model = folder_name(f"{path}: study", chosen["study"]), folder_name(f"{path}: model", chosen["model"])
+        run = Path(model) / f"fold-{int(chosen['fold'])}"
         beside = path.resolve().parents[1]  # <study>/comparison/chosen.yaml, wherever the study lies
         return (beside if beside.name == study else Path(cfg.runs_dir) / study) / run
+    except UserError:
+        raise
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} names no study, model and fold: make it with mpox.compare select=best") from error
 

@@ -115,6 +115,17 @@ def write_audit(audit: Audit, folder: Path) -> None:
     write_json(folder / FILES[3], audit.summary)
 
 
+def is_audit(folder: Path) -> bool:
+    """Say whether a folder without a marker holds an audit, whole or begun, of a version that set no marker."""
+    try:
+        content = read_json(folder / FILES[3]) if (folder / FILES[3]).is_file() else None
+    except UserError:
+        return False
+    if content is None:
+        return [path.name for path in folder.iterdir()] == [".cache"]
+    return isinstance(content, dict) and {"version", "thresholds", "no_photos"} <= content.keys()
+
+
 def read_audit(folder: Path) -> Audit:
     """Read what `write_audit` wrote. Raises UserError where a file is missing or is not an audit's."""
     if missing := [name for name in FILES if not (folder / name).is_file()]:

@@ -31,9 +31,10 @@ from mpox.data.photos import open_photo, square
 from mpox.data.picture_files import write_picture
 from mpox.errors import UserError
 from mpox.files import replacing, replacing_folder
+from mpox.places import check_replaceable
 from mpox.progress import watched
 
-CHECKSUMS = "SHA256SUMS"
+CHECKSUMS, DATASHEET = "SHA256SUMS", "datasheet.md"
 # Columns of an audited manifest that are handed on; scores that only served the audit are not.
 HANDED_ON = ("ita", "ita_bin", AUDITED)
 
@@ -67,7 +68,7 @@ def write_release(
         sheet, unfilled = datasheet.write(
             released, about=about, pictures=pictures, steps=steps, kept=kept, reviewers=reviewers
         )
-        (made / "datasheet.md").write_text(sheet, encoding="utf-8")
+        (made / DATASHEET).write_text(sheet, encoding="utf-8")
         croissant.write(made, released, about, FORMATS[pictures.format][1])
         _write_checksums(made)
         # Before the folder has its name: killed between the two, the command typed again makes both.
@@ -108,6 +109,9 @@ def _check_place(folder: Path, overwrite: bool) -> None:
         raise UserError(f"{folder} exists: give another to=, or overwrite=true to replace it")
     if not ((folder / CHECKSUMS).is_file() and (folder / "croissant.json").is_file()):
         raise UserError(f"{folder} exists and is no release, so it is not replaced: give another to=")
+    lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
+    ours = {CHECKSUMS, DATASHEET, *(line.partition("  ")[2] for line in lines)}
+    check_replaceable(folder, ours.__contains__, "to", "release")
 
 
 def _places(labels: pd.Series, pictures: Pictures) -> list[str]:

@@ -22,6 +22,7 @@ import pandas as pd
 from mpox.data.csv_table import read_csv
 from mpox.errors import UserError
 from mpox.files import replacing
+from mpox.places import leaves
 
 TEXT_COLUMNS = ("photo_id", "path", "label", "source", "subject", "group", "sha256", "mask", "reason")
 COUNT_COLUMNS = ("bytes", "width", "height")
@@ -69,7 +70,8 @@ def complete(frame: pd.DataFrame, source: str) -> pd.DataFrame:
 def read_manifest(path: Path, source: str | None = None) -> pd.DataFrame:
     """Read a manifest (`.csv`, `.tsv` or `.parquet`) and `complete` it. `source` defaults to the name of its folder.
 
-    Raises UserError when the file is missing, unreadable, of another type, or incomplete.
+    Raises UserError when the file is missing, unreadable, of another type, incomplete, or names a photo or mask outside
+    of the folder its paths start in.
     """
     if not path.is_file():
         raise UserError(f"no manifest at {path}: give data.manifest=<file.csv|file.parquet>")
@@ -80,11 +82,21 @@ def read_manifest(path: Path, source: str | None = None) -> pd.DataFrame:
             frame = pd.read_parquet(path)
         else:
             raise UserError(f"{path}: a manifest is a .csv or a .parquet file, not {path.suffix or 'without ending'}")
-        return complete(frame, source or path.resolve().parent.name)
+        return _staying(complete(frame, source or path.resolve().parent.name))
     except UserError as error:
         raise UserError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as a manifest ({error})") from error
+
+
+def _staying(frame: pd.DataFrame) -> pd.DataFrame:
+    for column in ("path", "mask"):
+        if away := [path for path in frame[column] if leaves(path)]:
+            raise UserError(
+                f"{away[0]} leads out of the folder that its paths start in ({len(away)} such {column}s): give "
+                "data.root=<a folder that holds all> and write the paths relative to it"
+            )
+    return frame
 
 
 def write_manifest(frame: pd.DataFrame, path: Path) -> None:

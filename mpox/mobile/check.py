@@ -24,6 +24,7 @@ from mpox.mobile.file.package import SUMS_FILE, recorded_sums
 from mpox.mobile.run.golden import AS_AGREED, GOLDEN, Golden, read_golden, versions
 from mpox.mobile.run.onnx_model import OnnxModel
 from mpox.mobile.run.runtime import PhoneModel
+from mpox.places import inside
 
 # What can be run here, by backend.
 Runnable = PhoneModel | OnnxModel
@@ -55,7 +56,7 @@ def check(folder: Path, app: Path | None = None) -> list[Finding]:
     golden = read_golden(folder / GOLDEN)
     known = facts["constants"]
     made = versions(golden, known["image_size"], known["interpolation"], known.get("input", PLANES))
-    file = facts["file"]
+    file = inside(folder, facts["file"], folder / CONTRACT_FILE).name
     model = OPENED[facts["backend"]](folder / file) if facts["backend"] in OPENED else None
     if model is None:
         findings.append(Finding(True, f"not run: {file} is for {facts['backend']}, which only a device can run"))
@@ -72,7 +73,8 @@ def _sums(folder: Path) -> Finding:
     recorded = recorded_sums(folder)
     if not recorded:
         raise UserError(f"{folder} has no {SUMS_FILE}: give a folder that python -m mpox.export wrote")
-    changed = [name for name, digest in recorded.items() if _sum_or_none(folder / name) != digest]
+    files = {name: inside(folder, name, folder / SUMS_FILE) for name in recorded}
+    changed = [name for name, digest in recorded.items() if _sum_or_none(files[name]) != digest]
     if changed:
         return Finding(False, f"{', '.join(changed)}: missing or not the file the sums were written for")
     return Finding(True, f"all {len(recorded)} files are those that were exported")

@@ -9,6 +9,7 @@ import pandas as pd
 
 from mpox.errors import UserError
 from mpox.files import read_json
+from mpox.places import inside
 
 # Whose map is shown where a run was explained in several ways.
 FIRST = "gradcam"
@@ -64,7 +65,7 @@ def maps_of(run: Path) -> dict[str, Map]:
         except (OSError, ValueError) as error:
             raise UserError(f"{index} cannot be read ({error}): explain the run again") from error
         for path, overlay, target in table.itertuples(index=False):
-            found.setdefault(path, Map(index.parent / overlay, f"{index.parent.name} of {target}"))
+            found.setdefault(path, Map(inside(index.parent, overlay, index), f"{index.parent.name} of {target}"))
     return found
 
 

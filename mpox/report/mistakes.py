@@ -8,6 +8,7 @@ from PIL import Image
 
 from mpox.data.photos import PhotoError, open_photo
 from mpox.data.picture_files import picture_uri
+from mpox.places import inside
 from mpox.report.explanations import maps_of
 from mpox.stats.model_result import Mistake
 
@@ -33,7 +34,11 @@ def failures(mistakes: Sequence[Mistake], photo_root: Path | None, runs: Path) -
     maps = {fold: maps_of(runs / f"fold-{fold}") for fold in {mistake.fold for mistake in mistakes}}
     found = []
     for mistake in mistakes:
-        photo = None if photo_root is None else _embedded(photo_root / mistake.path)
+        photo = (
+            None
+            if photo_root is None
+            else _embedded(inside(photo_root, mistake.path, "the study's predictions.parquet"))
+        )
         laid = maps[mistake.fold].get(mistake.path) if photo is not None else None
         words = laid.words if laid else ""
         found.append(Failure(mistake, photo, _embedded(laid.path) if laid else None, words))

@@ -4,7 +4,6 @@ import functools
 import importlib.metadata
 import logging
 import platform
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +44,10 @@ def peak_memory_mb(device: torch.device) -> float:
     """Return the peak of this process so far, in MB: of the GPU's memory on a GPU, else resident memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
+    if sys.platform == "win32":
+        return float(psutil.Process().memory_info().peak_wset) / 1e6
+    import resource  # Windows has none
+
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 

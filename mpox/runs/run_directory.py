@@ -76,7 +76,11 @@ class RunDirectory:
                 self._settle()
                 yield
         except HeldError as error:
-            raise UserError(f"{self.place} is being written by another process: wait for it or stop it") from error
+            shared = ", which is where every command without study= writes" if self.study == "default" else ""
+            raise UserError(
+                f"{self.place} is being written by another process{shared}: give this one a study=<name> of its own, "
+                "or wait for the other and type it again"
+            ) from error
 
     def is_finished(self, config: Mapping[str, Any]) -> bool:
         """Say whether the run is done and whole, having held `config` against the one it was made with.

@@ -20,11 +20,12 @@ from mpox.model.backbone import InputRecord, input_record
 from mpox.model.backbone import build as build_network
 from mpox.model.checkpoint import Card, save_checkpoint
 from mpox.model.weights import WeightSource, find
+from mpox.places import check_apart, folder_name
 from mpox.report import wandb as wandb_report
 from mpox.runs import environment
 from mpox.runs.run_directory import RunDirectory
 from mpox.stats.predictions import score, write_predictions
-from mpox.training.phases import finetune, fold_inputs, make_trainer, predict, probe
+from mpox.training.phases import check_trainer, finetune, fold_inputs, make_trainer, predict, probe
 from mpox.training.resume import epoch_to_resume
 
 log = logging.getLogger("mpox")
@@ -36,12 +37,14 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     Raises UserError for whatever its owner can mend, before anything trains where it can be known before.
     """
     check_fold(cfg.fold, cfg.n_folds)
+    _check_places(cfg)
     record = input_record(cfg.model.timm_name, cfg.image_size)
     cfg.image_size = record.image_size
     config = plain(cfg)
     run = RunDirectory(cfg.runs_dir, cfg.study, cfg.model.name, cfg.fold)
     if not cfg.overwrite and run.is_finished(config):
         return run.result()
+    check_trainer(cfg)
     weights = find(cfg.model.timm_name, cfg.weights.source, cfg.weights.path)
     with run.claimed():
         if not cfg.overwrite and run.is_finished(config):  # a replacement that was only to be put into its place
@@ -64,6 +67,15 @@ def train(cfg: DictConfig) -> dict[str, Any]:
                 wandb_report.finish(failed=sys.exc_info()[0] is not None)
         run.settle()
         return result
+
+
+def _check_places(cfg: DictConfig) -> None:
+    """Refuse names that lead out of runs_dir or into what a study keeps beside its models, and runs among photos."""
+    folder_name("study", cfg.study)
+    folder_name("model.name", cfg.model.name, reserved=("external", "comparison"))
+    table = cfg.data.get("manifest")
+    root = cfg.data.get("root") or (table and Path(table).parent)
+    check_apart("runs_dir", cfg.runs_dir, root, listed=table is not None)
 
 
 def _run(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from torchvision.transforms import v2
 
@@ -33,6 +34,8 @@ from mpox.training.progress import EpochProgress
 from mpox.training.resume import KEPT, LAST, ResumeCheckpoints
 
 log = logging.getLogger("mpox")
+# Options of Lightning's Trainer about what it shows.
+_SAID = ("enable_progress_bar", "enable_model_summary")
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,20 @@ def fold_inputs(cfg: DictConfig, record: InputRecord, own: Path | None = None) -
     )
     key = store_key(list(kept["sha256"]), record.image_size, record.interpolation)
     return FoldInputs(photos, folds, targets, placed, data, key)
+
+
+def check_trainer(cfg: DictConfig) -> None:
+    """Raise UserError where this machine has no trainer as configured: before any photo is read, in milliseconds."""
+    given = {name: value for name, value in plain(cfg.trainer).items() if name != "_target_"}
+    options: dict[str, Any] = {**given, **dict.fromkeys(_SAID, False)}
+    try:
+        L.Trainer(**options, logger=False, enable_checkpointing=False)
+    except (MisconfigurationException, ImportError, ValueError, TypeError, RuntimeError) as error:
+        asked = f"trainer.accelerator={cfg.trainer.accelerator}, devices={cfg.trainer.devices}"
+        raise UserError(
+            f"this machine cannot train as configured ({asked}: {reason_of(error)}): give trainer=cpu, or "
+            "trainer=default, which takes a GPU where there is one"
+        ) from error
 
 
 def make_trainer(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> tuple[L.Trainer, Any]:

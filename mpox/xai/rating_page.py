@@ -15,6 +15,7 @@ from mpox.data.photos import open_photo, square
 from mpox.data.picture_files import picture_uri
 from mpox.errors import UserError
 from mpox.files import replacing
+from mpox.places import inside
 from mpox.runs.opened import OpenedRun
 from mpox.xai.cams import shown
 from mpox.xai.pictures import colours
@@ -116,9 +117,9 @@ def _choose(index: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
 
 
 def _entry(run: OpenedRun, folder: Path, row: Mapping[Any, Any], blinded: bool) -> dict[str, str]:
-    photo = open_photo(run.root / row["path"])
+    photo = open_photo(inside(run.root, row["path"], folder / "index.parquet"))
     side = min(PHOTO_SIDE, *photo.size)
-    with np.load(folder / row["map"]) as content:
+    with np.load(inside(folder, row["map"], folder / "index.parquet")) as content:
         strength = shown(content["map"][None], MAP_SIDE)[0]
     laid = np.concatenate([colours(strength), 255 * strength[..., None]], -1)
     entry = {

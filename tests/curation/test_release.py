@@ -208,6 +208,10 @@ def test_an_existing_folder_is_safe(small_audit: Audit, curated: pd.DataFrame, t
     with pytest.raises(UserError, match="1 photos changed since the audit"):
         release(changed, small_audit, tmp_path, overwrite=True)
     assert (out / "SHA256SUMS").read_bytes() == sums
+    (out / "images" / "mine.jpg").touch()
+    with pytest.raises(UserError, match=r"did not write \(images/mine\.jpg\)"):
+        release(curated, small_audit, tmp_path, overwrite=True)
+    (out / "images" / "mine.jpg").unlink()
     release(curated[curated["photo_id"] != ODD], small_audit, tmp_path, overwrite=True)
     assert len(pd.read_csv(out / "manifest.csv")) == 24
     assert sorted(path.name for path in tmp_path.iterdir()) == ["key.csv", "out"]

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from mpox.mobile.check import check
 from mpox.mobile.export.original import Request, subject_of, torch_logits
 from mpox.mobile.export.recipe_trials import MissedBoundError
 from mpox.mobile.file.operators import contents_of
+from mpox.mobile.file.package import write_sums
 from mpox.mobile.int8.recipes import check_promise
 from mpox.mobile.run.run_model import RunModel
 from mpox.mobile.run.runtime import PhoneModel
@@ -115,6 +117,32 @@ def test_sums_are_of_every_file(exported: Path) -> None:
 def test_an_export_is_not_overwritten_unasked(exported: Path, phone_run: Path) -> None:
     with pytest.raises(UserError, match="overwrite=true"):
         export(export_config(phone_run, exported.parent, "name=lite0"))
+
+
+def test_an_export_replaces_exports_alone(exported: Path, phone_run: Path, tmp_path: Path) -> None:
+    """`overwrite=true` on a folder of the user's, or on an export that a person put something into."""
+    (tmp_path / "exports").mkdir()
+    (tmp_path / "exports" / "mine").mkdir()
+    (tmp_path / "exports" / "mine" / "thesis.docx").touch()
+    annotated = Path(shutil.copytree(exported, tmp_path / "exports" / "annotated"))
+    (annotated / "golden" / "notes.txt").write_text("a person's")
+    for name, words in (("../photos", "is a path"), ("mine", "is no export"), ("annotated", r"golden/notes\.txt")):
+        with pytest.raises(UserError, match=words):
+            export(export_config(phone_run, tmp_path / "exports", f"name={name}", "recipe=fp32", "overwrite=true"))
+    assert (annotated / "golden" / "notes.txt").exists() and (tmp_path / "exports" / "mine" / "thesis.docx").exists()
+
+
+def test_a_contract_of_a_stranger_leads_nowhere(exported: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(exported, tmp_path / "other"))
+    for name, change in (("SHA256SUMS", lambda text: text.replace("  model.pte", "  ../../model.pte")),
+                         ("contract.json", lambda text: text.replace('"model.pte"', '"/etc/passwd"'))):  # fmt: skip
+        original = (other / name).read_text()
+        (other / name).write_text(change(original))
+        if name == "contract.json":
+            write_sums(other)
+        with pytest.raises(UserError, match=rf"{name} names .*leads out of"):
+            check(other)
+        (other / name).write_text(original)
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from mpox.mobile.file.input_tensor import FORMS, PIXELS, PLANES
 from mpox.mobile.file.network import PhoneNetwork, why_no_maps
 from mpox.mobile.int8.recipes import AUTO, RECIPES, Photos
 from mpox.mobile.run.verify import DEFAULT_BOUND, Bound, Decisions, decisions, verify
+from mpox.places import folder_name
 from mpox.runs.opened import OpenedRun
 
 log = logging.getLogger("mpox")
@@ -46,6 +47,8 @@ class Request:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.name is not None:
+            folder_name("name", self.name)
         if self.backend not in AUTO:
             raise UserError(f"backend={self.backend} is unknown: choose {', '.join(AUTO)}")
         if self.input not in FORMS:

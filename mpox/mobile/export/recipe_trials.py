@@ -11,6 +11,7 @@ from mpox.files import write_json
 from mpox.mobile.export.original import Request
 from mpox.mobile.file.input_tensor import PLANES
 from mpox.mobile.file.package import check_free, placed
+from mpox.places import folder_name
 from mpox.runs.opened import OpenedRun
 from mpox.temporary import scratch as scratch_folder
 
@@ -29,10 +30,14 @@ class Attempt(NamedTuple):
 
 
 def name_of(run: OpenedRun, request: Request, pruned: dict[str, Any] | None) -> str:
-    """Return the name of the export's folder: the one asked for, or one of all that tells it from others."""
+    """Return the name of the export's folder: the one asked for, or one of all that tells it from others.
+
+    Raises UserError for one that is no folder's name: a run may be somebody else's, and so may its study's name.
+    """
     what = [f"pruned{pruned['ratio']:g}"] if pruned else []
     what += [request.recipe] if request.input == PLANES else [request.recipe, request.input.partition("_")[0]]
-    return request.name or "-".join([run.card.study, run.card.model, f"fold{run.card.fold}", *what])
+    made = "-".join([run.card.study, run.card.model, f"fold{run.card.fold}", *what])
+    return folder_name("name", made if request.name is None else request.name)
 
 
 def card_of(run: OpenedRun) -> dict[str, Any]:

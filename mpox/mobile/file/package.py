@@ -6,9 +6,12 @@ from pathlib import Path
 
 from mpox.errors import UserError
 from mpox.files import replacing, replacing_folder, sha256_of
+from mpox.places import check_replaceable
 
 MODEL_FILE, ONNX_FILE = "model.pte", "model.onnx"
 SUMS_FILE = "SHA256SUMS"
+# What may lie in an export beside what its sums list: them, and what mpox.bench output=<the export> writes.
+_OURS = frozenset({SUMS_FILE, "benchmark.json", "benchmark.png", "benchmark.svg"})
 
 
 @contextlib.contextmanager
@@ -26,9 +29,15 @@ def placed(folder: Path, *, overwrite: bool) -> Iterator[Path]:
 
 
 def check_free(folder: Path, *, overwrite: bool) -> None:
-    """Raise UserError where `folder` exists and may not be overwritten."""
-    if folder.exists() and not overwrite:
+    """Raise UserError where `folder` exists and may not be overwritten, or is not wholly an export."""
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not overwrite:
         raise UserError(f"{folder} exists: give overwrite=true to replace it, or another name=")
+    sums = recorded_sums(folder)
+    if not {"contract.json", "export.json"} <= sums.keys():
+        raise UserError(f"{folder} exists and is no export, so it is not replaced: give another name=")
+    check_replaceable(folder, lambda name: name in sums or name in _OURS, "name", "export")
 
 
 def write_sums(folder: Path) -> None:
