@@ -15,8 +15,9 @@ from rich.table import Table
 
 from mpox.config import build, config_dir, plain
 from mpox.console import results_console
+from mpox.data.checked import changed_photos
 from mpox.data.manifest import read_manifest
-from mpox.data.sources import PhotoSet, changed_photos
+from mpox.data.sources import PhotoSet
 from mpox.errors import UserError
 from mpox.external.mapping import collapse, task_classes
 from mpox.external.scoring import ExternalSet, external_set, mean_of_folds, predict, write_external

@@ -13,12 +13,12 @@ import pandas as pd
 from filelock import FileLock
 from PIL import Image
 
-from mpox.data.photos import open_photo
+from mpox.data.photos import decoded
 from mpox.files import replacing
 from mpox.progress import watched
 
 # Part of every key: raise it when what comes out of a look changes.
-LOOK_VERSION = 2
+LOOK_VERSION = 3
 # Longest side, in pixels, of the working picture (the photos of the public sets have 224).
 SIDE = 256
 # Side of the thumbnail that hashes and the correlation in place are computed from.
@@ -120,8 +120,13 @@ def _build(photos: Sequence[Path], folder: Path, features: bool) -> None:
         part: np.lib.format.open_memmap(folder / f"{part}.npy", mode="w+", dtype=dtype, shape=(len(photos), *shape))
         for part, (shape, dtype) in shapes.items()
     }
+
+    def looked_at(path: Path) -> tuple[np.ndarray, ...]:
+        with decoded(path) as photo:
+            return look(photo.picture, features)
+
     with ThreadPoolExecutor() as pool:
-        looks = pool.map(lambda path: look(open_photo(path), features), photos)
+        looks = pool.map(looked_at, photos)
         for row, entries in enumerate(watched(looks, f"looking at {len(photos)} photos", len(photos))):
             for part, entry in zip(PARTS, entries, strict=True):
                 if features or part in ("colours", "sizes"):

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from mpox.curation.findings import ACTIONS, Audit
-from mpox.data.photos import PhotoError, open_photo
+from mpox.data.photos import PhotoError, decoded
 from mpox.files import replacing
 from mpox.progress import watched
 
@@ -109,12 +109,13 @@ def _thumbnails(manifest: pd.DataFrame, root: Path, side: int) -> Iterator[str]:
 
 def _thumbnail(path: Path, side: int) -> str:
     try:
-        photo = open_photo(path)
+        with decoded(path) as photo:
+            picture = photo.picture
+            picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     except PhotoError:  # the audit could read it: it changed since; the manifest's own checks stop what follows
         return ""
-    photo.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    photo.save(buffer, "WEBP", quality=QUALITY, exif=b"", icc_profile=b"")
+    picture.save(buffer, "WEBP", quality=QUALITY)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

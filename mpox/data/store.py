@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from mpox.data.photos import FILTERS, PhotoError, open_photo, square
+from mpox.data.photos import FILTERS, PhotoError, decoded, square
 from mpox.errors import UserError
 from mpox.files import replacing, sha256_of
 from mpox.progress import watched
 
 log = logging.getLogger(__name__)
 # Part of every key: raise it when the pixels that come out of `square` change.
-PIXEL_VERSION = 1
+PIXEL_VERSION = 2
 
 
 def open_store(manifest: pd.DataFrame, root: Path, size: int, interpolation: str, cache: Path) -> np.ndarray:
@@ -69,15 +69,16 @@ def _build(path: Path, photos: list[Path], size: int, interpolation: str) -> Non
 
     def decode(photo: Path) -> np.ndarray | PhotoError:
         try:
-            return square(open_photo(photo), size, interpolation)
+            with decoded(photo) as whole:
+                return square(whole.picture, size, interpolation)
         except PhotoError as error:
             return error
 
     with replacing(path) as temporary:
         pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(len(photos), size, size, 3))
         with ThreadPoolExecutor() as pool:
-            decoded = watched(pool.map(decode, photos), f"decoding {len(photos)} photos", len(photos))
-            for row, picture in enumerate(decoded):
+            pictures = watched(pool.map(decode, photos), f"decoding {len(photos)} photos", len(photos))
+            for row, picture in enumerate(pictures):
                 if isinstance(picture, PhotoError):
                     failures.append(str(picture))
                 else:

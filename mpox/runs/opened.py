@@ -11,9 +11,9 @@ import torch
 import yaml
 from torch import Tensor
 
+from mpox.data.checked import changed_photos
 from mpox.data.folds import read_folds
 from mpox.data.manifest import read_manifest
-from mpox.data.sources import changed_photos
 from mpox.data.store import open_store
 from mpox.data.task import REST
 from mpox.errors import UserError

@@ -8,15 +8,16 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
+from mpox.data.checked import changed_photos
 from mpox.data.folds import Folds, make_folds, read_folds, write_folds
 from mpox.data.manifest import read_manifest, write_manifest
-from mpox.data.sources import PhotoSet, changed_photos
+from mpox.data.sources import PhotoSet
 from mpox.errors import UserError
 from mpox.files import read_json, sha256_of, write_json
 
 log = logging.getLogger(__name__)
-# Where photos lie may differ from one machine to the next; what they are may not.
-MAY_MOVE = frozenset({"root", "cache", "manifest"})
+# Where photos lie, and what is put up with when a study is made, may differ later; what they are may not.
+MAY_MOVE = frozenset({"root", "cache", "manifest", "may_miss", "follow_links"})
 
 
 def prepare(

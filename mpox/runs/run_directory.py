@@ -31,7 +31,7 @@ from mpox.files import read_json, replacing, write_json
 NOT_COMPARED = frozenset(
     [
         *("runs_dir", "cache_dir", "overwrite", "threads", "num_workers", "photos_on", "compile", "logger", "splits"),
-        *("data.root", "data.cache", "data.manifest", "weights.path"),
+        *("data.root", "data.cache", "data.manifest", "data.may_miss", "data.follow_links", "weights.path"),
         *(
             "trainer.accelerator",
             "trainer.devices",
@@ -155,12 +155,12 @@ class RunDirectory:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Return `key: old -> new` for each compared leaf that differs, sorted by key."""
+    """Return `key: old -> new` for each compared leaf that differs, sorted by key; one that is not there is null."""
     before, after = _with_moved_targets(leaves(old)), leaves(new)
     changed = []
     for key in sorted(before.keys() | after.keys()):
         parents = {key.rsplit(".", n)[0] for n in range(key.count(".") + 1)} | {key}
-        if not parents & NOT_COMPARED and before.get(key, _MISSING) != after.get(key, _MISSING):
+        if not parents & NOT_COMPARED and before.get(key) != after.get(key):
             changed.append(f"{key}: {before.get(key, _MISSING)} -> {after.get(key, _MISSING)}")
     return changed
 
