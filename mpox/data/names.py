@@ -3,6 +3,7 @@
 import os
 import unicodedata
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 # Written as escapes where a name is shown: they would move, hide or turn round what stands beside them.
 _HIDING = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -22,9 +23,9 @@ def alike(names: Iterable[str]) -> list[tuple[str, ...]]:
     return sorted(tuple(sorted(group)) for group in groups.values() if len(group) > 1)
 
 
-def by_key(mapping: Mapping[str, str]) -> dict[str, str]:
-    """Return a mapping of names with its keys made comparable by `key`."""
-    return {key(name): value for name, value in mapping.items()}
+def by_key(mapping: Mapping[Any, Any]) -> dict[str, str]:
+    """Return a mapping of names to names, which may be spelt as numbers, with its keys made comparable by `key`."""
+    return {key(str(name)): str(value) for name, value in mapping.items()}
 
 
 def is_utf8(name: str) -> bool:

@@ -58,6 +58,7 @@ def folder(
     pattern; PhotoError naming what is lost. With `strict` false (an audit) nothing lost stops, nor do copies or class
     names that differ in case alone.
     """
+    root = None if root is None else str(root)  # a folder may be named by a year
     if root is None or not Path(root).expanduser().is_dir():
         raise UserError(f"data.root={root or '(not given)'} is not a folder: {hint}")
     base = Path(root).expanduser()

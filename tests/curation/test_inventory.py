@@ -70,8 +70,10 @@ def test_bad_files_are_reported_and_stay_in_the_manifest(audited: Audit) -> None
     assert kinds["unsupported_format"] == {"odd/mpox/raw.dng"}
     assert kinds["wrong_extension"] == {"odd/mpox/wrong.jpg"}
     assert kinds["animated"] == {"odd/mpox/moving.webp", "odd/mpox/moving.gif"}
-    # Pillow gives every frame of a moving WebP an alpha channel.
-    assert kinds["unusual_mode"] == {f"odd/mpox/{name}" for name in ("cmyk.jpg", "sixteen.png", "moving.webp")}
+    # A GIF has a palette, and Pillow gives every frame of a moving WebP an alpha channel.
+    assert kinds["unusual_mode"] == {
+        f"odd/mpox/{name}" for name in ("cmyk.jpg", "sixteen.png", "moving.webp", "moving.gif")
+    }
     assert kinds["very_large"] == {"odd/mpox/sixty.png"}
     left_out = audited.manifest[~audited.manifest["keep"]]
     assert set(left_out["photo_id"]) == kinds["undecodable"] | kinds["unsupported_format"]
