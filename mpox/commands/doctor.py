@@ -86,10 +86,13 @@ def check_weights(cfg: DictConfig) -> Iterator[Finding]:
 
 def check_data(cfg: DictConfig) -> Iterator[Finding]:
     """Read the configured photos as training would, decoding each."""
-    photos = build(cfg.data, allowed=cfg.allow_targets).manifest
-    kept = photos[photos["keep"]]
+    photos = build(cfg.data, allowed=cfg.allow_targets)
+    kept = photos.manifest[photos.manifest["keep"]]
     counts = ", ".join(f"{count} {label}" for label, count in kept["label"].value_counts().items())
-    yield Finding(True, f"data: {len(kept)} photos, all readable ({counts}), {kept['group'].nunique()} groups")
+    out = len(photos.manifest) - len(kept)
+    read = f"{out} left out" if out else "all readable"
+    beside = f"; beside them {len(photos.left)} other files" if photos.left else ""
+    yield Finding(True, f"data: {len(kept)} photos, {read} ({counts}), {kept['group'].nunique()} groups{beside}")
 
 
 def check_wandb(cfg: DictConfig) -> Iterator[Finding]:

@@ -7,19 +7,21 @@ import csv
 import hashlib
 import io
 import json
+import os
+import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 from PIL import Image
 
-from mpox.console import results_console, shown
-from mpox.data.photos import SUFFIXES, PhotoError, open_photo, square
+from mpox.console import results_console, shown, visible
+from mpox.data.photos import SUFFIXES, PhotoError, decoded, square
 from mpox.data.picture_files import write_picture
-from mpox.errors import UserError
+from mpox.data.walk import walk
+from mpox.errors import UserError, reason_of
 from mpox.files import replacing
 from mpox.mobile.run.decision_rule import REFER, Answer, Model, answer
 
@@ -30,29 +32,34 @@ FORMATS = ("table", "json", "csv")
 def predict(cfg: DictConfig) -> dict[str, Any]:
     """Return `model`, `notice`, `photos` (path, label, action, why, probabilities, map) and `unreadable`, by path.
 
-    Writes the maps. Raises UserError for a model or photos that are not there, or an unknown format.
+    `unreadable` says of every picture without an answer why it has none, whatever went wrong with it. Writes the maps.
+    Raises UserError for a model or photos that are not there, or an unknown format.
     """
     if cfg.format not in FORMATS:
         raise UserError(f"format={cfg.format} is unknown: choose {', '.join(FORMATS)}")
     if cfg.of is None or cfg.photos is None:
         raise UserError("give model=exports/<name> photos=<a photo or a folder of them>")
-    paths = _found([cfg.photos] if isinstance(cfg.photos, str) else list(cfg.photos))
+    maps = None if cfg.maps is None else Path(cfg.maps).expanduser()
+    given = list(cfg.photos) if isinstance(cfg.photos, ListConfig) else [cfg.photos]
+    paths, unreadable = _found(given, maps)
     model = open_model(str(cfg.of), sensitivity=cfg.target_sensitivity, threads=cfg.threads)
     if cfg.maps is not None and not model.explains:
         raise UserError(f"{cfg.of} makes no maps (its contract.json says why): leave maps= out")
-    told, unreadable = [], {}
+    told = []
     for path in paths:
         try:
-            picture = square(open_photo(path), model.image_size, model.interpolation)
+            with decoded(path) as photo:
+                picture = square(photo.picture, model.image_size, model.interpolation)
+            probabilities = model.probabilities(picture)[0]
+            said = answer(probabilities, model.labels, model.positive, model.threshold, cfg.refer_below)
+            entry: dict[str, Any] = {"path": visible(str(path)), **vars(said)}
+            told.append(entry)
+            if maps is not None:
+                entry["map"] = str(_write_map(model, picture, said, path, maps))
         except PhotoError as error:
-            unreadable[str(path)] = str(error)
-            continue
-        probabilities = model.probabilities(picture)[0]
-        said = answer(probabilities, model.labels, model.positive, model.threshold, cfg.refer_below)
-        entry: dict[str, Any] = {"path": str(path), **vars(said)}
-        if cfg.maps is not None:
-            entry["map"] = str(_write_map(model, picture, said, path, Path(cfg.maps).expanduser()))
-        told.append(entry)
+            unreadable[visible(str(path))] = visible(str(error))
+        except Exception as error:  # one photo's trouble, its map's included, must not cost the others their answers
+            unreadable[visible(str(path))] = f"{visible(str(path))}: {reason_of(error)}"
     return {"model": str(cfg.of), "notice": NOTICE, "photos": told, "unreadable": unreadable}
 
 
@@ -106,21 +113,31 @@ def show(result: dict[str, Any]) -> None:
     console.print(NOTICE, style="dim")
 
 
-def _found(given: list[str]) -> list[Path]:
-    """Every photo that was named, and every one below a folder that was, sorted. UserError for none."""
-    paths: list[Path] = []
+def _found(given: list[Any], maps: Path | None) -> tuple[list[Path], dict[str, str]]:
+    """Every photo that was named or lies below a folder that was, in order; and what is none there, by path, with why.
+
+    Pictures in the folder that maps are written to are none. Raises UserError where nothing is found.
+    """
+    paths: dict[Path, None] = {}
+    unread: dict[str, str] = {}
     for name in given:
         place = Path(str(name)).expanduser()
         if not place.exists():
-            raise UserError(f"no photo at {place}: give a photo or a folder of them")
-        paths += sorted(_photos_below(place)) if place.is_dir() else [place]
-    if not paths:
+            raise UserError(f"no photo at {visible(str(place))}: give a photo or a folder of them")
+        if not place.is_dir():
+            paths[place] = None
+            continue
+        found = walk(place, follow_links=True)
+        paths |= {place / path: None for path in found.photos if maps is None or not _below(place / path, maps)}
+        lost = [other for other in found.others if other.lost]
+        unread |= {visible(str(place / other.path)): f"{place / other.path}: {other.why}" for other in lost}
+    if not paths and not unread:
         raise UserError(f"no photos in {', '.join(map(str, given))}: it holds none of {', '.join(sorted(SUFFIXES))}")
-    return paths
+    return list(paths), {path: visible(why) for path, why in unread.items()}
 
 
-def _photos_below(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+def _below(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 def _write_map(model: Model, picture: np.ndarray, said: Answer, photo: Path, folder: Path) -> Path:
@@ -131,12 +148,18 @@ def _write_map(model: Model, picture: np.ndarray, said: Answer, photo: Path, fol
     size = (picture.shape[1], picture.shape[0])
     map_HW = np.maximum(np.asarray(Image.fromarray(raw).resize(size, Image.Resampling.BILINEAR)), 0)
     peak = float(map_HW.max())
-    shown = overlay(picture, map_HW / peak if peak > 0 else map_HW)
-    # Photos of one name in several folders must not overwrite one another.
-    place = hashlib.sha256(str(photo.resolve()).encode()).hexdigest()[:6]
-    with replacing(folder / f"{photo.stem}-{place}-{said.label}.png") as temporary:
-        write_picture(shown, temporary, "png")
-    return folder / f"{photo.stem}-{place}-{said.label}.png"
+    drawn = overlay(picture, map_HW / peak if peak > 0 else map_HW)
+    # Photos of one name in several folders must not overwrite one another; names of files hold 255 bytes at most.
+    place = hashlib.sha256(os.fsencode(photo.resolve())).hexdigest()[:6]
+    name = f"{_cut(visible(photo.stem), 120)}-{place}-{_cut(said.label, 60)}.png"
+    with replacing(folder / name) as temporary:
+        write_picture(drawn, temporary, "png")
+    return folder / name
+
+
+def _cut(text: str, size: int) -> str:
+    """Return a part of a file's name: at most `size` bytes of UTF-8, without what separates folders."""
+    return re.sub(r"[\\/:\0]", "_", text).encode()[:size].decode(errors="ignore")
 
 
 def run(cfg: DictConfig) -> None:
@@ -156,4 +179,4 @@ def run(cfg: DictConfig) -> None:
         print(f"{len(result['photos'])} photos: {cfg.out}. {NOTICE}")
     if result["unreadable"]:
         some = "; ".join(result["unreadable"].values())
-        raise UserError(f"{len(result['unreadable'])} photos were left out: {some}")
+        raise UserError(f"{len(result['unreadable'])} pictures were not answered, or their maps not drawn: {some}")

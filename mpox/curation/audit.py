@@ -18,9 +18,9 @@ from mpox.curation.candidates import embeddings
 from mpox.curation.descriptors import open_looks
 from mpox.curation.duplicates import PAIRING_VERSION, find_pairs, unique_photos
 from mpox.curation.findings import ACTIONS, AUDIT_VERSION, AUDITED, MEASURES, Audit, findings_table
-from mpox.curation.groups import merge_groups
 from mpox.curation.inventory import combine, file_findings
 from mpox.curation.thresholds import PairThresholds, QualityThresholds
+from mpox.data.groups import merge_groups
 from mpox.data.sources import PhotoSet
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from mpox.cached import is_sound, say_not_kept, write_checksum
 from mpox.data.array_file import array_file
-from mpox.data.photos import open_photo
+from mpox.data.photos import decoded
 from mpox.data.unchanged import recorded
 from mpox.files import replacing
 from mpox.locks import locked
@@ -25,7 +25,7 @@ from mpox.temporary import scratch
 
 log = logging.getLogger(__name__)
 # Part of every key: raise it when what comes out of a look changes.
-LOOK_VERSION = 2
+LOOK_VERSION = 3
 # Longest side, in pixels, of the working picture (the photos of the public sets have 224).
 SIDE = 256
 # Side of the thumbnail that hashes and the correlation in place are computed from.
@@ -144,8 +144,8 @@ def _build(photos: Sequence[tuple[Path, str]], folder: Path, features: bool) -> 
     }
 
     def looked(photo: tuple[Path, str]) -> tuple[np.ndarray, ...]:
-        with recorded(*photo):
-            return look(open_photo(photo[0]), features)
+        with recorded(*photo), decoded(photo[0]) as whole:
+            return look(whole.picture, features)
 
     with contextlib.ExitStack() as files:
         places = {part: files.enter_context(replacing(folder / f"{part}.npy")) for part in PARTS}

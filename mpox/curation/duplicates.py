@@ -22,7 +22,7 @@ from mpox.curation.thresholds import PairThresholds
 from mpox.progress import watched
 
 # Part of every key: raise it when other pairs come out.
-PAIRING_VERSION = 2
+PAIRING_VERSION = 3
 # Photos kept unpacked for comparing: pairs come sorted, so each is unpacked few times.
 UNPACKED = 512
 # Partners a photo is compared with in the second round at most: keeps a source cut a hundred times from costing 5,000.

@@ -10,8 +10,8 @@ from mpox.curation.candidates import embeddings
 from mpox.curation.descriptors import open_looks
 from mpox.curation.duplicates import between_copies, find_pairs, unique_photos
 from mpox.curation.findings import AUDITED
-from mpox.curation.groups import merge_groups
 from mpox.curation.thresholds import PairThresholds
+from mpox.data.groups import merge_groups
 from mpox.data.sources import PhotoSet
 from mpox.errors import UserError
 

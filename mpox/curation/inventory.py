@@ -1,7 +1,6 @@
 """What lies in the folders: several photo sets as one manifest, and what is odd about the files themselves."""
 
 import os
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,20 +9,13 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+from mpox.data.checked import UNDECODABLE
 from mpox.data.manifest import complete
-from mpox.data.photos import MAX_PIXELS
-from mpox.data.sources import UNDECODABLE, PhotoSet
+from mpox.data.photos import ENDINGS, FORMATS, MAX_PIXELS, open_regular
+from mpox.data.sources import PhotoSet
 from mpox.errors import UserError
 from mpox.progress import watched
 
-# Endings that name each type of image (Pillow's names), of those that training reads.
-ENDINGS = {
-    "JPEG": {".jpg", ".jpeg", ".jfif"},
-    "MPO": {".jpg", ".jpeg", ".jfif"},  # what some phones write: a JPEG with a second picture behind it
-    "PNG": {".png"},
-    "WEBP": {".webp"},
-    "BMP": {".bmp"},
-}
 PLAIN_MODES = {"RGB", "RGBX", "L"}
 # Above this a photo is larger than nearly every phone's; it is read all the same.
 LARGE_PIXELS = 50_000_000
@@ -81,12 +73,10 @@ def file_findings(photos: PhotoSet) -> list[dict[str, Any]]:
 def _oddities(path: Path) -> list[tuple[str, str]]:
     """Return (kind, evidence) of what is unusual about one readable photo's file."""
     odd = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(path) as photo:
-            kind, mode, (width, height) = photo.format or "?", photo.mode, photo.size
-            frames = getattr(photo, "n_frames", 1) if kind != "MPO" else 1
-    if path.suffix.lower() not in ENDINGS.get(kind, set()):
+    with open_regular(path) as file, Image.open(file, formats=FORMATS) as photo:
+        kind, mode, (width, height) = photo.format or "?", photo.mode, photo.size
+        frames = getattr(photo, "n_frames", 1) if kind not in ("MPO", "HEIF") else 1
+    if path.suffix.lower() not in ENDINGS.get(kind, frozenset()):
         odd.append(("wrong_extension", f"the file is {kind}, its ending says {path.suffix}"))
     if frames > 1:
         odd.append(("animated", f"{frames} frames: only the first is used"))

@@ -12,14 +12,12 @@ the maker, in the key file.
 """
 
 import hashlib
-import io
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageCms
 
 from mpox.curation import croissant, datasheet
 from mpox.curation.about import FORMATS, About, Pictures
@@ -27,7 +25,7 @@ from mpox.curation.decisions import parse_box
 from mpox.curation.findings import AUDITED
 from mpox.curation.flow import draw, flow
 from mpox.data.manifest import complete, write_manifest
-from mpox.data.photos import open_photo, square
+from mpox.data.photos import decoded, open_regular, square
 from mpox.data.picture_files import write_picture
 from mpox.errors import UserError
 from mpox.files import replacing, replacing_folder
@@ -77,29 +75,20 @@ def write_release(
     return unfilled
 
 
-def prepared(path: Path, box: str, size: int, interpolation: str) -> np.ndarray:
-    """Return one photo as released: upright, sRGB, cropped to `box` or its centre square, (size, size, 3) uint8."""
-    photo = _to_srgb(open_photo(path))
-    if place := parse_box(box):
-        left, top, side = place
-        photo = photo.crop((left, top, left + side, top + side))
-    return square(photo, size, interpolation)
+def prepared(path: Path, box: str, width: int, size: int, interpolation: str) -> np.ndarray:
+    """Return one photo, or its mask, as released: upright, sRGB, cropped, (size, size, 3) uint8.
 
-
-def _to_srgb(photo: Image.Image) -> Image.Image:
-    """Convert from the photo's own RGB colour space (phones often use Display P3), for its profile is left behind."""
-    profile = photo.info.get("icc_profile")
-    if not profile:
-        return photo
-    try:
-        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if own.profile.xcolor_space.strip() != "RGB":  # CMYK and grey were converted when the photo was opened
-            return photo
-        converted = ImageCms.profileToProfile(photo, own, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (OSError, ImageCms.PyCMSError):  # a profile that cannot be read says nothing
-        return photo
-    assert converted is not None
-    return converted
+    `box` (none: the centre square) is in pixels of a photo of this `width`; a mask, or a very large photo that is read
+    at half its side, has fewer.
+    """
+    with decoded(path) as photo:
+        picture = photo.picture
+        if place := parse_box(box):
+            share = picture.width / width
+            left, top, side = (round(value * share) for value in place)
+            side = max(1, side)
+            picture = picture.crop((left, top, left + side, top + side))
+        return square(picture, size, interpolation)
 
 
 def _check_place(folder: Path, overwrite: bool) -> None:
@@ -134,9 +123,10 @@ def _write_pictures(
 
     def write(row: tuple[str, str, str, str, int], place: str) -> tuple[str, int, str] | None:
         path, sha256, mask, box, width = row
-        if hashlib.sha256((root / path).read_bytes()).hexdigest() != sha256:
-            return None
-        pixels = prepared(root / path, box, pictures.size, pictures.interpolation)
+        with open_regular(root / path) as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                return None
+        pixels = prepared(root / path, box, width, pictures.size, pictures.interpolation)
         target = made / place
         target.parent.mkdir(parents=True, exist_ok=True)
         options = {"quality": pictures.quality, "subsampling": 0} if pictures.format == "jpeg" else {"optimize": True}
@@ -158,19 +148,9 @@ def _write_pictures(
     return [facts for facts in written if facts is not None]
 
 
-def _scaled(box: str, mask: Path, photo_width: int) -> str:
-    """The box, which is in pixels of the photo, in pixels of a mask that may be smaller than it."""
-    if (place := parse_box(box)) is None:
-        return box
-    with Image.open(mask) as opened:
-        share = opened.width / photo_width
-    left, top, side = (round(value * share) for value in place)
-    return f"{left} {top} {max(1, side)}"
-
-
 def _write_mask(path: Path, box: str, photo_width: int, size: int, made: Path, place: str) -> str:
     """Crop a mask as its photo and write it, 0 or 255; returns its path in the release."""
-    pixels = prepared(path, _scaled(box, path, photo_width), size, "bilinear")[..., 0]
+    pixels = prepared(path, box, photo_width, size, "bilinear")[..., 0]
     target = made / Path(place.replace("images/", "masks/", 1)).with_suffix(".png")
     target.parent.mkdir(parents=True, exist_ok=True)
     write_picture(np.where(pixels >= 128, 255, 0).astype(np.uint8), target, optimize=True)

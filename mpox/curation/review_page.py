@@ -14,7 +14,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from mpox.curation.findings import ACTIONS, Audit
-from mpox.data.photos import PhotoError, open_photo
+from mpox.data.photos import PhotoError, decoded
 from mpox.data.picture_files import picture_uri
 from mpox.files import replacing
 from mpox.progress import watched
@@ -108,11 +108,12 @@ def _thumbnails(manifest: pd.DataFrame, root: Path, side: int) -> Iterator[str]:
 
 def _thumbnail(path: Path, side: int) -> str:
     try:
-        photo = open_photo(path)
+        with decoded(path) as photo:
+            picture = photo.picture
+            picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     except PhotoError:  # the audit could read it: it changed since; the manifest's own checks stop what follows
         return ""
-    photo.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return picture_uri(photo, "webp", quality=QUALITY)
+    return picture_uri(picture, "webp", quality=QUALITY)
 
 
 def _relative(root: Path, folder: Path) -> str:

@@ -15,7 +15,8 @@
 | reason | str | why it is left out, or what curation noted |
 """
 
-from pathlib import Path
+import os
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pandas as pd
 
@@ -25,6 +26,7 @@ from mpox.files import replacing
 from mpox.places import leaves
 
 TEXT_COLUMNS = ("photo_id", "path", "label", "source", "subject", "group", "sha256", "mask", "reason")
+PATH_COLUMNS = ("path", "mask")
 COUNT_COLUMNS = ("bytes", "width", "height")
 COLUMNS = (
     *("photo_id", "path", "label", "source", "subject", "group", "sha256"),
@@ -46,16 +48,17 @@ def complete(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     frame = frame.reset_index(drop=True).copy()
     for column in TEXT_COLUMNS:
         values = frame[column] if column in frame else pd.Series("", index=frame.index)
-        frame[column] = values.fillna("").astype(str).str.strip()
+        values = values.fillna("").astype(str)
+        # A file's name may begin or end with a space.
+        frame[column] = values if column in PATH_COLUMNS else values.str.strip()
     for column in COUNT_COLUMNS:
         values = frame[column] if column in frame else pd.Series(0, index=frame.index)
         frame[column] = pd.to_numeric(values, errors="coerce").fillna(0).astype("int64")
     frame["keep"] = _as_bool(frame["keep"]) if "keep" in frame else True
     for column in ("path", "label"):
-        empty = frame.index[frame[column] == ""]
+        empty = frame.index[frame[column].str.strip() == ""]
         if len(empty):
             raise UserError(f"the manifest has no {column} in row {empty[0] + 1} ({len(empty)} such rows): fill it in")
-    frame["path"] = frame["path"].str.replace("\\", "/", regex=False)
     frame["source"] = frame["source"].where(frame["source"] != "", source)
     frame["photo_id"] = frame["photo_id"].where(frame["photo_id"] != "", frame["source"] + "/" + frame["path"])
     by_subject = (frame["source"] + "/" + frame["subject"]).where(frame["subject"] != "", frame["photo_id"])
@@ -67,11 +70,11 @@ def complete(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     return frame[[*COLUMNS, *extra]].sort_values("photo_id", ignore_index=True)
 
 
-def read_manifest(path: Path, source: str | None = None) -> pd.DataFrame:
+def read_manifest(path: Path, source: str | None = None, *, root: Path | None = None) -> pd.DataFrame:
     """Read a manifest (`.csv`, `.tsv` or `.parquet`) and `complete` it. `source` defaults to the name of its folder.
 
-    Raises UserError when the file is missing, unreadable, of another type, incomplete, or names a photo or mask outside
-    of the folder its paths start in.
+    `root` is given for a table from elsewhere: its paths are held against the files there (see `_below`). Raises
+    UserError when the file is missing, unreadable, of another type or incomplete, or names a path outside `root`.
     """
     if not path.is_file():
         raise UserError(f"no manifest at {path}: give data.manifest=<file.csv|file.parquet>")
@@ -82,6 +85,9 @@ def read_manifest(path: Path, source: str | None = None) -> pd.DataFrame:
             frame = pd.read_parquet(path)
         else:
             raise UserError(f"{path}: a manifest is a .csv or a .parquet file, not {path.suffix or 'without ending'}")
+        if root is not None:
+            for column in set(PATH_COLUMNS) & set(frame.columns):
+                frame[column] = _below(root, frame[column])
         return _staying(complete(frame, source or path.resolve().parent.name))
     except UserError as error:
         raise UserError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
@@ -97,6 +103,24 @@ def _staying(frame: pd.DataFrame) -> pd.DataFrame:
                 "data.root=<a folder that holds all> and write the paths relative to it"
             )
     return frame
+
+
+def _below(root: Path, paths: pd.Series) -> list[str]:
+    """Return paths, of a table that people or Windows wrote, as the files below `root` are called.
+
+    Where there is no file of a path as it is written, spaces around it and backslashes in it are taken for slips.
+    Raises UserError for a path that is absolute or climbs out of the root.
+    """
+    found = []
+    for path in paths.fillna("").astype(str):
+        meant = path.strip().replace("\\", "/")
+        if meant != path and path and os.path.lexists(root / path):
+            meant = path
+        parts = PurePosixPath(meant)
+        if parts.is_absolute() or ".." in parts.parts or PureWindowsPath(meant).drive:
+            raise UserError(f"{paths.name} {meant} leaves the folder of the photos: give paths below {root}")
+        found.append(meant)
+    return found
 
 
 def write_manifest(frame: pd.DataFrame, path: Path) -> None:

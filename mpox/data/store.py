@@ -13,7 +13,7 @@ import psutil
 
 from mpox.cached import is_sound, say_not_kept, write_checksum
 from mpox.data.array_file import array_file
-from mpox.data.photos import FILTERS, PhotoError, open_photo, square
+from mpox.data.photos import FILTERS, PhotoError, decoded, square
 from mpox.data.unchanged import recorded
 from mpox.errors import UserError, reason_of
 from mpox.files import replacing
@@ -22,7 +22,7 @@ from mpox.progress import watched
 
 log = logging.getLogger(__name__)
 # Part of every key: raise it when the pixels that come out of `square` change.
-PIXEL_VERSION = 1
+PIXEL_VERSION = 2
 
 
 def open_store(manifest: pd.DataFrame, root: Path, size: int, interpolation: str, cache: Path) -> np.ndarray:
@@ -86,14 +86,14 @@ def _decoded(photos: list[tuple[Path, str]], size: int, interpolation: str) -> I
 
     def decode(photo: tuple[Path, str]) -> np.ndarray | PhotoError:
         try:
-            with recorded(*photo):
-                return square(open_photo(photo[0]), size, interpolation)
+            with recorded(*photo), decoded(photo[0]) as whole:
+                return square(whole.picture, size, interpolation)
         except PhotoError as error:
             return error
 
     with ThreadPoolExecutor() as pool:
-        decoded = watched(pool.map(decode, photos), f"decoding {len(photos)} photos", len(photos))
-        for picture in decoded:
+        pictures = watched(pool.map(decode, photos), f"decoding {len(photos)} photos", len(photos))
+        for picture in pictures:
             if isinstance(picture, PhotoError):
                 failures.append(str(picture))
             elif not failures:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from mpox.data.names import key
 from mpox.errors import UserError
 
 # The name of everything that is not mpox in the binary task.
@@ -47,8 +48,8 @@ def multiclass(labels: pd.Series, *, positive: Sequence[str]) -> Targets:
     classes = tuple(sorted(labels.unique()))
     _check_two(classes)
     index = {name: k for k, name in enumerate(classes)}
-    names = {name.lower() for name in positive}
-    positives = [k for k, name in enumerate(classes) if name.lower() in names]
+    names = {key(str(name)) for name in positive}
+    positives = [k for k, name in enumerate(classes) if key(name) in names]
     if len(positives) > 1:
         both = ", ".join(classes[k] for k in positives)
         raise UserError(f"several classes mean mpox ({both}): give them one name in data.classes")
@@ -57,8 +58,8 @@ def multiclass(labels: pd.Series, *, positive: Sequence[str]) -> Targets:
 
 def binary(labels: pd.Series, *, positive: Sequence[str]) -> Targets:
     """mpox (class 1) against the rest (class 0, named `other`). Raises UserError where no label means mpox."""
-    names = {name.lower() for name in positive}
-    is_positive = labels.str.lower().isin(names)
+    names = {key(str(name)) for name in positive}
+    is_positive = labels.map(key).isin(names)
     found = sorted(labels[is_positive].unique())
     if not found:
         raise UserError(

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from mpox.data.names import key
 from mpox.data.task import REST
 from mpox.errors import UserError
 
@@ -35,25 +36,25 @@ def map_labels(
     `names` (any case), and, where the classes are mpox against the rest, the rest. Raises UserError for labels that
     none of these place, for a mapping to a class the study does not have, and where nothing is left to score.
     """
-    own = {name.lower(): name for name in classes}
-    given = {str(name).lower(): target for name, target in mapping.items()}
+    own = {key(name): name for name in classes}
+    given = {key(str(name)): target for name, target in mapping.items()}
     if foreign := sorted({str(target) for target in given.values() if target is not None} - set(classes)):
         raise UserError(f"map names {', '.join(foreign)}, which the study does not know: it has {', '.join(classes)}")
-    if unused := sorted(set(given) - set(labels.str.lower())):
+    if unused := sorted(set(given) - set(labels.map(key))):
         raise UserError(
             f"map names {', '.join(unused)}, which is no class of these photos: they have "
             f"{', '.join(sorted(labels.unique()))}"
         )
-    mpox = {name.lower() for name in names} if positive is not None else set()
+    mpox = {key(name) for name in names} if positive is not None else set()
     placed: dict[str, str | None] = {}
     unknown = []
     for label in sorted(labels.unique()):
-        key = label.lower()
-        if key in given:
-            placed[label] = given[key]
-        elif key in own:
-            placed[label] = own[key]
-        elif key in mpox and positive is not None:
+        name = key(label)
+        if name in given:
+            placed[label] = given[name]
+        elif name in own:
+            placed[label] = own[name]
+        elif name in mpox and positive is not None:
             placed[label] = classes[positive]
         elif len(classes) == 2 and positive is not None and classes[1 - positive] == REST:
             placed[label] = REST

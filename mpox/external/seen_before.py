@@ -17,7 +17,7 @@ import pandas as pd
 from PIL import Image
 from scipy import ndimage
 
-from mpox.data.photos import open_photo
+from mpox.data.photos import decoded
 from mpox.data.sources import PhotoSet
 from mpox.progress import watched
 
@@ -73,7 +73,8 @@ def duplicates(photos: PhotoSet, seen: PhotoSet, *, perceptual: bool = True) -> 
 
 def _looks(paths: Sequence[Path], turns: Sequence[Image.Transpose | None]) -> list[_Look]:
     def look(path: Path) -> _Look:
-        grey = open_photo(path).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+        with decoded(path) as photo:
+            grey = photo.picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
         hashes = [imagehash.phash(_turned(grey, turn)).hash.ravel() for turn in turns]
         return _Look(np.array(hashes, np.float32) * 2 - 1, grey)
 

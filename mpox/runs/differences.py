@@ -18,7 +18,15 @@ NOT_COMPARED = frozenset(
             "logger",
             "splits",
         ),
-        *("data.root", "data.cache", "data.manifest", "weights.path", "callbacks.export.exports_dir"),
+        *(
+            "data.root",
+            "data.cache",
+            "data.manifest",
+            "data.may_miss",
+            "data.follow_links",
+            "weights.path",
+            "callbacks.export.exports_dir",
+        ),
         *(
             "trainer.accelerator",
             "trainer.devices",
@@ -41,7 +49,7 @@ _MISSING = "(not set)"
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Return `key: old -> new` for each compared leaf that differs, sorted by key.
+    """Return `key: old -> new` for each compared leaf that differs, sorted by key; one that is not there is null.
 
     Paths below `runs_dir` and `cache_dir` are compared as they continue: the folders may have been moved, or be spelled
     otherwise.
@@ -50,10 +58,10 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     changed = []
     for key in sorted(before.keys() | after.keys()):
         parents = {key.rsplit(".", n)[0] for n in range(key.count(".") + 1)} | {key}
-        was, is_now = before.get(key, _MISSING), after.get(key, _MISSING)
+        was, is_now = before.get(key), after.get(key)
         if parents & NOT_COMPARED or was == is_now or continued(was, old) == continued(is_now, new):
             continue
-        changed.append(f"{key}: {was} -> {is_now}")
+        changed.append(f"{key}: {before.get(key, _MISSING)} -> {after.get(key, _MISSING)}")
     return changed
 
 

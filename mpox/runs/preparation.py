@@ -20,8 +20,8 @@ from mpox.runs.run_directory import can_resume, state_of
 log = logging.getLogger(__name__)
 # Written in this order.
 FILES = ("manifest.parquet", "data.json", "splits.json")
-# Where photos lie may differ from one machine to the next; what they are may not.
-MAY_MOVE = frozenset({"root", "cache", "manifest"})
+# Where photos lie, and what is put up with when a study is made, may differ later; what they are may not.
+MAY_MOVE = frozenset({"root", "cache", "manifest", "may_miss", "follow_links"})
 
 
 def prepare(

@@ -13,8 +13,8 @@ from mpox.curation import fingerprints, local_features, nearest
 from mpox.curation.audit import audit, pair_findings
 from mpox.curation.candidates import neighbours
 from mpox.curation.findings import PAIR_COLUMNS, Audit
-from mpox.curation.groups import merge_groups
 from mpox.data import sources
+from mpox.data.groups import merge_groups
 
 Edit = Callable[[Image.Image], Image.Image]
 

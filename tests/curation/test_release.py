@@ -143,17 +143,17 @@ def test_box_centre_and_colour_space(tmp_path: Path) -> None:
     pixels = np.zeros((60, 100, 3), np.uint8)
     pixels[:, :20], pixels[:, 20:80], pixels[:, 80:] = (250, 0, 0), (0, 250, 0), (0, 0, 250)
     Image.fromarray(pixels).save(tmp_path / "p.png")
-    centre = prepared(tmp_path / "p.png", "", 30, "bicubic")
+    centre = prepared(tmp_path / "p.png", "", 100, 30, "bicubic")
     assert np.array_equal(centre, np.broadcast_to([0, 250, 0], (30, 30, 3)))
-    assert np.array_equal(prepared(tmp_path / "p.png", "80 10 20", 20, "bicubic"), pixels[10:30, 80:])
+    assert np.array_equal(prepared(tmp_path / "p.png", "80 10 20", 100, 20, "bicubic"), pixels[10:30, 80:])
     # With a colour profile, the release shows what a viewer would have shown.
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     Image.fromarray(pixels).save(tmp_path / "tagged.png", icc_profile=profile)
-    same = prepared(tmp_path / "tagged.png", "", 30, "bicubic")
+    same = prepared(tmp_path / "tagged.png", "", 100, 30, "bicubic")
     assert np.abs(same.astype(int) - centre).max() <= 1
     swapped = _swap_red_and_blue(profile)
     Image.fromarray(pixels).save(tmp_path / "swapped.png", icc_profile=swapped)
-    turned = prepared(tmp_path / "swapped.png", "80 10 20", 20, "bicubic")
+    turned = prepared(tmp_path / "swapped.png", "80 10 20", 100, 20, "bicubic")
     assert turned[..., 0].min() > 200 and turned[..., 2].max() < 50
 
 

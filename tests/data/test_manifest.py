@@ -8,7 +8,7 @@ from mpox.errors import UserError
 
 
 def frame() -> pd.DataFrame:
-    return pd.DataFrame({"path": ["b/2.jpg", "a\\1.jpg"], "label": ["b", "a"], "subject": ["", "s1"]})
+    return pd.DataFrame({"path": ["b/2.jpg", "a/1.jpg"], "label": ["b", "a"], "subject": ["", "s1"]})
 
 
 def test_missing_columns_are_filled() -> None:

@@ -1,5 +1,6 @@
 import functools
 import hashlib
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,10 @@ from mpox.errors import UserError
 from mpox.options import config_dir
 
 
-def picture(
-    path: Path, colour: tuple[int, ...] = (200, 120, 90), size: tuple[int, int] = (20, 12), **options: object
-) -> Path:
+def picture(path: Path, size: tuple[int, int] = (20, 12), **options: object) -> Path:
+    """Write a picture of one colour, which is another for every path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, colour).save(path, **options)
+    Image.new("RGB", size, tuple(zlib.crc32(str(path).encode()).to_bytes(4, "big")[:3])).save(path, **options)
     return path
 
 

@@ -106,7 +106,8 @@ def preprocessing(facts: Facts) -> list[str]:
     """Return what an app does from photo to tensor, step by step."""
     size = facts.image_size
     return [
-        "Decode the photo and turn it upright by its EXIF orientation; 8 bits a channel, transparency on white.",
+        "Decode the photo and turn it upright by its EXIF orientation; 8 bits a channel, transparency on white, "
+        "colours converted from the photo's ICC profile (Display P3, Adobe RGB) to sRGB.",
         "Cut out the centre square: side = min(width, height), left = (width - side) // 2, top = (height - side) // 2.",
         f"Resize the square to {size}x{size} pixels with an antialiased {facts.interpolation} filter (one whose "
         "support grows with the reduction, as Pillow's does), rounded to whole values.",

@@ -1,0 +1,79 @@
+"""Photos that cannot be used, counted by class and reason: shown in one block, or the end of what was asked for."""
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mpox.data.names import shown
+from mpox.data.photos import PhotoError
+from mpox.data.walk import Other
+
+log = logging.getLogger(__name__)
+# Classes with a reason, and files of each, that one message names; the counts are always whole.
+NAMED, FILES = 8, 3
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A photo of a class that cannot be used, or a folder of which nobody knows how many it holds."""
+
+    label: str
+    path: str
+    why: str
+    folder: bool = False
+
+
+def account(lost: Sequence[Lost], used: Collection[str], count: int, root: Path, may_miss: float | None) -> None:
+    """Log what is lost; raise PhotoError where that is more than the share `may_miss` (0..1) of the photos.
+
+    `count` photos of the classes `used` are at hand. A whole class that is lost, and a folder that nobody can look
+    into, are more than any share. None never stops.
+    """
+    if not lost:
+        return
+    whole = sorted({entry.label for entry in lost} - {*used, ""})
+    closed = any(entry.folder for entry in lost)
+    total = count + len(lost)
+    groups = _grouped(lost)
+    if may_miss is None or not (whole or closed or len(lost) > may_miss * total):
+        listed = "\n".join(f"  {line}" for line in groups)
+        log.warning("%d of %d photos of %s cannot be used and are left out:\n%s", len(lost), total, root, listed)
+        return
+    more = f"; and {len(groups) - NAMED} more reasons" if len(groups) > NAMED else ""
+    where = f"{len(lost)} of {total} photos of {root} cannot be used"
+    if whole:
+        where += f", and no photo of class {', '.join(map(shown, whole))} is left"
+        way = "mend this, or move what is no class out of the folder"
+    elif closed:
+        way = "mend this, for nobody knows how many photos are behind it"
+    else:
+        way = f"mend this, or give data.may_miss={_rounded_up(len(lost) / total)} to go on without them"
+    raise PhotoError(f"{where}: {'; '.join(groups[:NAMED])}{more}: {way}")
+
+
+def pass_over(others: Sequence[Other], empty: Sequence[str]) -> None:
+    """Log in a line each what lies among the photos and is none, and the class folders without any photo (`empty`)."""
+    if empty:
+        log.warning("no photos in the folders %s, which are no classes therefore", ", ".join(map(shown, empty)))
+    if others:
+        named = ", ".join(str(other) for other in others[:FILES])
+        more = f" and {len(others) - FILES} more" if len(others) > FILES else ""
+        log.info("passed over, no photos: %s%s", named, more)
+
+
+def _grouped(lost: Sequence[Lost]) -> list[str]:
+    """Return a line a class and reason; reasons that differ only in what stands in brackets are one."""
+    groups: dict[tuple[str, str], list[Lost]] = {}
+    for entry in lost:
+        groups.setdefault((entry.label, entry.why.partition(" (")[0]), []).append(entry)
+    lines = []
+    for (label, _), entries in sorted(groups.items()):
+        names = ", ".join(shown(entry.path) for entry in entries[:FILES])
+        more = f" and {len(entries) - FILES} more" if len(entries) > FILES else ""
+        lines.append(f"{shown(label) or '(no class)'}: {len(entries)} {entries[0].why} ({names}{more})")
+    return lines
+
+
+def _rounded_up(share: float) -> float:
+    return min(1.0, int(share * 1000 + 1) / 1000)
