@@ -22,6 +22,7 @@ def share_of_side(side: int, share: float) -> int:
 
 
 OmegaConf.register_new_resolver("share_of_side", share_of_side, replace=True)
+OmegaConf.register_new_resolver("expanded", expanded, replace=True)
 
 
 def settled(cfg: DictConfig, config: str) -> DictConfig:

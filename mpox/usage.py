@@ -29,6 +29,7 @@ FLAGS = (
 )
 FLAGS_WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--run")
 VALUED = (*FLAGS_WITH_VALUE, "--cfg", "-c")
+TEXTS = ("text", "texts", "name", "path", "paths")
 KINDS = {"int": "a whole number", "number": "a number"}
 # Values that a multirun takes apart.
 SWEEP = re.compile(r"^(range|glob|choice|interval|shuffle|tag|sort|extend_list)\(|,")
@@ -124,26 +125,52 @@ def unknown_option(command: Command, key: str, options: Iterable[str], groups: I
 def _value(option: Option, text: str, several: bool) -> str:
     """Return a value as Hydra is to read it. Raises UsageError for one of the wrong kind."""
     swept = several and bool(SWEEP.search(text))
-    if option.kind == "name" and not swept and not _is_structure(text):
-        _check_name(option, text)
-    if option.kind in ("text", "name", "path"):
-        return text if swept or _is_structure(text) else quoted(expanded(text) if option.kind == "path" else text)
-    if option.kind == "paths":
-        return text if swept or _is_structure(text) or text.startswith("[") else quoted(expanded(text))
+    if option.kind in TEXTS:
+        return text if swept else _text(option, text)
     is_number = option.kind in KINDS or isinstance(option.default, bool | int | float)
     if is_number and not swept and _INTERPOLATION not in text:
         _check_number(option, text)
     return text
 
 
-def _is_structure(text: str) -> bool:
-    """Whether a value is left to Hydra's grammar: null, in quotes already, or an interpolation."""
-    quotes = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
-    return text in ("null", "???") or quotes or _INTERPOLATION in text
+def _text(option: Option, typed: str, *, nested: bool = False) -> str:
+    """Return a value that is text, or a list of such, quoted for Hydra wherever its grammar would take it for more.
+
+    One text where several may be given is a list of one; `nested` are those of a list.
+    """
+    is_path = option.kind in ("path", "paths")
+    text = expanded(typed) if is_path and not typed.startswith(("'", '"')) else typed
+    inside = _without_quotes(text)
+    if inside == text and (text in ("null", "???") or _INTERPOLATION in text):
+        return text
+    if option.kind in ("paths", "texts") and inside == text and text.startswith(("[", "{")):
+        plain_list = text.startswith("[") and text.endswith("]") and not set(text[1:-1]) & set("[]{}'\"\\")
+        if not plain_list or not text[1:-1].strip():
+            return text
+        return f"[{','.join(_text(option, one.strip(), nested=True) for one in text[1:-1].split(','))}]"
+    if option.kind == "name":
+        _check_name(option, inside)
+    value = quoted(expanded(inside) if is_path else inside)
+    return f"[{value}]" if option.kind == "texts" and not nested else value
+
+
+def _without_quotes(text: str) -> str:
+    """Return what stands in quotes that are meant for Hydra, to be treated as if it had been typed without them."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import QuotedString
+    from hydra.errors import HydraException
+
+    if text[:1] not in ("'", '"') or _INTERPOLATION in text:
+        return text
+    try:
+        value = OverridesParser.create().parse_override(f"x={text}").value()
+    except HydraException:
+        return text
+    return str(value.text) if isinstance(value, QuotedString) else str(value)
 
 
 def _check_name(option: Option, text: str) -> None:
-    """Refuse before Hydra makes a folder of it; names within quotes and sweeps are refused where they are used."""
+    """Refuse before Hydra makes a folder of it; names of a sweep are refused where they are used."""
     try:
         folder_name(option.name, text)
     except UserError as error:

@@ -58,11 +58,12 @@ class RayLauncher(Launcher):
         try:
             return ray.get(job)
         except ray.exceptions.RayError as error:
+            from mpox.options import expanded
             from mpox.runs import journal
 
             message = " ".join(str(error).split())[:200]
             lost = journal.Entry(config.study, config.model.name, config.fold, "failed", 0.0, f"worker lost: {message}")
-            journal.append(config.runs_dir, lost)
+            journal.append(expanded(str(config.runs_dir)), lost)
             return JobReturn(status=JobStatus.COMPLETED, _return_value=None)
 
 

@@ -26,6 +26,7 @@ from typing import Any
 
 import pandas as pd
 
+from mpox.command_line import command
 from mpox.data.manifest import read_manifest, write_manifest
 from mpox.errors import UserError
 from mpox.files import read_json, replacing, write_json
@@ -129,7 +130,9 @@ def is_audit(folder: Path) -> bool:
 def read_audit(folder: Path) -> Audit:
     """Read what `write_audit` wrote. Raises UserError where a file is missing or is not an audit's."""
     if missing := [name for name in FILES if not (folder / name).is_file()]:
-        raise UserError(f"{folder} holds no audit ({missing[0]} is missing): run mpox.curate with output={folder}")
+        raise UserError(
+            f"{folder} holds no audit ({missing[0]} is missing): run {command('mpox.curate', 'audit', output=folder)}"
+        )
     tables = []
     for name, columns in ((FILES[1], FINDING_COLUMNS), (FILES[2], PAIR_COLUMNS)):
         try:

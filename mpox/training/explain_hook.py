@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.loggers import WandbLogger
 
+from mpox.command_line import command
 from mpox.report.wandb import log_explanations
 from mpox.runs.opened import open_run
 from mpox.xai.cams import Explainer
@@ -34,4 +35,4 @@ class ExplainAtEnd(L.Callback):
                 log_explanations(logger, index, folder)
             log.info("%d photos explained: %s", len(index), folder)
         except Exception as error:  # whatever it was, the run is finished and stays so
-            log.error("not explained (%s): python -m mpox.explain run=%s tries again", error, path)
+            log.error("not explained (%s): %s tries again", error, command("mpox.explain", run=path))

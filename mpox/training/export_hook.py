@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning as L
 
+from mpox.command_line import command
 from mpox.mobile.export.job import export_run
 from mpox.mobile.export.original import Request
 from mpox.report.export_card import write_export_card
@@ -27,4 +28,4 @@ class ExportAtEnd(L.Callback):
             report = export_run(run, self.request, write_export_card)
             log.info("exported as %s: %s", report["recipe"], self.request.exports_dir / report["name"])
         except Exception as error:  # whatever it was, the run is finished and stays so
-            log.error("not exported (%s): python -m mpox.export run=%s tries again", error, path)
+            log.error("not exported (%s): %s tries again", error, command("mpox.export", run=path))

@@ -20,6 +20,7 @@ from rich.table import Table
 
 from mpox.console import results_console, shown
 from mpox.model import weights
+from mpox.options import expanded
 from mpox.runs import journal
 
 log = logging.getLogger(__name__)
@@ -87,22 +88,22 @@ class StudyReport(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Remember where the journal ends."""
-        self.start = journal.size(config.runs_dir)
+        self.start = journal.size(_runs_dir(config))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Remember where the journal ends and say which models of the sweep have no weights, before anything trains."""
-        self.start = journal.size(config.runs_dir)
+        self.start = journal.size(_runs_dir(config))
         Progress(number_of_jobs(config), time.time(), self.start).leave()
         say_which_lack_weights(config)
 
     def on_run_end(self, config: DictConfig, **facts: Any) -> None:
         """End with 1 where the job failed; what it raised, Hydra raises."""
         if facts["job_return"].status is not JobStatus.FAILED:
-            _judge(journal.read(config.runs_dir, self.start))
+            _judge(journal.read(_runs_dir(config), self.start))
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Print the table of models and folds; end with 1 where a job failed."""
-        entries = journal.read(config.runs_dir, self.start)
+        entries = journal.read(_runs_dir(config), self.start)
         if entries:
             results_console(soft_wrap=False).print(table(entries))
         for entry in entries:
@@ -117,6 +118,11 @@ def _judge(entries: Sequence[journal.Entry]) -> None:
     """Exit with 1 where a job failed. Jobs that did not even note their end have not succeeded."""
     if not entries or any(entry.state not in ("done", "skipped") for entry in entries):
         raise SystemExit(1)
+
+
+def _runs_dir(config: DictConfig) -> str:
+    """Where runs go; Hydra hands its callbacks a configuration that nobody has settled."""
+    return expanded(str(config.runs_dir))
 
 
 def table(entries: Sequence[journal.Entry]) -> Table:

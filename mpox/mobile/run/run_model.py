@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mpox.command_line import command
 from mpox.errors import UserError
 from mpox.mobile.file.input_tensor import as_input
 from mpox.mobile.file.network import PhoneNetwork, why_no_maps
@@ -65,6 +66,6 @@ class RunModel(NetworkModel):
         Raises UserError for a network whose maps are not exact.
         """
         if not self.explains:
-            raise UserError(f"{self.path} has no exact maps: python -m mpox.explain run={self.path} makes them")
+            raise UserError(f"{self.path} has no exact maps: {command('mpox.explain', run=self.path)} makes them")
         logits, maps = self._run(images)
         return logits.numpy(), maps.numpy()
