@@ -34,6 +34,8 @@ FORMATS = tuple(name for name in ENDINGS if name != "MPO")  # which Pillow opens
 SUFFIXES = frozenset().union(*ENDINGS.values())
 # Above this a file is more likely an attack (a decompression bomb) than a photo: phones take 200 megapixels.
 MAX_PIXELS = 256_000_000
+# Formats that phones do not take photos in, and whose decoders hold several copies at once.
+LOWER_LIMITS = {"WEBP": 128_000_000, "JPEG2000": 80_000_000}
 # A photo of more than this is read at half its side, by its decoder where that can (JPEG).
 WHOLE_PIXELS = 80_000_000
 # Pixels that threads of one process decode and use at the same time: about 12 bytes each, with their copies.
@@ -56,6 +58,7 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+TOO_MANY = "more than {:,} pixels, which may be an attack: scale it down"
 # Rows that are converted at once where a photo is halved.
 STRIP = 512
 
@@ -130,8 +133,9 @@ def _decode(path: Path, held: contextlib.ExitStack) -> Decoded:
     try:
         file = held.enter_context(open_regular(path))
         photo = Image.open(file, formats=FORMATS)
-        if photo.width * photo.height > MAX_PIXELS:
-            raise Image.DecompressionBombError
+        limit = LOWER_LIMITS.get(photo.format or "", MAX_PIXELS)
+        if photo.width * photo.height > limit:
+            raise PhotoError(f"{path}: {TOO_MANY.format(limit)}")
         held.enter_context(AT_WORK.holding(_cost(photo)))
         picture, (width, height) = _upright(photo)
         return Decoded(picture, width, height, file)
@@ -140,7 +144,7 @@ def _decode(path: Path, held: contextlib.ExitStack) -> Decoded:
     except FileNotFoundError as error:
         raise PhotoError(f"{path}: no such file") from error
     except Image.DecompressionBombError as error:
-        raise PhotoError(f"{path}: more than {MAX_PIXELS:,} pixels, which may be an attack: scale it down") from error
+        raise PhotoError(f"{path}: {TOO_MANY.format(MAX_PIXELS)}") from error
     except UnidentifiedImageError as error:
         what = "not an image that is read here" if path.stat().st_size else "the file is empty"
         raise PhotoError(f"{path}: {what}: remove it or save it again as JPEG or PNG") from error

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -84,6 +85,34 @@ def test_unreadable_photos_are_named_and_the_others_answered(exported: Path, pho
     with out.open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 1 and "not a diagnosis" in rows[0]["notice"]
+
+
+def test_every_picture_of_a_folder_is_answered_or_named(
+    exported: Path, asked: Callable[..., DictConfig], photos: Path, tmp_path: Path
+) -> None:
+    new, photo = tmp_path / "new", next(photos.rglob("*.png"), None) or next(photos.rglob("*.jpg"))
+    new.mkdir()
+    wanted = {f"0{photo.suffix}", f"{'x' * 230}{photo.suffix}", f"a\u202fb{photo.suffix}", "photo.heic"}
+    shutil.copy(Path(__file__).parents[1] / "data" / "formats" / "photo.heic", new)
+    for name in [*wanted - {"photo.heic"}, f"._0{photo.suffix}", ".hidden.png", "Thumbs.db"]:
+        shutil.copy(photo, new / name)
+    (new / ".thumbnails").mkdir()
+    shutil.copy(photo, new / ".thumbnails")
+    (new / "raw.dng").write_bytes(b"II*\0")
+    shutil.copy(photo, new / os.fsdecode(b"latin\xe9.jpg"))
+    for _ in range(2):  # the second time with the first one's maps in the folder
+        told = predict(asked(exported, f"photos={new}", f"maps={new}/maps"))
+        assert {Path(one["path"]).name for one in told["photos"]} == wanted
+        assert {Path(path).name for path in told["unreadable"]} == {"raw.dng", "latin\\xe9.jpg"}
+        assert all(Path(one["map"]).is_file() for one in told["photos"])
+
+
+def test_a_map_that_cannot_be_written_costs_no_answer(
+    exported: Path, asked: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    (tmp_path / "maps").touch()
+    told = predict(asked(exported, f"maps={tmp_path}/maps"))
+    assert len(told["photos"]) == len(told["unreadable"]) == 24
 
 
 def test_maps_are_drawn_where_the_file_has_them(
