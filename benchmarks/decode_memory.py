@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -37,7 +38,8 @@ def draw(folder: Path, photos: int, megapixels: float, kind: str) -> None:
             noisy[top : top + 256] = np.clip(strip + rows[: len(strip)], 0, 255)
         place = folder / f"class{k % CLASSES}" / f"{k:04d}.{kind}"
         place.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(noisy).save(place, **({"quality": 88} if kind == "jpg" else {"compress_level": 1}))
+        options: dict[str, Any] = {"quality": 88} if kind == "jpg" else {"compress_level": 1}
+        Image.fromarray(noisy).save(place, **options)
 
 
 def stage(name: str, folder: Path) -> None:

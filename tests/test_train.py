@@ -32,7 +32,7 @@ def test_run_directory_holds_all_that_later_stages_need(configured: Configured, 
     run = run_of(tmp_path)
     assert {path.name for path in run.iterdir()} == {
         *("config.yaml", "checkpoint.ckpt", "predictions.parquet", "metrics.json", "environment.json", "train.log"),
-        *("status.json", ".lock"),
+        "status.json",
     }
     assert read_json(run / "metrics.json") == result
     assert read_json(run / "status.json")["state"] == "done"

@@ -54,7 +54,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     Paths below `runs_dir` and `cache_dir` are compared as they continue: the folders may have been moved, or be spelled
     otherwise.
     """
-    before, after = _with_moved_targets(leaves(old)), leaves(new)
+    before, after = (_with_moved_targets(leaves(config)) for config in (old, new))
     changed = []
     for key in sorted(before.keys() | after.keys()):
         parents = {key.rsplit(".", n)[0] for n in range(key.count(".") + 1)} | {key}

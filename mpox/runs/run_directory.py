@@ -231,7 +231,7 @@ def damage(place: Path, results: Sequence[str] = RESULTS) -> str:
     Small files are held against the hash that was written with them, checkpoints (read when they are used) against
     their size. Runs of releases that noted neither are read.
     """
-    status = read_json(place / "status.json")
+    status = read_json(place / "status.json") if (place / "status.json").exists() else None
     noted = status.get("files") if isinstance(status, dict) else None
     for name in results:
         path = place / name

@@ -28,7 +28,7 @@ def test_every_spreadsheet_s_way_is_read(tmp_path: Path, separator: str, encodin
 
 def test_blank_rows_empty_columns_odd_cases_and_excel_s_note(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("sep=;\n\nPath ;LABEL;;\n a.jpg;mpox;;\n;;;\n\nb.jpg;acne;;\n;;\n")
-    frame = read_manifest(tmp_path / "m.csv", "set")
+    frame = read_manifest(tmp_path / "m.csv", "set", root=tmp_path)
     assert frame[["path", "label"]].to_numpy().tolist() == [["a.jpg", "mpox"], ["b.jpg", "acne"]]
     assert "" not in frame.columns
 
