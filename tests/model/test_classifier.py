@@ -80,7 +80,7 @@ def test_mismatched_checkpoints(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"does not fit {NAME} with 4 classes"):
         load_checkpoint(tmp_path / "c.ckpt")
     (tmp_path / "cut.ckpt").write_bytes((tmp_path / "c.ckpt").read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"cut\.ckpt is not a checkpoint"):
+    with pytest.raises(UserError, match=r"cut\.ckpt is cut or damaged"):
         load_checkpoint(tmp_path / "cut.ckpt")
     with pytest.raises(UserError, match="no checkpoint at"):
         load_checkpoint(tmp_path / "none.ckpt")
