@@ -22,6 +22,7 @@ from mpox.data.picture_files import write_picture
 from mpox.errors import UserError
 from mpox.files import replacing
 from mpox.mobile.run.decision_rule import REFER, Answer, Model, answer
+from mpox.places import check_apart
 
 NOTICE = "Research software, not a medical device: not a diagnosis."
 FORMATS = ("table", "json", "csv")
@@ -36,7 +37,9 @@ def predict(cfg: DictConfig) -> dict[str, Any]:
         raise UserError(f"format={cfg.format} is unknown: choose {', '.join(FORMATS)}")
     if cfg.of is None or cfg.photos is None:
         raise UserError("give model=exports/<name> photos=<a photo or a folder of them>")
-    paths = _found([cfg.photos] if isinstance(cfg.photos, str) else list(cfg.photos))
+    given = [cfg.photos] if isinstance(cfg.photos, str) else list(cfg.photos)
+    _check_places(cfg, given)
+    paths = _found(given)
     model = open_model(str(cfg.of), sensitivity=cfg.target_sensitivity, threads=cfg.threads)
     if cfg.maps is not None and not model.explains:
         raise UserError(f"{cfg.of} makes no maps (its contract.json says why): leave maps= out")
@@ -54,6 +57,14 @@ def predict(cfg: DictConfig) -> dict[str, Any]:
             entry["map"] = str(_write_map(model, picture, said, path, Path(cfg.maps).expanduser()))
         told.append(entry)
     return {"model": str(cfg.of), "notice": NOTICE, "photos": told, "unreadable": unreadable}
+
+
+def _check_places(cfg: DictConfig, photos: list[str]) -> None:
+    """Refuse to write answers under a photo's name, or maps among the photos, which would be photos the next time."""
+    if cfg.out is not None and Path(cfg.out).suffix.lower() in SUFFIXES:
+        raise UserError(f"out={cfg.out} is named as a photo is: give out=<file.csv|file.json>")
+    for folder in [one for one in photos if cfg.maps is not None and Path(one).is_dir()]:
+        check_apart("maps", cfg.maps, folder)
 
 
 def open_model(path: str, *, sensitivity: float, threads: int | None) -> Model:

@@ -1,5 +1,6 @@
 """Explaining the photos of a run, one after another: overlays, raw maps, an index and contact sheets on disk."""
 
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 from mpox.data.picture_files import write_picture
 from mpox.errors import UserError
 from mpox.files import write_json
+from mpox.places import check_replaceable
 from mpox.progress import watched
 from mpox.runs.opened import OpenedRun, logits_of
 from mpox.xai.cams import Explainer, is_blank, shown
@@ -20,6 +22,8 @@ from mpox.xai.pictures import Tile, contact_sheet, overlay
 
 # Photos on one contact sheet.
 SHEET = 24
+# What this module writes into a folder, which is replaced as a whole.
+_OURS = re.compile(r"overlays/\d+\.png|maps/\d+\.npz|index\.parquet|about\.json|sheet-\w+\.png")
 
 
 def explain_photos(
@@ -40,6 +44,8 @@ def explain_photos(
     if not len(rows):
         raise UserError(f"{run.path} has no photos of that split to explain: choose another split=")
     _check_target(target, run.card.classes)
+    if folder.exists():
+        check_replaceable(folder, lambda name: _OURS.fullmatch(name) is not None, "folder of explanations")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
         place = Path(name) / "new"
