@@ -68,7 +68,7 @@ def check_apart(option: str, place: str | Path, root: str | Path | None, *, list
         return
     written, photos = Path(place).expanduser().resolve(), Path(root).expanduser().resolve()
     if written == photos or (not listed and photos in written.parents):
-        where = "is the folder of the photos" if written == photos else f"lies inside data.root={root}"
+        where = "is the folder of the photos" if written == photos else f"lies inside {root}, the folder of the photos"
         raise UserError(
             f"{option}={place} {where}, where it would be taken for photos: give {option}=<a folder elsewhere>"
         )
@@ -105,19 +105,21 @@ def _marked(marker: Path) -> str | None:
     return str(content.get("what")) if isinstance(content, dict) else None
 
 
-def check_replaceable(folder: Path, is_ours: Callable[[str], bool], option: str, whose: str) -> None:
+def check_replaceable(folder: Path, is_ours: Callable[[str], bool], whose: str, option: str | None = None) -> None:
     """Raise UserError unless all that an existing `folder` holds was written by this tool.
 
-    `is_ours` says of a file's path below it (POSIX) whether this tool wrote it; `whose` names what such a folder is.
+    `is_ours` says of a file's path below it (POSIX) whether this tool wrote it; `whose` names what such a folder is,
+    `option` what gives it another name.
     """
+    other = f", or give another {option}=" if option else ""
     if not folder.is_dir() or folder.is_symlink():
-        raise UserError(f"{folder} exists and is no {whose}, so it is not replaced: give another {option}=")
+        raise UserError(f"{folder} exists and is no {whose}, so it is not replaced: move it away{other}")
     found = [path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()]
     names = sorted(path.relative_to(folder).as_posix() for path in found if path.name not in _LITTER)
     if foreign := [name for name in names if not is_ours(name)]:
         raise UserError(
-            f"{folder} holds what this tool did not write ({_some(foreign)}), so it is not replaced: move that away, "
-            f"or give another {option}="
+            f"{folder} holds what this tool did not write ({_some(foreign)}), so it is not replaced: "
+            f"move that away{other}"
         )
 
 

@@ -85,13 +85,13 @@ def test_only_what_is_wholly_ours_is_replaced(tmp_path: Path) -> None:
     (folder / "golden").mkdir(parents=True)
     (folder / "golden" / "a.png").touch()
     listed = {"golden/a.png", "model.pte"}
-    check_replaceable(folder, listed.__contains__, "name", "export")
+    check_replaceable(folder, listed.__contains__, "export", "name")
     (folder / "golden" / "notes.txt").write_text("a person's")
     with pytest.raises(UserError, match=r"did not write \(golden/notes\.txt\)"):
-        check_replaceable(folder, listed.__contains__, "name", "export")
+        check_replaceable(folder, listed.__contains__, "export", "name")
     (folder / "golden" / "notes.txt").unlink()
     (folder / "model.pte").symlink_to(tmp_path)  # a link to a folder of others, under a name of ours
-    check_replaceable(folder, listed.__contains__, "name", "export")
+    check_replaceable(folder, listed.__contains__, "export", "name")
     (folder / "elsewhere").symlink_to(tmp_path)
     with pytest.raises(UserError, match="elsewhere"):
-        check_replaceable(folder, listed.__contains__, "name", "export")
+        check_replaceable(folder, listed.__contains__, "export", "name")

@@ -24,6 +24,7 @@ from mpox.data.walk import walk
 from mpox.errors import UserError, reason_of
 from mpox.files import replacing
 from mpox.mobile.run.decision_rule import REFER, Answer, Model, answer
+from mpox.places import check_apart
 
 NOTICE = "Research software, not a medical device: not a diagnosis."
 FORMATS = ("table", "json", "csv")
@@ -41,6 +42,7 @@ def predict(cfg: DictConfig) -> dict[str, Any]:
         raise UserError("give model=exports/<name> photos=<a photo or a folder of them>")
     maps = None if cfg.maps is None else Path(cfg.maps).expanduser()
     given = list(cfg.photos) if isinstance(cfg.photos, ListConfig) else [cfg.photos]
+    _check_places(cfg, given)
     paths, unreadable = _found(given, maps)
     model = open_model(str(cfg.of), sensitivity=cfg.target_sensitivity, threads=cfg.threads)
     if cfg.maps is not None and not model.explains:
@@ -61,6 +63,14 @@ def predict(cfg: DictConfig) -> dict[str, Any]:
         except Exception as error:  # one photo's trouble, its map's included, must not cost the others their answers
             unreadable[visible(str(path))] = f"{visible(str(path))}: {reason_of(error)}"
     return {"model": str(cfg.of), "notice": NOTICE, "photos": told, "unreadable": unreadable}
+
+
+def _check_places(cfg: DictConfig, photos: list[str]) -> None:
+    """Refuse to write answers under a photo's name, or maps among the photos, which would be photos the next time."""
+    if cfg.out is not None and Path(cfg.out).suffix.lower() in SUFFIXES:
+        raise UserError(f"out={cfg.out} is named as a photo is: give out=<file.csv|file.json>")
+    for folder in [one for one in photos if cfg.maps is not None and Path(one).is_dir()]:
+        check_apart("maps", cfg.maps, folder)
 
 
 def open_model(path: str, *, sensitivity: float, threads: int | None) -> Model:

@@ -100,7 +100,7 @@ def _check_place(folder: Path, overwrite: bool) -> None:
         raise UserError(f"{folder} exists and is no release, so it is not replaced: give another to=")
     lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
     ours = {CHECKSUMS, DATASHEET, *(line.partition("  ")[2] for line in lines)}
-    check_replaceable(folder, ours.__contains__, "to", "release")
+    check_replaceable(folder, ours.__contains__, "release", "to")
 
 
 def _places(labels: pd.Series, pictures: Pictures) -> list[str]:

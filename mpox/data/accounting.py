@@ -1,11 +1,11 @@
-"""Photos that cannot be used, counted by class and reason: shown in one block, or the end of what was asked for."""
+"""Photos that cannot be used, counted by class and reason: visible in one block, or the end of what was asked for."""
 
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mpox.data.names import shown
+from mpox.console import visible
 from mpox.data.photos import PhotoError
 from mpox.data.walk import Other
 
@@ -43,7 +43,7 @@ def account(lost: Sequence[Lost], used: Collection[str], count: int, root: Path,
     more = f"; and {len(groups) - NAMED} more reasons" if len(groups) > NAMED else ""
     where = f"{len(lost)} of {total} photos of {root} cannot be used"
     if whole:
-        where += f", and no photo of class {', '.join(map(shown, whole))} is left"
+        where += f", and no photo of class {', '.join(map(visible, whole))} is left"
         way = "mend this, or move what is no class out of the folder"
     elif closed:
         way = "mend this, for nobody knows how many photos are behind it"
@@ -55,7 +55,7 @@ def account(lost: Sequence[Lost], used: Collection[str], count: int, root: Path,
 def pass_over(others: Sequence[Other], empty: Sequence[str]) -> None:
     """Log in a line each what lies among the photos and is none, and the class folders without any photo (`empty`)."""
     if empty:
-        log.warning("no photos in the folders %s, which are no classes therefore", ", ".join(map(shown, empty)))
+        log.warning("no photos in the folders %s, which are no classes therefore", ", ".join(map(visible, empty)))
     if others:
         named = ", ".join(str(other) for other in others[:FILES])
         more = f" and {len(others) - FILES} more" if len(others) > FILES else ""
@@ -69,9 +69,9 @@ def _grouped(lost: Sequence[Lost]) -> list[str]:
         groups.setdefault((entry.label, entry.why.partition(" (")[0]), []).append(entry)
     lines = []
     for (label, _), entries in sorted(groups.items()):
-        names = ", ".join(shown(entry.path) for entry in entries[:FILES])
+        names = ", ".join(visible(entry.path) for entry in entries[:FILES])
         more = f" and {len(entries) - FILES} more" if len(entries) > FILES else ""
-        lines.append(f"{shown(label) or '(no class)'}: {len(entries)} {entries[0].why} ({names}{more})")
+        lines.append(f"{visible(label) or '(no class)'}: {len(entries)} {entries[0].why} ({names}{more})")
     return lines
 
 

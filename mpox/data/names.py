@@ -1,11 +1,8 @@
-"""Names as people mean them: compared without regard to case or to how letters are composed, shown without tricks."""
+"""Names as people mean them: compared without regard to case or to how letters are composed."""
 
-import os
 import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
-
-from mpox.console import visible
 
 
 def key(name: str) -> str:
@@ -33,8 +30,3 @@ def is_utf8(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def shown(name: str | os.PathLike[str]) -> str:
-    """Return a name for a message: bytes that are not UTF-8, control characters and changes of direction escaped."""
-    return visible(os.fspath(name))

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from mpox.data.names import alike, key, shown
+from mpox.console import visible
+from mpox.data.names import alike, key
 from mpox.data.walk import Walk
 from mpox.errors import UserError
 
@@ -27,7 +28,7 @@ def check_outputs(found: Walk, root: object) -> None:
             "the photos, or train on a release with data=manifest data.manifest=<release>/manifest.csv"
         )
     if drawn := {place: count for place, count in found.outputs.items() if count}:
-        named = ", ".join(shown(place.as_posix()) for place in sorted(drawn)[:SHOWN])
+        named = ", ".join(visible(place.as_posix()) for place in sorted(drawn)[:SHOWN])
         raise UserError(
             f"data.root={root} holds results of mpox itself ({named}), with {sum(drawn.values())} pictures that are no "
             "photos: move them out of it, or give the folder of the photos alone as data.root"

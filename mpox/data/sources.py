@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 import pooch
 
+from mpox.console import visible
 from mpox.data import synthetic
 from mpox.data.accounting import Lost, account, pass_over
 from mpox.data.checked import UNDECODABLE, check_photos
 from mpox.data.manifest import complete, read_manifest, write_manifest
-from mpox.data.names import by_key, is_utf8, key, shown
+from mpox.data.names import by_key, is_utf8, key
 from mpox.data.photos import SUFFIXES, PhotoError
 from mpox.data.roots import check_copies, check_labels, check_outputs, check_parts, class_of, empty_classes
 from mpox.data.subjects import keep_together, one_spelling, subjects
@@ -63,7 +64,7 @@ def folder(
         raise UserError(f"data.root={root or '(not given)'} is not a folder: {hint}")
     base = Path(root).expanduser()
     if not is_utf8(str(base.resolve())):
-        raise UserError(f"data.root={shown(str(root))} lies in a folder whose name is not UTF-8: rename it")
+        raise UserError(f"data.root={visible(str(root))} lies in a folder whose name is not UTF-8: rename it")
     found = walk(base, follow_links=follow_links)
     check_outputs(found, root)
     names = None if classes is None else by_key(classes)
@@ -73,7 +74,7 @@ def folder(
         raise UserError(
             f"{base / stray.iloc[0]} lies in no class folder: move it into <root>/<class>/ or out of data.root"
         )
-    left = [f"{path} (lies in no class folder)" for path in map(shown, stray)]
+    left = [f"{path} (lies in no class folder)" for path in map(visible, stray)]
     frame = frame[frame["folder"] != ""].reset_index(drop=True)
     if frame.empty and not lost:
         raise UserError(f"data.root={root} holds no photos ({', '.join(sorted(SUFFIXES))}): {hint}")
@@ -222,7 +223,7 @@ def _rows(found: Walk, level: int, names: Mapping[str, str] | None) -> tuple[pd.
     for other in found.others:
         place = class_of(_folders(other), level) or ""
         if other.lost:
-            lost.append(Lost(label(place) if place else "", shown(other.path), other.why, other.folder))
+            lost.append(Lost(label(place) if place else "", visible(str(other.path)), other.why, other.folder))
         if other.lost and place and not other.folder and is_utf8(str(other.path)):
             unsupported = other.why.startswith(UNSUPPORTED.partition(" {}")[0])
             rows.append((other.path.as_posix(), place, other.why if unsupported else UNDECODABLE + other.why))
@@ -241,7 +242,7 @@ def _check_classes(frame: pd.DataFrame, names: Mapping[str, str] | None, root: o
     check_parts(folders if names is None else unknown, root)
     if names is not None and unknown:
         raise UserError(
-            f"data.root={root} has class folders that data.classes does not name: {', '.join(map(shown, unknown))} "
+            f"data.root={root} has class folders that data.classes does not name: {', '.join(map(visible, unknown))} "
             f"(it names {', '.join(names)}): rename them or add them to data.classes"
         )
     if strict:

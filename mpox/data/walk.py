@@ -9,7 +9,8 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mpox.data.names import is_utf8, shown
+from mpox.console import visible
+from mpox.data.names import is_utf8
 from mpox.data.photos import SUFFIXES, open_regular
 
 # What systems, cameras, network drives and archives put beside photos, in lower case.
@@ -61,7 +62,7 @@ class Other:
     folder: bool = False
 
     def __str__(self) -> str:
-        return f"{shown(self.path)} ({self.why})"
+        return f"{visible(str(self.path))} ({self.why})"
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Explaining the photos of a run, one after another: overlays, raw maps, an index and contact sheets on disk."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from PIL import Image
 from mpox.data.picture_files import write_picture
 from mpox.errors import UserError
 from mpox.files import replacing_folder, write_json
+from mpox.places import check_replaceable
 from mpox.progress import watched
 from mpox.runs.opened import OpenedRun, logits_of
 from mpox.xai.cams import Explainer, is_blank, shown
@@ -18,6 +20,8 @@ from mpox.xai.pictures import Tile, contact_sheet, overlay
 
 # Photos on one contact sheet.
 SHEET = 24
+# What this module writes into a folder, which is replaced as a whole.
+_OURS = re.compile(r"overlays/\d+\.png|maps/\d+\.npz|index\.parquet|about\.json|sheet-\w+\.png")
 
 
 def explain_photos(
@@ -38,6 +42,8 @@ def explain_photos(
     if not len(rows):
         raise UserError(f"{run.path} has no photos of that split to explain: choose another split=")
     _check_target(target, run.card.classes)
+    if folder.exists():
+        check_replaceable(folder, lambda name: _OURS.fullmatch(name) is not None, "folder of explanations")
     with replacing_folder(folder) as place:
         (place / "overlays").mkdir(parents=True)
         (place / "maps").mkdir()

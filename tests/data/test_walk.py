@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from mpox.console import visible
 from mpox.data import sources
-from mpox.data.names import shown
 from mpox.data.photos import PhotoError
 from mpox.data.walk import walk
 from mpox.errors import UserError
@@ -109,7 +109,7 @@ def test_a_photo_that_cannot_be_used_stops_or_is_said(root: Path, name: str, cap
     lose(root, name)
     with pytest.raises(PhotoError, match=r"1 of 7 photos .*: acne: 1 .*data\.may_miss=0\.143") as raised:
         sources.folder(str(root))
-    assert LOST[name] in str(raised.value) and shown(name) in str(raised.value)
+    assert LOST[name] in str(raised.value) and visible(name) in str(raised.value)
     assert "\n" not in str(raised.value)
     with caplog.at_level(logging.INFO):
         assert counts(root, may_miss=0.143) == {"acne": 3, "mpox": 3}

@@ -68,6 +68,10 @@ def test_maps_are_written_and_agree_with_the_predictions(
     explain(configured("split=val"))
     assert len(list((folder / "maps").iterdir())) == len(pd.read_parquet(folder / "index.parquet")) < len(index)
     assert not list((trained / "explain").glob(".*"))
+    (folder / "overlays" / "notes.txt").write_text("a person's")
+    with pytest.raises(UserError, match=r"did not write \(overlays/notes\.txt\), so it is not replaced"):
+        explain(configured())
+    (folder / "overlays" / "notes.txt").unlink()
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ def check_free(folder: Path, *, overwrite: bool) -> None:
     sums = recorded_sums(folder)
     if not {"contract.json", "export.json"} <= sums.keys():
         raise UserError(f"{folder} exists and is no export, so it is not replaced: give another name=")
-    check_replaceable(folder, lambda name: name in sums or name in _OURS, "name", "export")
+    check_replaceable(folder, lambda name: name in sums or name in _OURS, "export", "name")
 
 
 def write_sums(folder: Path) -> None:
