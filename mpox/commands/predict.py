@@ -70,7 +70,7 @@ def _check_places(cfg: DictConfig, photos: list[str]) -> None:
     if cfg.out is not None and Path(cfg.out).suffix.lower() in SUFFIXES:
         raise UserError(f"out={cfg.out} is named as a photo is: give out=<file.csv|file.json>")
     for folder in [one for one in photos if cfg.maps is not None and Path(one).is_dir()]:
-        check_apart("maps", cfg.maps, folder)
+        check_apart("maps", cfg.maps, folder, listed=True)
 
 
 def open_model(path: str, *, sensitivity: float, threads: int | None) -> Model:
