@@ -21,7 +21,7 @@ from mpox.data.photos import SUFFIXES, PhotoError, open_photo, square
 from mpox.data.picture_files import write_picture
 from mpox.errors import UserError
 from mpox.files import replacing
-from mpox.mobile.run.decision_rule import REFER, Answer, Model, answer
+from mpox.mobile.run.decision_rule import REFER, DecidingPredictor, Decision, decide
 
 NOTICE = "Research software, not a medical device: not a diagnosis."
 FORMATS = ("table", "json", "csv")
@@ -48,7 +48,7 @@ def predict(cfg: DictConfig) -> dict[str, Any]:
             unreadable[str(path)] = str(error)
             continue
         probabilities = model.probabilities(picture)[0]
-        said = answer(probabilities, model.labels, model.positive, model.threshold, cfg.refer_below)
+        said = decide(probabilities, model.labels, model.positive, model.threshold, cfg.refer_below)
         entry: dict[str, Any] = {"path": str(path), **vars(said)}
         if cfg.maps is not None:
             entry["map"] = str(_write_map(model, picture, said, path, Path(cfg.maps).expanduser()))
@@ -56,7 +56,7 @@ def predict(cfg: DictConfig) -> dict[str, Any]:
     return {"model": str(cfg.of), "notice": NOTICE, "photos": told, "unreadable": unreadable}
 
 
-def open_model(path: str, *, sensitivity: float, threads: int | None) -> Model:
+def open_model(path: str, *, sensitivity: float, threads: int | None) -> DecidingPredictor:
     """Open an export (folder, .pte or .onnx) or a run (directory or checkpoint). Raises UserError for anything else."""
     place = Path(path).expanduser()
     if not place.exists():
@@ -123,7 +123,7 @@ def _photos_below(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
-def _write_map(model: Model, picture: np.ndarray, said: Answer, photo: Path, folder: Path) -> Path:
+def _write_map(model: DecidingPredictor, picture: np.ndarray, said: Decision, photo: Path, folder: Path) -> Path:
     """Lay what speaks for the answer over the working picture; return where it was written."""
     from mpox.xai.pictures import overlay
 
