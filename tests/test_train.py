@@ -178,7 +178,7 @@ def test_the_probe_learns_from_augmented_views_too_each_computed_once(configured
     assert len(views) == 2 and len({path.read_bytes() for path in views}) == 2
     stamps = {path: path.stat().st_mtime_ns for path in views}
     assert train(configured(*options, "study=again")) == seen
-    train(configured(*options, "study=views", "fold=1"))  # another fold computes nothing anew
+    train(configured(*options, "study=views", "fold=1"))  # another fold computes nothing again
     assert {path: path.stat().st_mtime_ns for path in views} == stamps
     assert set((tmp_path / "cache").glob("features-*.npy")) == kept | views
 
@@ -188,11 +188,11 @@ def test_given_splits_are_used(configured: Configured, tmp_path: Path) -> None:
     splits = tmp_path / "runs" / "default" / "splits.json"
     content = read_json(splits)
     content["folds"] = content["folds"][1:] + content["folds"][:1]
-    write_json(tmp_path / "mine.json", content)
-    train(configured("study=other", f"splits={tmp_path}/mine.json"))
+    write_json(tmp_path / "given.json", content)
+    train(configured("study=other", f"splits={tmp_path}/given.json"))
     assert read_json(tmp_path / "runs" / "other" / "splits.json")["folds"] == content["folds"]
     with pytest.raises(UserError, match="differs from the study's own"):
-        train(configured("fold=1", f"splits={tmp_path}/mine.json"))
+        train(configured("fold=1", f"splits={tmp_path}/given.json"))
 
 
 def test_a_study_keeps_to_its_data_wherever_it_lies(configured: Configured, tmp_path: Path, photos: Path) -> None:
@@ -225,7 +225,7 @@ def test_changed_photos_stop_the_study(configured: Configured, tmp_path: Path, p
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         (["fold=3"], "fold=3 does not exist"),
         (["n_folds=2"], "n_folds=2 leaves nothing to train on"),
@@ -242,12 +242,12 @@ def test_changed_photos_stop_the_study(configured: Configured, tmp_path: Path, p
     ],
 )
 def test_bad_input_is_one_line_before_training(
-    configured: Configured, tmp_path: Path, options: list[str], words: str
+    configured: Configured, tmp_path: Path, options: list[str], message: str
 ) -> None:
     options = [option.replace("+data.classes", "data.classes") for option in options]
     with pytest.raises(UserError) as raised:
         train(configured(*options))
-    assert words in str(raised.value)
+    assert message in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not list(tmp_path.glob("runs/*/*/*/checkpoint.ckpt"))
 

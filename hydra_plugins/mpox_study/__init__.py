@@ -1,1 +1,1 @@
-"""Hydra's plugins of this project: Hydra takes launchers and sweepers from the package `hydra_plugins` alone."""
+"""Hydra's plugins of this project: Hydra finds launchers and sweepers in the package `hydra_plugins` only."""

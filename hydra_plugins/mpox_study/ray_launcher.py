@@ -1,7 +1,7 @@
 """`hydra/launcher=ray`: the jobs of a sweep as Ray tasks, on this machine or on a cluster.
 
-An adapter of Ray's own means (task resources, retries): the published plugin, hydra-ray-launcher 1.2.2, pins
-cloudpickle < 3, against which current Ray does not run, and installs an AWS client.
+A thin adapter to Ray's task resources and retries: the published plugin, hydra-ray-launcher 1.2.2, pins
+cloudpickle < 3, with which current Ray does not run, and installs an AWS client.
 """
 
 import logging
@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 class RayLauncher(Launcher):
     """Launch each job as a Ray task. `init` goes to `ray.init`, `remote` to the task's options.
 
-    A job whose worker process or machine is lost is started again, `remote.max_retries` times; it resumes from its last
-    finished epoch. One that is lost for good is noted in the journal as failed, and the others go on.
+    A job whose worker process or machine is lost is started again, up to `remote.max_retries` times; it resumes from
+    its last finished epoch. After that it is recorded in the journal as failed, and the other jobs continue.
     """
 
     def __init__(self, init: DictConfig, remote: DictConfig) -> None:
@@ -30,12 +30,12 @@ class RayLauncher(Launcher):
         self.remote: Any = OmegaConf.to_container(remote, resolve=True)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what Hydra hands a launcher."""
+        """Store the arguments that Hydra gives to a launcher."""
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run all jobs and return when the last has ended."""
-        import ray  # here, since Hydra imports every plugin at every start
+        """Run all jobs; return when the last one has ended."""
+        import ray  # imported here, since Hydra imports every plugin at every start
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)

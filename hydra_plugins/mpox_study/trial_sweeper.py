@@ -1,7 +1,7 @@
 """`hydra/sweeper=optuna`: a search of hyper-parameters whose trial is a whole cross-validation.
 
-The published plugin, hydra-optuna-sweeper 1.3.0, needs optuna < 3 and takes one job for a trial. Here a trial is every
-fold at one setting, its value the mean of what the jobs return: the validation figure, never one of the test fold.
+The published plugin, hydra-optuna-sweeper 1.3.0, needs optuna < 3 and treats one job as a trial. Here a trial is all
+folds with one setting; its value is the mean of the jobs' validation figures, never a figure of the test fold.
 """
 
 import hashlib
@@ -25,11 +25,11 @@ log = logging.getLogger(__name__)
 class TrialSweeper(Sweeper):
     """Ask Optuna (TPE, seeded) for settings until `n_trials` are finished.
 
-    `params` and the command line give the space in Hydra's own words: `interval(0, 0.3)`, `choice(a, b)`,
-    `tag(log, interval(1e-5, 1e-2))`, `range(1, 5)`. `folds` are run `folds_at_once` to a launch; between launches a
-    trial whose mean so far is below the median of the others at as many folds is given up. `storage` (a SQLAlchemy URL)
-    holds the state: the command typed again goes on, and a trial broken off keeps its finished folds, since its runs
-    lie in `<study>/trial-<hash of the setting>`. A failed fold fails its trial.
+    `params` and the command line give the space in Hydra's syntax: `interval(0, 0.3)`, `choice(a, b)`,
+    `tag(log, interval(1e-5, 1e-2))`, `range(1, 5)`. `folds` are launched `folds_at_once`; between launches a
+    trial is pruned when its mean so far is below the median of the others after as many folds. `storage` (a SQLAlchemy
+    URL) has the state: the same command continues the search, and an interrupted trial keeps its finished folds, since
+    its runs are in `<study>/trial-<hash of the setting>`. A failed fold fails its trial.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class TrialSweeper(Sweeper):
         self.folds, self.params = folds, {str(key): str(value) for key, value in params.items()}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what Hydra hands a sweeper, and make the launcher."""
+        """Store the arguments that Hydra gives to a sweeper, and make the launcher."""
         self.config, self.job_number = config, 0
         self.folder = Path(str(config.hydra.sweep.dir))
         self.launcher: Any = Plugins.instance().instantiate_launcher(
@@ -56,7 +56,7 @@ class TrialSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the search; returns the best value and setting, and prints them."""
-        import optuna  # here, since Hydra imports every plugin at every start
+        import optuna  # imported here, since Hydra imports every plugin at every start
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         given = OverridesParser.create().parse_overrides(arguments)
@@ -77,13 +77,13 @@ class TrialSweeper(Sweeper):
             sampler=optuna.samplers.TPESampler(seed=self.seed, n_startup_trials=self.startup_trials),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=self.startup_trials),
         )
-        for left in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
-            study.tell(left.number, state=optuna.trial.TrialState.FAIL)
-            study.enqueue_trial(left.params, user_attrs={"continues": left.number})
+        for interrupted in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
+            study.tell(interrupted.number, state=optuna.trial.TrialState.FAIL)
+            study.enqueue_trial(interrupted.params, user_attrs={"continues": interrupted.number})
         again = sum("continues" in trial.user_attrs for trial in study.get_trials())
         while sum(trial.state.is_finished() for trial in study.get_trials()) < self.n_trials + again:
             self._trial(study, study.ask(searched), fixed, folds)
-        return self._say_best(study)
+        return self._report_best(study)
 
     def _trial(self, study: Any, trial: Any, fixed: Sequence[str], folds: Sequence[str]) -> None:
         import optuna
@@ -107,9 +107,9 @@ class TrialSweeper(Sweeper):
                 return
         study.tell(trial, sum(values) / len(values))
 
-    def _say_best(self, study: Any) -> dict[str, Any]:
+    def _report_best(self, study: Any) -> dict[str, Any]:
         if not any(trial.state.name == "COMPLETE" for trial in study.get_trials()):
-            raise UserError(f"no trial of {self.folder} came to its end: its jobs' train.log say why")
+            raise UserError(f"no trial of {self.folder} finished: the train.log of its jobs gives the reason")
         best = study.best_trial
         log.info("best of %d trials: mean validation figure %.4f", len(study.trials), best.value)
         setting = " ".join(f"{key}={value}" for key, value in best.params.items())
@@ -125,7 +125,7 @@ def _batches(folds: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 
 def _distribution(override: Override) -> Any:
-    """Turn one of Hydra's sweeps into Optuna's distribution. ValueError for one that has none (a glob)."""
+    """Convert one of Hydra's sweeps to Optuna's distribution. ValueError for a sweep without one (a glob)."""
     import optuna
 
     value, logarithmic = override.value(), False

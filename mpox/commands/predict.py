@@ -23,7 +23,7 @@ from mpox.data.picture_files import write_picture
 from mpox.data.walk import walk
 from mpox.errors import UserError, reason_of
 from mpox.files import replacing
-from mpox.mobile.run.decision_rule import REFER, Answer, Model, answer
+from mpox.mobile.run.decision_rule import REFER, DecidingPredictor, Decision, decide
 from mpox.places import check_apart
 
 NOTICE = "Research software, not a medical device: not a diagnosis."
@@ -53,7 +53,7 @@ def predict(cfg: DictConfig) -> dict[str, Any]:
             with decoded(path) as photo:
                 picture = square(photo.picture, model.image_size, model.interpolation)
             probabilities = model.probabilities(picture)[0]
-            said = answer(probabilities, model.labels, model.positive, model.threshold, cfg.refer_below)
+            said = decide(probabilities, model.labels, model.positive, model.threshold, cfg.refer_below)
             entry: dict[str, Any] = {"path": visible(str(path)), **vars(said)}
             told.append(entry)
             if maps is not None:
@@ -73,7 +73,7 @@ def _check_places(cfg: DictConfig, photos: list[str]) -> None:
         check_apart("maps", cfg.maps, folder, listed=True)
 
 
-def open_model(path: str, *, sensitivity: float, threads: int | None) -> Model:
+def open_model(path: str, *, sensitivity: float, threads: int | None) -> DecidingPredictor:
     """Open an export (folder, .pte or .onnx) or a run (directory or checkpoint). Raises UserError for anything else."""
     place = Path(path).expanduser()
     if not place.exists():
@@ -150,7 +150,7 @@ def _below(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to(folder.resolve())
 
 
-def _write_map(model: Model, picture: np.ndarray, said: Answer, photo: Path, folder: Path) -> Path:
+def _write_map(model: DecidingPredictor, picture: np.ndarray, said: Decision, photo: Path, folder: Path) -> Path:
     """Lay what speaks for the answer over the working picture; return where it was written."""
     from mpox.xai.pictures import overlay
 

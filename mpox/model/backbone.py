@@ -1,4 +1,4 @@
-"""The CNNs: timm models, and what their ImageNet weights' own record says about the input they expect."""
+"""The CNNs: timm models, and the input that their ImageNet weights expect by timm's record."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from mpox.model.weights import RANDOM, WeightSource, read_tensors
 
 @dataclass(frozen=True)
 class InputRecord:
-    """How the weights of a model want their photos: side in pixels, per-channel mean and sd for values 0..1."""
+    """The input that a model's weights expect: side in pixels, per-channel mean and sd for values 0..1."""
 
     image_size: int
     mean: tuple[float, float, float]
@@ -24,16 +24,18 @@ class InputRecord:
 
 
 def input_record(timm_name: str, image_size: int | None = None) -> InputRecord:
-    """Read the record timm keeps for `<architecture>.<weights tag>`; `image_size` overrides the side.
+    """Read timm's record of `<architecture>.<weights tag>`; `image_size` overrides the side.
 
-    Raises UserError for a name timm does not know, with the closest names it does.
+    Raises UserError for a name that timm does not know, with the closest known names.
     """
     known = timm.is_model(timm_name) and timm_name in timm.list_pretrained(f"{timm_name.partition('.')[0]}.*")
     config = timm.get_pretrained_cfg(timm_name) if known else None
     if config is None:
         architecture = timm_name.partition(".")[0]
         near = timm.list_pretrained(f"{architecture}*")[:5] or timm.list_models(f"{architecture[:6]}*")[:5]
-        raise UserError(f"timm has no model '{timm_name}' (close: {', '.join(near) or 'none'}): mend model.timm_name")
+        raise UserError(
+            f"timm has no model '{timm_name}' (close: {', '.join(near) or 'none'}): correct model.timm_name"
+        )
     return InputRecord(
         image_size=image_size or config.input_size[-1],
         mean=(config.mean[0], config.mean[1], config.mean[2]),
@@ -43,12 +45,12 @@ def input_record(timm_name: str, image_size: int | None = None) -> InputRecord:
 
 
 class PhotoClassifier(nn.Module):
-    """Normalisation and backbone as one network, so that what is trained, exported and explained is the same.
+    """Normalisation and backbone as one network, so that the same network is trained, exported and explained.
 
     images_NCHW: uint8 or float32, RGB, 0..255, any side the backbone takes. Returns logits_NC, float32.
     """
 
-    backbone: Any  # a timm model; its methods are known to timm alone
+    backbone: Any  # a timm model, whose methods have no common type
     scale: Tensor
     shift: Tensor
 
@@ -57,7 +59,7 @@ class PhotoClassifier(nn.Module):
         self.backbone = backbone
         std = torch.tensor(record.std).view(1, 3, 1, 1)
         mean = torch.tensor(record.mean).view(1, 3, 1, 1)
-        # (x / 255 - mean) / std as one multiply-add. Known from the record, hence not in the state dict.
+        # (x / 255 - mean) / std as one multiply-add. Computed from the record, so not in the state dict.
         self.register_buffer("scale", 1 / (255 * std), persistent=False)
         self.register_buffer("shift", -mean / std, persistent=False)
 
@@ -70,19 +72,19 @@ class PhotoClassifier(nn.Module):
         return images_NCHW.float() * self.scale + self.shift
 
     def features(self, images_NCHW: Tensor) -> Tensor:
-        """Return features_NF (float32): what the last linear layer sees."""
+        """Return features_NF (float32): the input of the last linear layer."""
         maps = self.backbone.forward_features(self.normalise(images_NCHW))
         return self.backbone.forward_head(maps, pre_logits=True).flatten(1)
 
     @torch.no_grad()
     def head_logits(self, features_NF: Tensor) -> Tensor:
-        """Return logits_NC of features (float32 on the CPU), as the head gives them."""
+        """Return logits_NC of the head for features (float32 on the CPU)."""
         bias = self.head.bias
         return F.linear(features_NF, self.head.weight.flatten(1).cpu(), None if bias is None else bias.cpu())
 
     @property
     def head(self) -> nn.Linear | nn.Conv2d:
-        """The last linear layer, features_NF to logits_NC (ResNetV2 writes it as a 1x1 convolution)."""
+        """The last linear layer, features_NF to logits_NC (in ResNetV2 a 1x1 convolution)."""
         return self.backbone.get_classifier()
 
     @torch.no_grad()
@@ -97,12 +99,12 @@ def build(
 ) -> PhotoClassifier:
     """Build the network in channels_last memory format, its backbone filled from `weights`, its head random.
 
-    `options` go to timm (`drop_rate`, `drop_path_rate`, 0..1). Raises UserError where the tensors are not those of this
-    model, by name and shape, or where it does not end in a linear layer.
+    `options` go to timm (`drop_rate`, `drop_path_rate`, 0..1). Raises UserError where names and shapes of the tensors
+    do not match the model, or where it does not end in a linear layer.
     """
     tensors, pretrained = read_tensors(weights), weights.kind != "none"
     try:
-        # timm holds names and shapes against the model only while the classes are those of the weights.
+        # timm checks names and shapes against the model only while the number of classes is that of the weights.
         backbone: Any = timm.create_model(
             timm_name,
             pretrained=pretrained,
@@ -138,7 +140,7 @@ def _contiguous_input(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor,
 
 
 def layer_depths(network: PhotoClassifier) -> dict[str, float]:
-    """Relative depth of each backbone parameter: 0 at the input, 1 at the head, by timm's own order of layers.
+    """Relative depth of each backbone parameter: 0 at the input, 1 at the head, by timm's order of layers.
 
     Keys are the names of `network.named_parameters()`.
     """

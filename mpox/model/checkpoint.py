@@ -1,4 +1,4 @@
-"""A trained network on disk: tensors and plain values only, so that reading it can run no code."""
+"""A trained network on disk: only tensors and plain values, so that reading it runs no code."""
 
 import dataclasses
 import zipfile
@@ -12,15 +12,15 @@ from mpox.errors import UserError, reason_of
 from mpox.files import replacing
 from mpox.model.backbone import InputRecord, PhotoClassifier, build
 
-# Files of format 1 say nothing of the classes their labels belong to.
+# Files of format 1 do not record the classes of their labels.
 FORMAT, READABLE = 2, (1, 2)
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a checkpoint says of itself: enough to rebuild the network and to know where it comes from.
+    """Facts of a checkpoint: enough to rebuild the network and to identify its run.
 
-    `targets` is the index in `classes` of each label of its study; None in a file of an earlier version.
+    `targets` is the index in `classes` of each label of its study; None in files of format 1.
     """
 
     timm_name: str
@@ -44,7 +44,7 @@ def save_checkpoint(path: Path, network: PhotoClassifier, card: Card) -> None:
 def load_checkpoint(path: Path) -> tuple[PhotoClassifier, Card]:
     """Rebuild the network in eval mode, with its card. Loads with `weights_only=True`.
 
-    Raises UserError for a missing, broken or foreign file, or tensors that do not fit the card.
+    Raises UserError for a missing, broken or unknown file, or tensors that do not fit the card.
     """
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}: give a finished run directory")
@@ -53,7 +53,9 @@ def load_checkpoint(path: Path) -> tuple[PhotoClassifier, Card]:
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if content["format"] not in READABLE:
-            raise UserError(f"{path} has format {content['format']}, this version reads {FORMAT}: use the one it is of")
+            raise UserError(
+                f"{path} has format {content['format']}, this version reads {FORMAT}: use the version that wrote it"
+            )
         facts = content["card"]
         record = InputRecord(**facts.pop("record"))
         card = Card(**{**facts, "classes": tuple(facts["classes"])}, record=record)

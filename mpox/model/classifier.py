@@ -16,7 +16,7 @@ from mpox.data.module import Batch, stream_seed
 from mpox.errors import UserError
 from mpox.model.backbone import PhotoClassifier, layer_depths
 
-# The stream of torch's own generator (dropout, mixup), apart from those of the data.
+# The random stream of torch's generator (dropout, mixup), separate from those of the data.
 STEP_STREAM = 3
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 
@@ -24,11 +24,11 @@ NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 class LesionClassifier(L.LightningModule):
     """Fine-tune a `PhotoClassifier`.
 
-    Layers are known by their relative depth d, 0 at the input and 1 at the head, which means the same in a network of
-    14 layers and of 200. Those with d < `frozen_depth` are frozen; the others learn at
+    Layers are selected by their relative depth d, 0 at the input and 1 at the head, which is comparable between
+    networks of 14 and of 200 layers. Those with d < `frozen_depth` are frozen; the others learn at
     `lr * first_layer_rate ** (1 - d)`. With `norms="frozen"` normalisation layers keep their pretrained statistics,
-    with `depthwise="frozen"` depthwise convolutions their kernels, which transfer between domains as they are (Babaiee
-    et al., "The Master Key Filters Hypothesis", AAAI 2025) and whose gradient is most of a CPU's work.
+    with `depthwise="frozen"` depthwise convolutions keep their kernels, which transfer between domains unchanged
+    (Babaiee et al., "The Master Key Filters Hypothesis", AAAI 2025) and whose gradient is most of a CPU's work.
     """
 
     def __init__(
@@ -70,15 +70,15 @@ class LesionClassifier(L.LightningModule):
         return self.network(images)
 
     def on_train_epoch_start(self) -> None:
-        """Put the norms in the mode they have been given; Lightning has just set all to training."""
+        """Set the configured mode of the norms; Lightning has just set all of them to training."""
         self._freeze_norms()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Seed dropout and mixing from (seed, epoch, step, rank): a resumed job draws what a whole one would."""
+        """Seed dropout and mixing from (seed, epoch, step, rank): a resumed job draws the same values."""
         torch.manual_seed(stream_seed(STEP_STREAM, self.seed, self.current_epoch, batch_idx, self.global_rank))
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Cross-entropy with label smoothing and class weights; logs `train/loss` a epoch."""
+        """Cross-entropy with label smoothing and class weights; logs `train/loss` once an epoch."""
         images, targets = batch["image"], batch["target"]
         if self.mix is not None:
             images, targets = self.mix(images.float(), targets)

@@ -1,4 +1,4 @@
-"""What a CNN costs, counted without its weights or any photo."""
+"""Cost of a CNN, counted without its weights or a photo."""
 
 import dataclasses
 import hashlib
@@ -25,14 +25,14 @@ class Cost:
 def count_cost(timm_name: str, n_classes: int, image_size: int) -> Cost:
     """Count on the meta device: no memory, no arithmetic. Multiply-adds of convolutions and matrix products only.
 
-    Raises whatever timm raises for a name it does not know.
+    Raises timm's error for an unknown name.
     """
     with torch.device("meta"):
         return cost_of(timm.create_model(timm_name, num_classes=n_classes).eval(), image_size)
 
 
 def cost_of(network: nn.Module, image_size: int) -> Cost:
-    """Count a network in eval mode, wherever its tensors are, by running one photo of zeros through it."""
+    """Count a network in eval mode, on any device, by running one photo of zeros through it."""
     photo = torch.zeros(1, 3, image_size, image_size, device=next(network.parameters()).device)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(photo)

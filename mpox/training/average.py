@@ -1,4 +1,4 @@
-"""Averaging the weights of a run in a few fused operations a step."""
+"""Average the weights of a run in a few fused operations a step."""
 
 import functools
 from typing import Any
@@ -14,15 +14,16 @@ def _interpolate(share: float, averages: list[Tensor], current: list[Tensor], _:
 
 
 class MovingAverage(WeightAveraging):
-    """Lightning's WeightAveraging with an exponential moving average, without what each of its steps repeats.
+    """Lightning's WeightAveraging with an exponential moving average, without the overhead of its steps.
 
-    Lightning's walks through every tensor of the network in Python, the frozen ones too, and asks the device how often
-    it has averaged, which makes a GPU wait. This averages what trains, by interpolation (which leaves constants as they
-    are), from lists made once. `decay` (0..1) is the weight of the past; the results are the same.
+    At each step Lightning's visits every tensor of the network in Python, frozen ones too, and reads the number of
+    averages from the device, which makes a GPU wait. This class averages the trained tensors alone, from lists made
+    once, by interpolation (which does not change constants). `decay` (0..1) is the weight of the past; the results are
+    the same.
     """
 
     def __init__(self, decay: float) -> None:
-        # Not torch's own function of the same arithmetic: it cannot be sent to the processes of `trainer=ddp`.
+        # Not torch's function of the same arithmetic: it cannot be pickled for the processes of `trainer=ddp`.
         super().__init__(multi_avg_fn=functools.partial(_interpolate, 1 - decay))
         self.decay = decay
         self._pairs: tuple[list[Tensor], list[Tensor]] | None = None

@@ -1,4 +1,4 @@
-"""Maps at the end of a job, whatever its schedule: a probe has no epoch that Lightning's own hooks could follow."""
+"""Maps at the end of a job of any schedule: a probe has no epochs, so none of Lightning's hooks runs."""
 
 import logging
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class ExplainAtEnd(L.Callback):
         self.method, self.split, self.batch_size = method, split, batch_size
 
     def on_run_finished(self, path: Path, cache: Path, logger: Any) -> None:
-        """Write `<path>/explain/<method>/` and the W&B table; a failure is logged, the finished run stays."""
+        """Write `<path>/explain/<method>/` and the W&B table; a failure is logged and does not change the run."""
         try:
             run = open_run(path, cache=str(cache))
             rows = run.rows(self.split)
@@ -34,5 +34,5 @@ class ExplainAtEnd(L.Callback):
             if isinstance(logger, WandbLogger):
                 log_explanations(logger, index, folder)
             log.info("%d photos explained: %s", len(index), folder)
-        except Exception as error:  # whatever it was, the run is finished and stays so
+        except Exception as error:  # any failure: the run itself is finished
             log.error("not explained (%s): %s tries again", error, command("mpox.explain", run=path))

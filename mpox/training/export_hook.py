@@ -1,4 +1,4 @@
-"""A phone's file at the end of a job, whatever its schedule."""
+"""An exported file at the end of a job of any schedule."""
 
 import logging
 from pathlib import Path
@@ -22,10 +22,10 @@ class ExportAtEnd(L.Callback):
         self.request = Request(Path(exports_dir), **options)
 
     def on_run_finished(self, path: Path, cache: Path, logger: Any) -> None:
-        """Write the export; a file that misses its bound, or any failure, is logged, the finished run stays."""
+        """Write the export; a file that misses its bound, or any failure, is logged and does not change the run."""
         try:
             run = open_run(path, device="cpu", cache=str(cache))
             report = export_run(run, self.request, write_export_card)
             log.info("exported as %s: %s", report["recipe"], self.request.exports_dir / report["name"])
-        except Exception as error:  # whatever it was, the run is finished and stays so
+        except Exception as error:  # any failure: the run itself is finished
             log.error("not exported (%s): %s tries again", error, command("mpox.export", run=path))

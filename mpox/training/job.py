@@ -32,9 +32,9 @@ log = logging.getLogger("mpox")
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:
-    """Run one job and return the content of its metrics.json; a finished job only has it read.
+    """Run one job and return the content of its metrics.json; for a finished job it is only read.
 
-    Raises UserError for whatever its owner can mend, before anything trains where it can be known before.
+    Raises UserError for all that the user can correct, where possible before training.
     """
     check_fold(cfg.fold, cfg.n_folds)
     _check_places(cfg)
@@ -58,7 +58,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
                     run.write_status("interrupted", error=f"stopped by {stopped.name}")
                 raise
             except Exception as error:
-                with contextlib.suppress(OSError):  # a full disk must not hide what filled it
+                with contextlib.suppress(OSError):  # a full disk must not hide the first error
                     run.fail(traceback.format_exc(), one_line(error, cfg.runs_dir))
                 if isinstance(error, UserError):
                     run.abandon()
@@ -81,11 +81,11 @@ def _check_places(cfg: DictConfig) -> None:
 def _run(
     cfg: DictConfig, config: dict[str, Any], run: RunDirectory, record: InputRecord, weights: WeightSource
 ) -> dict[str, Any]:
-    """Do the job: data, network, probe, fine-tuning, predictions, files; status.json last."""
+    """Do the job: data, network, probe, fine-tuning, predictions, files; status.json is written last."""
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    # Deterministic mode would fill every new tensor with NaN first, which nothing here reads and every step would pay.
+    # Deterministic mode would fill every new tensor with NaN first, which is never read and slows every step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     clock = Clock()
     inputs = fold_inputs(cfg, record, run.place)
@@ -102,7 +102,7 @@ def _run(
     if cfg.schedule.get("finetune"):
         finetune(cfg, network, inputs, run, trainer, resumed)
         clock.lap("finetune")
-        features = None  # of a backbone that is no more
+        features = None  # those of the backbone before fine-tuning
     predictions = predict(cfg, network, inputs, features)
     clock.lap("predict")
     result: dict[str, Any] = {
@@ -146,6 +146,6 @@ class Clock:
         self.last = time.perf_counter()
 
     def lap(self, name: str) -> None:
-        """End the stage `name`, which began with the last one's end."""
+        """End the stage `name`, which began at the end of the previous one."""
         now = time.perf_counter()
         self.laps[name], self.last = round(now - self.last, 2), now

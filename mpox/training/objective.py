@@ -1,4 +1,4 @@
-"""What a W&B sweep optimises: the mean validation figure over the folds of one trial, in one W&B run a trial."""
+"""The objective of a W&B sweep: the mean validation figure over the folds of one trial, in one W&B run a trial."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ METRIC = "val/balanced_accuracy_mean"
 
 
 class WandbObjective(Callback):
-    """Hydra callback of a multirun over folds that `wandb agent` started, with Hydra's serial launcher."""
+    """Hydra callback of a multirun over folds started by `wandb agent`, with Hydra's serial launcher."""
 
     def __init__(self) -> None:
         self.values: list[float] = []
@@ -22,6 +22,6 @@ class WandbObjective(Callback):
             return
         self.values.append(job_return.return_value)
         settings = wandb.Settings(console="off", silent=True)
-        # Opened anew each time: a job closes whatever W&B run it finds.
+        # Opened again each time: a job closes any open W&B run.
         with wandb.init(dir=config.runs_dir, resume="allow", settings=settings) as run:
             run.log({METRIC: sum(self.values) / len(self.values), "folds": len(self.values)}, step=len(self.values))

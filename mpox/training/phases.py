@@ -1,4 +1,4 @@
-"""The phases of a job as the configuration tells them: photos of a fold, probe, fine-tuning, predictions."""
+"""The phases of a job: photos of a fold, probe, fine-tuning, predictions."""
 
 import logging
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class FoldInputs:
 
 
 def fold_inputs(cfg: DictConfig, record: InputRecord, own: Path | None = None) -> FoldInputs:
-    """Photos, splits, targets and pixels of the job, whose run directory is `own`; what is wrong with them is said."""
+    """Photos, splits, targets and pixels of the job, run directory `own`. Raises UserError for unusable photos."""
     study = Path(cfg.runs_dir) / cfg.study
     photos, folds = prepare(
         study,
@@ -67,7 +67,7 @@ def fold_inputs(cfg: DictConfig, record: InputRecord, own: Path | None = None) -
     kept = photos.manifest[photos.manifest["keep"]].reset_index(drop=True)
     photos = PhotoSet(kept, photos.root)
     targets: Targets = build(cfg.task, allowed=cfg.allow_targets)(kept["label"])
-    placed = label_map(kept["label"], targets)
+    indices = label_map(kept["label"], targets)
     roles = folds.roles(cfg.fold).reindex(kept["photo_id"]).to_numpy(str)
     for role in ("train", "val", "test"):
         present = set(targets.values[roles == role])
@@ -90,7 +90,7 @@ def fold_inputs(cfg: DictConfig, record: InputRecord, own: Path | None = None) -
         photos_on=cfg.photos_on,
     )
     key = store_key(list(kept["sha256"]), record.image_size, record.interpolation)
-    return FoldInputs(photos, folds, targets, placed, data, key)
+    return FoldInputs(photos, folds, targets, indices, data, key)
 
 
 def check_trainer(cfg: DictConfig) -> None:
@@ -125,7 +125,7 @@ def make_trainer(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> 
         callbacks=callbacks,
         plugins=[ResumeCheckpoints()],
         logger=logger or False,
-        enable_progress_bar=False,  # EpochProgress says it, in one line
+        enable_progress_bar=False,  # EpochProgress shows one instead
         default_root_dir=str(run.path),
         log_every_n_steps=1,
     )
@@ -163,7 +163,7 @@ def _written_to(node: DictConfig, run: RunDirectory) -> DictConfig:
 
 
 def _class_weights(cfg: DictConfig, targets: Targets, train: np.ndarray) -> torch.Tensor:
-    """Return weights (C) inverse to the training counts, of mean 1 over photos (float32); ones unless so configured.
+    """Return weights (C) inverse to the training counts, of mean 1 over photos (float32); ones unless configured.
 
     `train` is a mask, or row numbers, of the photos.
     """
@@ -183,25 +183,27 @@ def probe(cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, device:
     numbers: list[int | None] = [None, *range(cfg.schedule.probe.get("views", 0))]
     recipe = f"{plain(cfg.augment)} {cfg.seed}"
     keys = [inputs.key if number is None else f"{inputs.key} {recipe} {number}" for number in numbers]
-    where = cfg.batch_size, device, Path(cfg.cache_dir)
-    seen = [cached_features(network, inputs.data.view(n), key, *where) for n, key in zip(numbers, keys, strict=True)]
-    folds, problem = _heads_of_all_folds(cfg, inputs, seen)
+    options = cfg.batch_size, device, Path(cfg.cache_dir)
+    features = [
+        cached_features(network, inputs.data.view(n), key, *options) for n, key in zip(numbers, keys, strict=True)
+    ]
+    folds, problem = _heads_of_all_folds(cfg, inputs, features)
     heads = cached_heads(problem, list(cfg.schedule.probe.penalties), Path(cfg.cache_dir))
     head = heads[folds.index(cfg.fold)]
     network.set_head(head.weight, head.bias)
     log.info("probe: L2 %g chosen, validation nll %.4f", head.l2, head.val_nll)
-    return seen[0]
+    return features[0]
 
 
-def _heads_of_all_folds(cfg: DictConfig, inputs: FoldInputs, seen: list[torch.Tensor]) -> tuple[list[int], Problem]:
-    """The folds that have photos of every class to train on, and their heads' problem on the photos and their views."""
+def _heads_of_all_folds(cfg: DictConfig, inputs: FoldInputs, features: list[torch.Tensor]) -> tuple[list[int], Problem]:
+    """Return the folds with training photos of every class, and the problem of their heads on photos and views."""
     ids, values = inputs.photos.manifest["photo_id"], inputs.targets.values
     roles = np.stack([inputs.folds.roles(fold).reindex(ids).to_numpy(str) for fold in range(len(inputs.folds.ids))])
     folds = [k for k, row in enumerate(roles) if len(set(values[row == "train"])) == len(inputs.targets.classes)]
     train, val = torch.from_numpy(roles[folds] == "train"), torch.from_numpy(roles[folds] == "val")
-    views = len(seen)
+    views = len(features)
     return folds, Problem(
-        torch.cat(seen),
+        torch.cat(features),
         torch.tensor(values).repeat(views),
         train.repeat(1, views),
         torch.cat([val, torch.zeros_like(val).repeat(1, views - 1)], 1),
@@ -241,7 +243,7 @@ def finetune(
 def predict(
     cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, features: torch.Tensor | None
 ) -> pd.DataFrame:
-    """Predict the validation and test photos: by the head alone where their features are known, else by the network."""
+    """Predict the validation and test photos: by the head alone where `features` are given, else by the network."""
     if features is None:
         rows, logits = _logits(cfg, network, inputs)
     else:
@@ -259,7 +261,7 @@ def predict(
 
 
 def _logits(cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs) -> tuple[np.ndarray, np.ndarray]:
-    """Run the network over them in float32 on one device, whatever trained it. Returns rows and logits."""
+    """Run the network in float32 on one device, also after distributed training. Returns rows and logits."""
     module = LesionClassifier(network, torch.optim.SGD, epochs=0)
     predictor = L.Trainer(
         accelerator=cfg.trainer.accelerator,

@@ -1,4 +1,4 @@
-"""How far fine-tuning is: one line that is redrawn on a terminal, a line in the log every half minute elsewhere."""
+"""Progress of fine-tuning: a bar on a terminal, elsewhere a line in the log every half minute."""
 
 import logging
 import sys
@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 log = logging.getLogger("mpox")
-# Seconds between two lines of the log at least; the first epoch and the last always have theirs.
+# Least seconds between two lines of the log; the first and the last epoch are always logged.
 INTERVAL = 30.0
 
 
 class EpochProgress(L.Callback):
-    """Lightning callback: `drawn` on a terminal, else logged. Only the first process of several says anything."""
+    """Lightning callback: `drawn` on a terminal, else logged; with several processes, only by the first."""
 
     def __init__(self, *, drawn: bool) -> None:
         self.drawn = drawn and sys.stderr.isatty()
@@ -25,7 +25,7 @@ class EpochProgress(L.Callback):
         self._first = 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Begin to count; a resumed job begins at the epoch it resumes from."""
+        """Start counting; a resumed job starts at the epoch from which it resumes."""
         self._began, self._first = time.monotonic(), trainer.current_epoch
         if self.drawn and trainer.is_global_zero:
             columns = (TextColumn("fine-tuning, epoch {task.fields[epoch]}"), BarColumn(), TimeRemainingColumn())
@@ -35,13 +35,13 @@ class EpochProgress(L.Callback):
             self._bar.start()
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        """Move the bar."""
+        """Update the bar."""
         if self._bar is not None and self._task is not None:
             epoch = f"{trainer.current_epoch + 1} of {self._epochs(trainer)}"
             self._bar.update(self._task, completed=trainer.global_step, epoch=epoch)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Log the epoch, its loss and an estimate of what is left."""
+        """Log the epoch, its loss and an estimate of the remaining time."""
         done, epochs, now = trainer.current_epoch + 1, self._epochs(trainer), time.monotonic()
         due = done in (self._first + 1, epochs) or now - self._logged >= INTERVAL
         if self.drawn or not trainer.is_global_zero or not due:
@@ -54,11 +54,11 @@ class EpochProgress(L.Callback):
         log.info("fine-tuning: epoch %d of %d after %.0f s%s%s", done, epochs, spent, shown, left)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._stop()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._stop()
 
     def _stop(self) -> None:

@@ -1,4 +1,4 @@
-"""The frame around a command: what a sweep will train before it starts, and a table of how every job ended."""
+"""Start and end of a sweep: which models have no weights, the time that remains, and a table of all jobs."""
 
 import logging
 import math
@@ -39,30 +39,30 @@ MEANINGS = {
     "failed": "failed",
     "interrupted": "stopped",
 }
-# How the processes that run jobs learn how many there are, when they began and where the journal's part of them starts.
+# Environment variable for the processes that run jobs: number of jobs, start time, start of their journal entries.
 VARIABLE = "MPOX_SWEEP"
 
 
 @dataclass(frozen=True)
-class Progress:
-    """A sweep under way: number of jobs (0: not known), when it began (Unix time, s), its first byte of the journal."""
+class SweepProgress:
+    """A running sweep: number of jobs (0: unknown), start (Unix time, s), position of its first byte in the journal."""
 
     jobs: int
     began: float
     start: int
 
     @classmethod
-    def of_environment(cls) -> "Progress | None":
-        """Return what the process that started the sweep left in the environment."""
+    def of_environment(cls) -> "SweepProgress | None":
+        """Return the sweep that the starting process wrote into the environment; None where there is no sweep."""
         parts = os.environ.get(VARIABLE, "").split()
         return cls(int(parts[0]), float(parts[1]), int(parts[2])) if len(parts) == 3 else None
 
-    def leave(self) -> None:
-        """Leave it to the processes that are started from here on."""
+    def export(self) -> None:
+        """Write it into the environment of the processes that are started from now on."""
         os.environ[VARIABLE] = f"{self.jobs} {self.began} {self.start}"
 
-    def left(self, ended: Sequence[journal.Entry]) -> str:
-        """Return an estimate of the time that is left, from the jobs that had something to do; empty where unknown."""
+    def remaining_time(self, ended: Sequence[journal.Entry]) -> str:
+        """Return an estimate of the remaining time, from the jobs that trained; empty where unknown."""
         worked = sum(entry.state != "skipped" for entry in ended)
         remaining = self.jobs - len(ended)
         if not worked or remaining <= 0:
@@ -78,7 +78,7 @@ def _duration(seconds: float) -> str:
 
 
 class StudyReport(Callback):
-    """Hydra callback of `mpox.train`: runs in the process that was started, wherever the launcher runs the jobs.
+    """Hydra callback of `mpox.train`: runs in the starting process, wherever the launcher runs the jobs.
 
     Ends the process with exit code 1 where a job failed: Hydra swallows a callback's exceptions, but not SystemExit.
     """
@@ -93,13 +93,13 @@ class StudyReport(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Remember where the journal ends and say which models of the sweep have no weights, before anything trains."""
         self.start = journal.size(_runs_dir(config))
-        Progress(number_of_jobs(config), time.time(), self.start).leave()
-        say_which_lack_weights(config)
+        SweepProgress(number_of_jobs(config), time.time(), self.start).export()
+        warn_of_missing_weights(config)
 
     def on_run_end(self, config: DictConfig, **facts: Any) -> None:
-        """End with 1 where the job failed; what it raised, Hydra raises."""
+        """Exit with 1 where the job failed; an exception of the job is raised by Hydra."""
         if facts["job_return"].status is not JobStatus.FAILED:
-            _judge(journal.read(_runs_dir(config), self.start))
+            _exit_if_failed(journal.read(_runs_dir(config), self.start))
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Print the table of models and folds; end with 1 where a job failed."""
@@ -111,11 +111,11 @@ class StudyReport(Callback):
                 console = results_console()
                 console.print("[red]failed[/]", end=" ", markup=True)
                 console.print(f"{entry.model} fold {entry.fold}: {entry.message}")
-        _judge(entries)
+        _exit_if_failed(entries)
 
 
-def _judge(entries: Sequence[journal.Entry]) -> None:
-    """Exit with 1 where a job failed. Jobs that did not even note their end have not succeeded."""
+def _exit_if_failed(entries: Sequence[journal.Entry]) -> None:
+    """Exit with 1 where a job failed, or where no job recorded its end."""
     if not entries or any(entry.state not in ("done", "skipped") for entry in entries):
         raise SystemExit(1)
 
@@ -135,24 +135,24 @@ def table(entries: Sequence[journal.Entry]) -> Table:
         collapse_padding=True,
         caption=", ".join(f"{MARKS[state]} {n} {MEANINGS[state]}" for state in MARKS if (n := states[state])),
     )
-    view.add_column("model", overflow="fold")  # of a narrow terminal the names give way, not the figures
+    view.add_column("model", overflow="fold")  # on a narrow terminal names are wrapped, figures are not
     for fold in folds:
         view.add_column(str(fold), justify="center", no_wrap=True)
     view.add_column("score", justify="right", no_wrap=True)
     view.add_column("seconds", justify="right", no_wrap=True)
     several = len({entry.study for entry in entries}) > 1
     for study, model in dict.fromkeys((entry.study, entry.model) for entry in entries):
-        mine = {entry.fold: entry for entry in entries if (entry.study, entry.model) == (study, model)}
-        cells = [MARKS[mine[fold].state] if fold in mine else "" for fold in folds]
+        by_fold = {entry.fold: entry for entry in entries if (entry.study, entry.model) == (study, model)}
+        marks = [MARKS[by_fold[fold].state] if fold in by_fold else "" for fold in folds]
         name = f"{study}/{model}" if several else model
-        scores = [entry.score for entry in mine.values() if entry.score is not None]
+        scores = [entry.score for entry in by_fold.values() if entry.score is not None]
         score = f"{sum(scores) / len(scores):.3f}" if scores else "-"
-        view.add_row(shown(name), *cells, score, f"{sum(entry.seconds for entry in mine.values()):.0f}")
+        view.add_row(shown(name), *marks, score, f"{sum(entry.seconds for entry in by_fold.values()):.0f}")
     return view
 
 
 def number_of_jobs(config: DictConfig) -> int:
-    """Return how many jobs a multirun's `config` asks of Hydra's basic sweeper, 0 where another sweeper decides."""
+    """Return how many jobs Hydra's basic sweeper runs for a multirun's `config`; 0 where another sweeper decides."""
     if not str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
         return 0
     counts = [
@@ -182,7 +182,7 @@ def _overrides(config: DictConfig) -> list[Override]:
 
 
 def _glob(config: DictConfig, override: Override) -> list[str]:
-    """The files of a group that a glob means; none for any other value."""
+    """The files of a group that match a glob; none for any other value."""
     value = override.value()
     if not isinstance(value, Glob):
         return []
@@ -194,17 +194,17 @@ def _files(config: DictConfig, group: str) -> dict[str, Path]:
     return {file.stem: file for source in reversed(sources) for file in sorted(Path(source).glob(f"{group}/*.yaml"))}
 
 
-def say_which_lack_weights(config: DictConfig) -> None:
-    """Log one line naming the sweep's models for which no weights can be had; nothing where all have theirs."""
-    models, lacking, why = swept_models(config), [], ""
+def warn_of_missing_weights(config: DictConfig) -> None:
+    """Log a warning with the sweep's models for which no weights are available; nothing where all have them."""
+    models, missing, reason = swept_models(config), [], ""
     for name, timm_name in models.items():
         try:
             weights.find(timm_name, config.weights.source, config.weights.path)
         except weights.NoWeightsError as error:
-            lacking.append(name)
-            why = str(error)
-    if lacking:
+            missing.append(name)
+            reason = str(error)
+    if missing:
         log.warning(
-            "%d of %d models have no weights and are left out: %s", len(lacking), len(models), ", ".join(lacking)
+            "%d of %d models have no weights and are left out: %s", len(missing), len(models), ", ".join(missing)
         )
-        log.warning("for example %s", why)
+        log.warning("for example %s", reason)

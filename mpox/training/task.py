@@ -1,4 +1,4 @@
-"""What Hydra runs for each job of `mpox.train`: failures are caught, the end is noted, the result printed."""
+"""The task of each job of `mpox.train`: it catches failures, records the end and prints the result."""
 
 import functools
 import gc
@@ -20,19 +20,19 @@ from mpox.report.tables import result_table
 from mpox.runs import journal
 from mpox.runs.run_directory import RunDirectory
 from mpox.training.job import train
-from mpox.training.sweep import Progress
+from mpox.training.sweep import SweepProgress
 
 log = logging.getLogger("mpox")
 
 
 def task(cfg: DictConfig) -> float | None:
-    """Run one job, note in the journal how it ended, and go on: a failure must not end its sweep.
+    """Run one job and record its end in the journal; a failure does not end the sweep.
 
-    Returns the validation balanced accuracy (what a sweeper may optimise), None for a job that failed. Raises UserError
+    Returns the validation balanced accuracy (the value for a sweeper), None for a job that failed. Raises UserError
     where even the journal cannot be written, Stopped where a signal ends the process.
     """
     quieten()
-    _set_imports_aside()
+    _freeze_imports()
     cfg = settled(cfg, "train")
     start = time.perf_counter()
     run = RunDirectory(cfg.runs_dir, cfg.study, cfg.model.name, cfg.fold)
@@ -49,12 +49,12 @@ def task(cfg: DictConfig) -> float | None:
         if not isinstance(error, UserError) and trace.exists():
             message += f" (traceback in {trace})"
     except Stopped as stopped:
-        _note(cfg, _entry(cfg, "interrupted", start, f"stopped by {stopped.name}", None))
+        _record(cfg, _entry(cfg, "interrupted", start, f"stopped by {stopped.name}", None))
         raise
     if state != "skipped":
         _release()
     entry = _entry(cfg, state, start, message, result)
-    _note(cfg, entry)
+    _record(cfg, entry)
     if result is None:
         errors_console().print(f"error: {message}")
     if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -70,7 +70,7 @@ def _entry(cfg: DictConfig, state: str, start: float, message: str, result: dict
     return journal.Entry(cfg.study, cfg.model.name, cfg.fold, state, seconds, message, score)
 
 
-def _note(cfg: DictConfig, entry: journal.Entry) -> None:
+def _record(cfg: DictConfig, entry: journal.Entry) -> None:
     try:
         journal.append(cfg.runs_dir, entry)
     except OSError as error:
@@ -78,35 +78,35 @@ def _note(cfg: DictConfig, entry: journal.Entry) -> None:
 
 
 def _print_progress(cfg: DictConfig, entry: journal.Entry) -> None:
-    """Print one line: which job of how many has ended, how, and about how long the others will take."""
-    progress = Progress.of_environment()
+    """Print one line: number and state of the job that ended, and an estimate of the remaining time."""
+    progress = SweepProgress.of_environment()
     ended = journal.read(cfg.runs_dir, progress.start) if progress else []
     score = "" if entry.score is None else f", balanced accuracy {entry.score:.3f}"
     where = f"job {len(ended)} of {progress.jobs}, " if progress and progress.jobs else ""
-    left = progress.left(ended) if progress else ""
+    remaining = progress.remaining_time(ended) if progress else ""
     results_console().print(
-        f"{where}{entry.model} fold {entry.fold}: {entry.state} in {entry.seconds:.1f} s{score}{left}"
+        f"{where}{entry.model} fold {entry.fold}: {entry.state} in {entry.seconds:.1f} s{score}{remaining}"
     )
 
 
 def _print_result(cfg: DictConfig, entry: journal.Entry, run: RunDirectory, result: dict[str, Any]) -> None:
-    """Print the table and the command that would train the rest."""
+    """Print the table and the command that trains the other models and folds."""
     console = results_console()
     console.print(result_table(result, f"{entry.study}: {entry.model}, fold {entry.fold} ({entry.state})"))
     given = [text for text in HydraConfig.get().overrides.task if not text.startswith(("model=", "fold="))]
-    console.print(f"{run.path} holds the run. Every CNN on every fold, this one kept:")
+    console.print(f"The run is in {run.path}. Every CNN on every fold, this run kept:")
     console.print(f"  {command('mpox.train', '-m', *given, 'model=glob(*)', f'fold=range({cfg.n_folds})')}")
 
 
 @functools.cache
-def _set_imports_aside() -> None:
-    """Keep the garbage collector out of what stays for the life of the process: thousands of modules, each job."""
+def _freeze_imports() -> None:
+    """Exclude imported modules, which live as long as the process, from the garbage collection after each job."""
     gc.collect()
     gc.freeze()
 
 
 def _release() -> None:
-    """Free what the job held, its traceback's frames included, before the next one of the sweep begins."""
+    """Free the job's memory, with the frames of its traceback, before the sweep's next job begins."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

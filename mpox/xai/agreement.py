@@ -1,11 +1,11 @@
-"""How far raters agree beyond chance. Ratings are a table, units x raters, of codes 0..K-1; -1 where one is missing."""
+"""Agreement of raters beyond chance. Ratings are a table, units x raters, of codes 0..K-1; -1 where one is missing."""
 
 import numpy as np
 from sklearn.metrics import cohen_kappa_score
 
 
 def cohen_kappa(ratings_UR: np.ndarray, scale: str = "nominal") -> float:
-    """Cohen's kappa of two raters over the units both rated (scikit-learn's); on an ordinal scale with squared weights.
+    """Cohen's kappa of two raters over the units that both rated, by scikit-learn; squared weights on an ordinal scale.
 
     NaN where fewer than two units were rated by both, or neither varies. ValueError: another number of raters.
     """
@@ -14,7 +14,7 @@ def cohen_kappa(ratings_UR: np.ndarray, scale: str = "nominal") -> float:
     both = ratings_UR[(ratings_UR >= 0).all(1)]
     if len(both) < 2 or len(np.unique(both)) < 2:
         return float("nan")
-    # All codes up to the highest: an option that nobody chose still lies between its neighbours.
+    # All codes up to the highest: an option that nobody chose is still a step between its neighbours.
     codes = np.arange(both.max() + 1)
     weights = "quadratic" if scale == "ordinal" else None
     return float(cohen_kappa_score(both[:, 0], both[:, 1], labels=codes, weights=weights))
@@ -36,7 +36,7 @@ def fleiss_kappa(ratings_UR: np.ndarray) -> float:
 
 
 def krippendorff_alpha(ratings_UR: np.ndarray, scale: str = "nominal") -> float:
-    """Krippendorff's alpha for a nominal or ordinal scale, any number of raters, ratings missing at will.
+    """Krippendorff's alpha for a nominal or ordinal scale, any number of raters, missing ratings allowed.
 
     From the coincidences of values within units (Krippendorff, "Computing Krippendorff's Alpha-Reliability", 2011).
     NaN where no unit was rated twice or all ratings are the same. Raises ValueError for another scale.
@@ -54,7 +54,7 @@ def krippendorff_alpha(ratings_UR: np.ndarray, scale: str = "nominal") -> float:
     if scale == "nominal":
         distance = (codes[:, None] != codes).astype(float)
     else:
-        # Of ranks: all values from one code to the other, the two ends counted half.
+        # Distance of ranks: the number of values from one code to the other, both ends counted half.
         middle = np.cumsum(totals) - totals / 2
         distance = (middle[:, None] - middle) ** 2
     expected = (np.outer(totals, totals) * distance).sum()

@@ -1,4 +1,4 @@
-"""Maps that know nothing of the model: what an explanation must beat to be worth looking at. Raw maps, (N, h, w)."""
+"""Maps that do not depend on the model; a useful explanation scores better than they do. Raw maps, (N, h, w)."""
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, sobel, zoom
@@ -8,14 +8,14 @@ CENTRE_SD = 0.25
 
 
 def random_maps(count: int, grid: int, seed: int) -> np.ndarray:
-    """Noise on a grid as coarse as the map's, so that it is as smooth when shown. (N, grid, grid) float32, 0..1."""
+    """Noise on a grid as coarse as the map's, so equally smooth after upsampling. (N, grid, grid) float32, 0..1."""
     return np.random.default_rng(seed).random((count, grid, grid), dtype=np.float32)
 
 
 def edge_maps(pixels: np.ndarray, grid: int) -> np.ndarray:
     """Strength of edges (Sobel, of the grey photo), averaged on a grid. pixels (N, S, S, 3) uint8; float32.
 
-    Adebayo et al. (NeurIPS 2018) show how easily an edge detector is taken for an explanation.
+    Adebayo et al. (NeurIPS 2018) show that an edge detector is easily mistaken for an explanation.
     """
     grey = pixels.astype(np.float32).mean(-1)
     strength = np.hypot(sobel(grey, 1), sobel(grey, 2))

@@ -1,7 +1,7 @@
-"""Class activation maps: where in the photo a layer speaks for a class. The methods are the grad-cam package's.
+"""Class activation maps: where in the photo a layer gives evidence for a class, by the methods of the grad-cam package.
 
-Every explainer of this room is called alike: images_NCHW (float32, 0..255) and targets_N (int64, the class to explain)
-in, raw maps (N, h, w) float32 out, un-normalised and signed; what is above zero speaks for the class.
+Every explainer of this room has the same call: images_NCHW (float32, 0..255) and targets_N (int64, the class to
+explain) in, raw maps (N, h, w) float32 out, un-normalised and signed; values above zero are evidence for the class.
 """
 
 import contextlib
@@ -24,13 +24,13 @@ METHODS: dict[str, Any] = {
     "gradcam": grad_cam.GradCAM,  # Selvaraju et al., ICCV 2017
     "gradcam++": grad_cam.GradCAMPlusPlus,  # Chattopadhay et al., WACV 2018
     "hirescam": grad_cam.HiResCAM,  # Draelos & Carin 2020, arXiv 2011.08891
-    "eigencam": grad_cam.EigenCAM,  # Muhammad & Yeasin, IJCNN 2020; the same map whatever the class
+    "eigencam": grad_cam.EigenCAM,  # Muhammad & Yeasin, IJCNN 2020; the same map for every class
     "scorecam": grad_cam.ScoreCAM,  # Wang et al., CVPRW 2020; one forward pass a channel
 }
 
 
 class Explainer(Protocol):
-    """What the rest of this room needs of a method."""
+    """The interface of all methods."""
 
     method: str
     layer: str
@@ -42,9 +42,9 @@ class Explainer(Protocol):
 class ClassActivation:
     """One of METHODS at one layer of a copy of a network.
 
-    `examples` are photos (images_NCHW, 0..255) to find the layer with: the one named, else the deepest whose maps have
-    `least_side` places a side. The backward pass ends at that layer, so a map
-    costs little more than a forward pass. Raises UserError for an unknown method or where no layer will do.
+    `examples` are photos (images_NCHW, 0..255) to find the layer with: the named one, else the deepest whose maps have
+    `least_side` positions a side. The backward pass ends at that layer, so a map costs little more than a forward pass.
+    Raises UserError for an unknown method or where no layer is suitable.
     """
 
     def __init__(
@@ -59,18 +59,18 @@ class ClassActivation:
     ) -> None:
         if method not in METHODS:
             raise UserError(f"explain.method={method} is unknown: choose one of {', '.join(METHODS)}")
-        # A copy, since it is given hooks and loses its in-place activations and its trainable parameters.
+        # A copy, since hooks are added to it, and in-place activations and gradients of parameters are switched off.
         network = copy.deepcopy(network).eval().requires_grad_(False)
         make_functional(network)
         self.network, self.method = network, method
         self.layer, module = find_layer(network, examples[:2], layer, least_side)
-        # Registered before grad-cam's own hooks, which then see the output as the start of the graph.
+        # Registered before grad-cam's hooks, so that for them the output is the start of the graph.
         module.register_forward_hook(_start_of_graph)
         self.cam = _unscaled(METHODS[method])(network.backbone, [module])
         self.cam.batch_size = batch_size
 
     def __call__(self, images_NCHW: Tensor, targets_N: Tensor) -> np.ndarray:
-        """Return raw maps (N, h, w) float32 at the layer's resolution. Raises UserError for one that is not finite."""
+        """Return raw maps (N, h, w) float32 at the layer's resolution. UserError for values that are not finite."""
         targets = [ClassifierOutputTarget(int(target)) for target in targets_N]
         with torch.enable_grad(), contextlib.redirect_stderr(io.StringIO()):  # Score-CAM draws a bar a photo
             maps = self.cam(self.network.normalise(images_NCHW), targets)
@@ -87,9 +87,9 @@ def upsampled(raw_NHW: np.ndarray, size: int) -> np.ndarray:
 
 
 def shown(raw_NHW: np.ndarray, size: int) -> np.ndarray:
-    """Maps as they are shown and tested: what speaks for the class, 0..1, the largest value of each photo 1.
+    """Maps as they are shown and tested: evidence for the class, 0..1, the largest value of each photo 1.
 
-    A photo where nothing does gets zeros (`is_blank`). (N, size, size) float32.
+    A photo without evidence gets zeros (`is_blank`). (N, size, size) float32.
     """
     maps = np.maximum(upsampled(raw_NHW, size), 0)
     peak = maps.max((1, 2), keepdims=True)
@@ -97,12 +97,12 @@ def shown(raw_NHW: np.ndarray, size: int) -> np.ndarray:
 
 
 def is_blank(raw_NHW: np.ndarray) -> np.ndarray:
-    """Photos (N) bool in which nothing speaks for the class at this layer."""
+    """Photos (N) bool without evidence for the class at this layer."""
     return np.asarray((raw_NHW <= 0).all((1, 2)))
 
 
 def _start_of_graph(_: nn.Module, __: Any, output: Tensor) -> Tensor:
-    # The copy may be overwritten in place by what follows; a leaf may not.
+    # Later operations may overwrite the copy in place; a leaf they may not.
     return output.detach().requires_grad_(True).clone()
 
 
@@ -111,9 +111,9 @@ def _unscaled(base: Any) -> Any:
 
     class Unscaled(base):
         def compute_cam_per_layer(self, images: Tensor, targets: list[Any], eigen_smooth: bool) -> np.ndarray:
-            seen = self.activations_and_grads
-            activations = seen.activations[0].numpy()
-            gradients = seen.gradients[0].numpy() if seen.gradients else None
+            recorded = self.activations_and_grads
+            activations = recorded.activations[0].numpy()
+            gradients = recorded.gradients[0].numpy() if recorded.gradients else None
             return self.get_cam_image(images, self.target_layers[0], targets, activations, gradients, eigen_smooth)
 
         def aggregate_multi_layers(self, cam: np.ndarray) -> np.ndarray:

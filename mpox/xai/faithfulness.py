@@ -1,8 +1,7 @@
-"""Does the model change its mind where the map says it would? ROAD, insertion and deletion, against maps that know
-nothing of the model.
+"""Does the probability change where the map points? ROAD, insertion and deletion, for maps and for baselines.
 
-All scores are of the probability (0..1) of the explained class. Ties of a map are broken at random, else a map's zeros
-would be removed from the top left to the bottom right.
+All scores are of the probability (0..1) of the explained class. Ties of a map are broken at random: otherwise a map's
+zeros would be removed from the top left to the bottom right.
 """
 
 import numpy as np
@@ -14,13 +13,13 @@ from torch import Tensor, nn
 from mpox.runs.opened import logits_of
 from mpox.xai.gradients import blurred
 
-# Steps from the whole photo to none: a compromise with time, two forward passes each.
+# Steps from the whole photo to none of it; each takes two forward passes.
 STEPS = 10
 # Sd of the blur insertion starts from, as a share of the side (Petsiuk et al.: a kernel of 11 px at 224 px).
 START_BLUR = 0.05
-# Percentiles at which ROAD removes pixels; grad-cam's default takes nine, at three times the time.
+# Percentiles at which ROAD removes pixels; grad-cam's default has nine, at three times the cost.
 PERCENTILES = (20, 50, 80)
-# Largest addition that breaks ties, far below any difference that means something.
+# Largest value added to break ties, far below any meaningful difference.
 TIE = 1e-6
 
 
@@ -35,15 +34,15 @@ def deletion_insertion(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Areas under the deletion curve (lower is better) and the insertion curve (higher is better), N each, 0..1.
 
-    Pixels go in the order of the map, highest first: deletion replaces them by the photo's mean colour, insertion
-    brings them back into a blurred photo (RISE: Petsiuk et al., BMVC 2018). images (N, 3, S, S) float32
+    Pixels are taken in the order of the map, highest first: deletion replaces them by the photo's mean colour,
+    insertion brings them back into a blurred photo (RISE: Petsiuk et al., BMVC 2018). images (N, 3, S, S) float32
     0..255, maps (N, S, S), targets (N).
     """
     ranks = _ranks(maps, seed)
     areas: tuple[list[float], list[float]] = ([], [])
     for image, rank, target in zip(images, ranks, targets.tolist(), strict=True):
-        gone = torch.linspace(0, rank.size, STEPS + 1).round().view(-1, 1, 1, 1)
-        first = torch.from_numpy(rank).view(1, 1, *rank.shape) < gone  # (steps, 1, S, S): already treated
+        treated = torch.linspace(0, rank.size, STEPS + 1).round().view(-1, 1, 1, 1)
+        first = torch.from_numpy(rank).view(1, 1, *rank.shape) < treated  # (steps, 1, S, S): already treated
         first = first.to(image.device)
         start, mean = blurred(image[None], START_BLUR), image.mean((1, 2), keepdim=True)[None]
         curves = torch.cat([torch.where(first, mean, image[None]), torch.where(first, image[None], start)])

@@ -1,4 +1,4 @@
-"""Explaining the photos of a run, one after another: overlays, raw maps, an index and contact sheets on disk."""
+"""Explain the photos of a run in batches: overlays, raw maps, an index and contact sheets on disk."""
 
 import re
 from pathlib import Path
@@ -27,7 +27,7 @@ _OURS = re.compile(r"overlays/\d+\.png|maps/\d+\.npz|index\.parquet|about\.json|
 def explain_photos(
     run: OpenedRun, explainer: Explainer, rows: np.ndarray, folder: Path, *, target: str, batch_size: int
 ) -> pd.DataFrame:
-    """Explain the photos `rows` of a run and write `folder` anew; it appears whole or not at all.
+    """Explain the photos `rows` of a run and replace `folder`, whole or not at all.
 
     `target` is the class to explain: `predicted`, `recorded` (the label) or a class by name. Writes
         overlays/<n>.png      the photo with its map, n the row of the manifest
@@ -35,7 +35,7 @@ def explain_photos(
                               target, photo_id
         index.parquet         one row a photo (also returned): photo_id, path, group, split, label, predicted,
                               confidence (0..1), correct, target, blank, scale, overlay, map, row
-        sheet-confident.png   the surest first;  sheet-mistakes.png  mistakes, the surest first
+        sheet-confident.png   most confident first;  sheet-mistakes.png  mistakes, most confident first
         about.json            method, layer, run, number of photos and of blank maps
     Memory does not grow with the number of photos. Raises UserError for no photos or an unknown class.
     """
@@ -65,8 +65,8 @@ def _explain_batch(
     shares = logits_of(run.network, images, len(images)).double().softmax(1)
     guesses, truths = shares.argmax(1), torch.from_numpy(run.photos["target"].to_numpy()[rows])
     classes = run.card.classes
-    asked = {"predicted": guesses, "recorded": truths}.get(target)
-    targets = asked if asked is not None else torch.full_like(guesses, classes.index(target))
+    by_row = {"predicted": guesses, "recorded": truths}.get(target)
+    targets = by_row if by_row is not None else torch.full_like(guesses, classes.index(target))
     raw = explainer(images, targets)
     maps = shown(raw, images.shape[-1])
     entries: list[dict[str, object]] = []
@@ -103,10 +103,10 @@ def _explain_batch(
 def _write_sheets(run: OpenedRun, explainer: Explainer, index: pd.DataFrame, place: Path) -> None:
     ordered = index.sort_values("confidence", ascending=False)
     wrong = ordered[~ordered["correct"]]
-    subtitle = f"{run.name} · {explainer.method} at {explainer.layer} · bright: speaks for the class shown"
+    subtitle = f"{run.name} · {explainer.method} at {explainer.layer} · bright: evidence for the class shown"
     for name, chosen, title in (
-        ("confident", ordered, f"The surest first, {min(SHEET, len(ordered))} of {len(ordered)} photos"),
-        ("mistakes", wrong, f"Mistakes, the surest first: {len(wrong)} of {len(ordered)} photos"),
+        ("confident", ordered, f"Most confident first, {min(SHEET, len(ordered))} of {len(ordered)} photos"),
+        ("mistakes", wrong, f"Mistakes, most confident first: {len(wrong)} of {len(ordered)} photos"),
     ):
         tiles = [_tile(run, entry, place) for entry in chosen.head(SHEET).to_dict("records")]
         write_picture(contact_sheet(tiles, title, subtitle), place / f"sheet-{name}.png")
@@ -114,17 +114,19 @@ def _write_sheets(run: OpenedRun, explainer: Explainer, index: pd.DataFrame, pla
 
 def _tile(run: OpenedRun, entry: dict[Any, Any], place: Path) -> Tile:
     with Image.open(place / str(entry["overlay"])) as picture:
-        laid = np.asarray(picture)
-    # A rounded 100 % would claim a certainty no model has.
+        overlaid = np.asarray(picture)
+    # A rounded 100 % would suggest a certainty that no model has.
     share = entry["confidence"]
-    sure = f"{share:.0%}" if share < 0.995 else "over 99%"
-    said = f"says {entry['predicted']}, {sure} sure"
+    confidence = f"{share:.0%}" if share < 0.995 else "over 99%"
+    answer = f"predicted {entry['predicted']}, confidence {confidence}"
     if entry["blank"]:
-        said += f" · nothing speaks for {entry['target']} here"
+        answer += f" · no evidence for {entry['target']}"
     elif entry["target"] != entry["predicted"]:
-        said += f" · map of {entry['target']}"
+        answer += f" · map of {entry['target']}"
     row = entry["row"]
-    return Tile(run.pixels[row], laid, (f"is {entry['label']}", said, str(entry["photo_id"])), bool(entry["correct"]))
+    return Tile(
+        run.pixels[row], overlaid, (f"is {entry['label']}", answer, str(entry["photo_id"])), bool(entry["correct"])
+    )
 
 
 def _check_target(target: str, classes: tuple[str, ...]) -> None:

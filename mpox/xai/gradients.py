@@ -9,16 +9,16 @@ from torch.nn import functional as F
 
 from mpox.model.backbone import PhotoClassifier
 
-# Sd of the blur that makes the starting picture, as a share of the photo's side: no lesion survives it.
+# Sd of the blur of the starting picture, as a share of the photo's side: no lesion is visible after it.
 BASELINE_BLUR = 0.1
 
 
 class IntegratedGradients:
     """Attribution of a class's logit to pixels, along the straight line from a heavily blurred photo to the photo.
 
-    Called as the other explainers. Raw maps are the signed attributions summed over the channels; they add up to the
-    logit's difference between photo and blurred photo (as far as `steps` suffice). `smooth` is the sd of a Gaussian, as
-    a share of the side, that makes single-pixel noise readable and keeps the sum; `batch_size` bounds the memory.
+    Has the call of all explainers. Raw maps are the signed attributions summed over the channels; they add up to the
+    logit's difference between photo and blurred photo (up to the error of `steps` steps). `smooth` is the sd of a
+    Gaussian, as a share of the side, that smooths single-pixel noise and keeps the sum; `batch_size` limits the memory.
     """
 
     method, layer = "integrated_gradients", "input"
@@ -55,7 +55,7 @@ def blurred(images_NCHW: Tensor, share: float) -> Tensor:
     """Gaussian blur whose sd is `share` of the photos' side. images_NCHW float32."""
     size = images_NCHW.shape[-1]
     sigma = share * size
-    # Three sd to each side, and no further than reflection at the border can reach.
+    # Three sd to each side, at most the width that reflection at the border allows.
     reach = min(int(3 * sigma), size - 1)
     at = torch.arange(-reach, reach + 1, device=images_NCHW.device, dtype=torch.float32)
     bell = torch.exp(-(at**2) / (2 * sigma**2))

@@ -1,4 +1,4 @@
-"""Which layer a class activation map is taken from."""
+"""Choice of the layer for a class activation map."""
 
 from contextlib import ExitStack
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mpox.errors import UserError
 from mpox.model.backbone import PhotoClassifier
 
-# A map of one place shows nothing.
+# A map of one position shows nothing.
 LEAST_SIDE = 2
 
 
@@ -18,15 +18,15 @@ def find_layer(
     name: str | None = None,
     least_side: int = LEAST_SIDE,
 ) -> tuple[str, nn.Module]:
-    """Return the deepest of the layers timm's feature info lists that a map can be taken from, with its name.
+    """Return name and module of the deepest layer in timm's feature info that is suitable for a map.
 
-    Such a layer gives finite maps (N, C, h, w) with h and w of `least_side` (2 or more), and the logits of
+    A suitable layer gives finite maps (N, C, h, w) with h and w of `least_side` (2 or more), and the logits of
     `images_NCHW` (float32, 0..255, one photo or more) have a gradient there that is not zero. `name` (a module of the
-    timm model) asks for one layer. Raises UserError where none, or not that one, will do.
+    timm model) selects one layer. Raises UserError where no layer, or not that one, is suitable.
     """
     modules = dict(network.backbone.named_modules())
     if name is not None and name not in modules:
-        raise UserError(f"the model has no layer '{name}' (the last of it: {', '.join(list(modules)[-4:])})")
+        raise UserError(f"the model has no layer '{name}' (its last ones: {', '.join(list(modules)[-4:])})")
     listed = [str(info["module"]) for info in network.backbone.feature_info]
     wanted = [name] if name is not None else [layer for layer in reversed(listed) if layer in modules]
     reasons = []
@@ -50,7 +50,7 @@ def make_functional(network: nn.Module) -> None:
 def _examine(
     network: PhotoClassifier, images: Tensor, layers: dict[str, nn.Module], side: int
 ) -> dict[str, str | None]:
-    """Say of each layer why it will not do; None where it will."""
+    """Return for each layer why it is not suitable; None where it is."""
     outputs: dict[str, Tensor] = {}
     with ExitStack() as hooks:
         for name, layer in layers.items():
@@ -61,17 +61,17 @@ def _examine(
             hooks.callback(layer.register_forward_hook(keep).remove)
         with torch.enable_grad():
             logits = network(images.float().requires_grad_(True))
-    verdicts: dict[str, str | None] = {}
+    reasons: dict[str, str | None] = {}
     for name in layers:
         output = outputs.get(name)
         if not isinstance(output, Tensor) or output.ndim != 4:
-            verdicts[name] = "gives no 4-D maps"
+            reasons[name] = "gives no 4-D maps"
         elif min(output.shape[2:]) < side:
-            verdicts[name] = f"gives maps of {output.shape[2]}x{output.shape[3]}"
+            reasons[name] = f"gives maps of {output.shape[2]}x{output.shape[3]}"
         elif not torch.isfinite(output).all():
-            verdicts[name] = "gives values that are not finite"
+            reasons[name] = "gives values that are not finite"
         else:
             top = logits.max(1).values.sum()
             (gradient,) = torch.autograd.grad(top, output, retain_graph=True, allow_unused=True)
-            verdicts[name] = None if gradient is not None and gradient.any() else "has a zero gradient"
-    return verdicts
+            reasons[name] = None if gradient is not None and gradient.any() else "has a zero gradient"
+    return reasons

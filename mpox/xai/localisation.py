@@ -1,4 +1,4 @@
-"""Is the map where the lesion is? Only for photos with a lesion mask."""
+"""Is the map on the lesion? Only for photos with a lesion mask."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pandas as pd
 from mpox.data.photos import open_photo, square
 from mpox.errors import UserError
 
-# Thresholds among which the best IoU of a photo is sought.
+# Thresholds for the best IoU of a photo.
 THRESHOLDS = np.linspace(0.05, 0.95, 19)
 
 
@@ -35,7 +35,7 @@ def lesion_masks(photos: pd.DataFrame, root: Path, size: int) -> np.ndarray:
 
 
 def energy_in_mask(maps_NHW: np.ndarray, masks_NHW: np.ndarray) -> np.ndarray:
-    """Share of the map (>= 0) that lies on the lesion: N values 0..1, NaN without a lesion (Wang et al. 2020)."""
+    """Share of the map (>= 0) that is on the lesion: N values 0..1, NaN without a lesion (Wang et al. 2020)."""
     inside = np.where(masks_NHW, maps_NHW, 0).sum((1, 2), dtype=np.float64)
     whole = maps_NHW.sum((1, 2), dtype=np.float64)
     share = np.divide(inside, whole, out=np.zeros_like(whole), where=whole > 0)
@@ -43,7 +43,7 @@ def energy_in_mask(maps_NHW: np.ndarray, masks_NHW: np.ndarray) -> np.ndarray:
 
 
 def pointing_game(maps_NHW: np.ndarray, masks_NHW: np.ndarray) -> np.ndarray:
-    """1 where the map's highest value lies on a lesion, else 0, as for a blank map (Zhang et al., IJCV 2018).
+    """1 where the map's highest value is on a lesion, else 0, as for a blank map (Zhang et al., IJCV 2018).
 
     N values, NaN without a lesion; no margin. Several highest pixels count by their share on the lesion.
     """

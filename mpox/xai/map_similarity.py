@@ -1,4 +1,4 @@
-"""How alike two maps of the same photo are."""
+"""Similarity of two maps of the same photo."""
 
 import numpy as np
 from scipy.stats import rankdata

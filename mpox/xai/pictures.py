@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 WARNING = "Research software. Not a medical device, not a diagnosis."
-# Violet over teal to yellow: none of them is a colour of skin, and brightness rises with the value.
+# Violet, teal, yellow: none of them is a colour of skin, and brightness rises with the value.
 COLOURS = np.array([[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]])
-STRENGTH = 0.75  # of the colour where the map is 1; where it is 0 the photo stays as it is
+STRENGTH = 0.75  # of the colour where the map is 1; where it is 0 the photo is unchanged
 TILE, GAP, CAPTION, HEAD, COLUMNS = 160, 8, 52, 64, 4
 INK, GOOD, BAD, GREY = (20, 20, 20), (20, 110, 55), (180, 30, 30), (110, 110, 110)
 
@@ -21,14 +21,14 @@ def colours(map_HW: np.ndarray) -> np.ndarray:
 
 
 def overlay(photo: np.ndarray, map_HW: np.ndarray) -> np.ndarray:
-    """Lay a map (H, W) 0..1 over a photo (H, W, 3) uint8, the stronger the higher its value. Returns uint8."""
+    """Blend a map (H, W) 0..1 over a photo (H, W, 3) uint8, the stronger the higher its value. Returns uint8."""
     weight = STRENGTH * np.clip(map_HW, 0, 1)[..., None]
     return np.rint((1 - weight) * photo + weight * colours(map_HW)).astype(np.uint8)
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One photo of a sheet: pixels and overlay (S, S, 3) uint8, three short lines, and whether the answer was right."""
+    """One photo of a sheet: pixels and overlay (S, S, 3) uint8, three short lines, and if the prediction is correct."""
 
     photo: np.ndarray
     overlay: np.ndarray
@@ -37,7 +37,7 @@ class Tile:
 
 
 def contact_sheet(tiles: Sequence[Tile], title: str, subtitle: str) -> Image.Image:
-    """Photos beside their overlays, in order, with what was said of them; the warning is part of the picture."""
+    """Draw photos beside their overlays, in order, with their lines; the warning is part of the picture."""
     columns = min(COLUMNS, max(1, len(tiles)))
     rows = -(-len(tiles) // columns)
     cell = (2 * TILE + 3 * GAP, TILE + CAPTION + GAP)
@@ -57,7 +57,7 @@ def contact_sheet(tiles: Sequence[Tile], title: str, subtitle: str) -> Image.Ima
 
 
 def _short(line: str, pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """Cut a line in the middle to the width of a tile pair."""
+    """Shorten a line in the middle to the width of a tile pair."""
     width = 2 * TILE
     if pen.textlength(line, font) <= width:
         return line

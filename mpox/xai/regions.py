@@ -1,47 +1,47 @@
-"""Photos with a part hidden, or nothing but a part shown. Pixels (S, S, 3) uint8, regions (S, S) bool."""
+"""Photos with a part hidden, or with only a part shown. Pixels (S, S, 3) uint8, regions (S, S) bool."""
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-# Lesions are hidden with this much around them (share of the side), since redness reaches beyond their edge.
+# Lesions are hidden with this margin (share of the side), since redness extends beyond their edge.
 MARGIN = 0.04
-# Widths, as shares of the side, over which what is hidden is filled from what is seen: the finest that reaches.
+# Widths of the blur that fills hidden pixels from visible ones, as shares of the side; the finest one that reaches.
 FILL = (0.03, 0.1)
 BORDER = 0.12  # width of the frame, as a share of the side
-CELLS = 5  # the side is cut into so many cells, of which the outermost are background
+GRID = 5  # squares a side of the grid whose outermost squares are background
 
 
 def with_margin(region: np.ndarray) -> np.ndarray:
-    """Return the region and all within MARGIN of it."""
+    """Return the region and all pixels within MARGIN of it."""
     if not region.any():
         return region
     return np.asarray(distance_transform_edt(~region) <= MARGIN * len(region))
 
 
 def hidden(pixels: np.ndarray, region: np.ndarray) -> np.ndarray:
-    """Fill the region smoothly from its surroundings, so that no edge tells where something was. uint8."""
+    """Fill the region smoothly from its surroundings, without an edge that shows where it was. uint8."""
     if not region.any():
         return pixels
     if region.all():
-        raise ValueError("nothing is left to fill the photo from")
-    seen = (~region).astype(np.float32)
+        raise ValueError("the region is the whole photo: no pixels to fill it from")
+    visible = (~region).astype(np.float32)
     filled = pixels.astype(np.float32)
-    todo = region.copy()
+    missing = region.copy()
     for width in FILL:
         sigma = width * len(region)
-        weight = gaussian_filter(seen, sigma)
-        colour = gaussian_filter(filled * seen[..., None], (sigma, sigma, 0)) / np.maximum(weight, 1e-6)[..., None]
-        reached = todo & (weight > 0.05)
+        weight = gaussian_filter(visible, sigma)
+        colour = gaussian_filter(filled * visible[..., None], (sigma, sigma, 0)) / np.maximum(weight, 1e-6)[..., None]
+        reached = missing & (weight > 0.05)
         filled[reached] = colour[reached]
-        todo &= ~reached
-        if not todo.any():
+        missing &= ~reached
+        if not missing.any():
             break
-    filled[todo] = pixels[~region].mean(0)
+    filled[missing] = pixels[~region].mean(0)
     return np.rint(filled).astype(np.uint8)
 
 
 def only(pixels: np.ndarray, region: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """Replace all but the region by one colour (3 values 0..255). uint8."""
+    """Replace everything except the region by one colour (3 values 0..255). uint8."""
     return np.where(region[..., None], pixels, np.rint(colour)).astype(np.uint8)
 
 
@@ -54,21 +54,21 @@ def frame(size: int) -> np.ndarray:
 
 
 def corners(pixels: np.ndarray, lesion: np.ndarray) -> np.ndarray | None:
-    """Put four pieces of background together: at each corner the nearest border cell without a lesion.
+    """Join four pieces of background: for each corner the nearest border square without a lesion.
 
-    The same number of pieces of the same size whatever the photo shows, so that neither the number nor the shape of
-    what was left out says anything. Returns (2 S // CELLS, 2 S // CELLS, 3) uint8, None where every border cell has a
+    Every photo gives the same number of pieces of the same size, so that neither number nor shape depends on the
+    lesions. Returns (2 S // GRID, 2 S // GRID, 3) uint8, None where every border square has a
     lesion.
     """
-    cell = len(pixels) // CELLS
-    ring = [(y, x) for y in range(CELLS) for x in range(CELLS) if {y, x} & {0, CELLS - 1}]
-    # The last row and column end with the photo, whatever the side leaves over.
-    place = {k: k * cell if k < CELLS - 1 else len(pixels) - cell for k in range(CELLS)}
-    cut = {at: (slice(place[at[0]], place[at[0]] + cell), slice(place[at[1]], place[at[1]] + cell)) for at in ring}
+    side = len(pixels) // GRID
+    ring = [(y, x) for y in range(GRID) for x in range(GRID) if {y, x} & {0, GRID - 1}]
+    # The last row and column end with the photo, also where the side is no multiple of GRID.
+    place = {k: k * side if k < GRID - 1 else len(pixels) - side for k in range(GRID)}
+    cut = {at: (slice(place[at[0]], place[at[0]] + side), slice(place[at[1]], place[at[1]] + side)) for at in ring}
     free = [at for at in ring if not lesion[cut[at]].any()]
     if not free:
         return None
-    last = CELLS - 1
+    last = GRID - 1
     rows = [
         np.concatenate(
             [pixels[cut[min(free, key=lambda at: (at[0] - y) ** 2 + (at[1] - x) ** 2)]] for x in (0, last)], 1

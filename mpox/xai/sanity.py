@@ -1,4 +1,4 @@
-"""Does the map depend on what was learned? (Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018)"""
+"""Does the map depend on the learned weights? (Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018)"""
 
 import copy
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from mpox.model.backbone import PhotoClassifier, layer_depths
 from mpox.xai.cams import Explainer, upsampled
 from mpox.xai.map_similarity import rank_correlation
 
-# The cascade: all layers at or above each of these relative depths (1 the head, 0 the input) lose what they learned.
+# The cascade: all layers at or above each of these relative depths (1 the head, 0 the input) are shuffled.
 DEPTHS = (1.0, 0.9, 0.7, 0.5, 0.25, 0.0)
 
 Factory = Callable[[PhotoClassifier, Tensor], Explainer]
@@ -20,10 +20,10 @@ Factory = Callable[[PhotoClassifier, Tensor], Explainer]
 def randomisation(
     network: PhotoClassifier, factory: Factory, images: Tensor, targets: Tensor, *, seed: int = 0
 ) -> dict[float, np.ndarray]:
-    """Rank correlation (N) of each photo's map with its map after layers lost their weights, from the head downwards.
+    """Rank correlation (N) of each photo's map with its map after layers are shuffled, from the head downwards.
 
-    Keys are DEPTHS. A layer loses what it learned when the values of each of its tensors are shuffled, which keeps
-    their distribution, so that no activation explodes or dies. A map that hardly changes shows the photo, not the
+    Keys are DEPTHS. The values of each tensor of a layer are shuffled, which removes what it learned and keeps the
+    distribution, so that activations neither explode nor vanish. A map that hardly changes shows the photo, not the
     model. `factory(network, images)` makes the explainer; images_NCHW float32, targets_N int64.
     """
     first = factory(network, images)(images, targets)

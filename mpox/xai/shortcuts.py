@@ -1,11 +1,11 @@
 """Does the model need the lesion at all?
 
-A published critique hid the lesions of mpox photos and a CNN still scored over 90 %: whatever such a model knows, it is
-not the disease.
+A published critique hid the lesions of mpox photos and a CNN still scored over 90 %: such a model does not
+recognise the disease.
 
-Two kinds of test. Of the model: its answers on photos without the lesion, with nothing but it, with nothing but the
-border, heavily blurred. Of the photos: whether a classifier that cannot know the disease, trained on the same training
-photos, tells the classes apart by colours or by background.
+Two kinds of test. Of the model: its predictions for photos without the lesion, with only the lesion, with only the
+border, heavily blurred. Of the photos: whether a classifier that cannot see the disease, trained on the same training
+photos, separates the classes by colours or by background.
 """
 
 import numpy as np
@@ -23,13 +23,13 @@ from mpox.xai.localisation import lesion_masks
 from mpox.xai.regions import corners, frame, hidden, only, with_margin
 from mpox.xai.verdicts import Judge, Report, Sample
 
-# Where there are no masks: the share of each photo, the brightest of its map, that stands for the lesion.
+# Without masks, this share of each photo, the brightest of its map, is taken as the lesion.
 SALIENT = 0.25
-BLUR = 0.08  # sd as a share of the side: 18 px at 224, beyond every lesion's detail
+BLUR = 0.08  # sd as a share of the side: 18 px at 224, no detail of a lesion remains
 BINS = 4  # a channel, for the joint colour histogram
-# Fewer photos than this, or less than half of them, and a test is not made.
+# Fewer photos than this, or less than half of them, and a test is left out.
 FEWEST = 10
-PENALTY_C = 0.01  # of the background probe: as strong as a probe of a few hundred photos and a thousand features wants
+PENALTY_C = 0.01  # of the background probe: suits a few hundred photos with a thousand features
 
 
 def audit(
@@ -37,14 +37,14 @@ def audit(
 ) -> Report:
     """Run every test on the photos `rows` of a run; classifiers are fitted on at most `train_photos` training photos.
 
-    Lesions come from masks where every photo has one; else the brightest part of the map stands for them, and the
-    report says so. Each test gives balanced accuracy and the share of the model's advantage over guessing that is kept,
+    Lesions come from masks where every photo has one; else the brightest part of the map is used, as the report
+    states. Each test gives balanced accuracy and the share of the model's advantage over guessing that is kept,
     (accuracy - chance) / (the intact photos' - chance), with 95 % intervals over groups; a level (`clear`, `hint`,
-    `shortcut`) and a verdict in words. `flagged`: some test says shortcut.
+    `shortcut`) and a verdict as text. `flagged`: some test has the level shortcut.
     """
     masked = bool((run.photos["mask"] != "").all())
     sample = _sample(run, explainer, rows, masked, batch_size)
-    intact = _answers(run, run.pixels[rows], batch_size)
+    intact = _predicted_classes(run, run.pixels[rows], batch_size)
     judge = Judge(sample, intact, seed)
     report: Report = {
         "run": run.name,
@@ -60,7 +60,7 @@ def audit(
         return report
     tests = _model_tests(run, sample, masked, batch_size)
     for name, pictures in watched(tests.items(), "hiding, showing, blurring", len(tests)):
-        report["tests"].append(judge.of(name, _answers(run, pictures, batch_size), masked))
+        report["tests"].append(judge.of(name, _predicted_classes(run, pictures, batch_size), masked))
     train = np.flatnonzero(run.photos["role"] == "train")
     if len(train) > train_photos:
         train = np.sort(np.random.default_rng(seed).choice(train, train_photos, replace=False))
@@ -98,7 +98,7 @@ def _salient(run: OpenedRun, explainer: Explainer, rows: np.ndarray) -> np.ndarr
 
 
 def _model_tests(run: OpenedRun, sample: Sample, masked: bool, batch_size: int) -> dict[str, np.ndarray]:
-    """Photos (N, S, S, 3) uint8 as each test of the model shows them."""
+    """Photos (N, S, S, 3) uint8 of each test of the model, by its name."""
     pixels, size = run.pixels[sample.rows], run.pixels.shape[1]
     colour = pixels.reshape(-1, 3).mean(0)
     border = frame(size)
@@ -114,7 +114,7 @@ def _model_tests(run: OpenedRun, sample: Sample, masked: bool, batch_size: int) 
     }  # fmt: skip
 
 
-def _answers(run: OpenedRun, pixels: np.ndarray, batch_size: int) -> np.ndarray:
+def _predicted_classes(run: OpenedRun, pixels: np.ndarray, batch_size: int) -> np.ndarray:
     """Predicted classes (N) of pictures (N, S, S, 3) uint8."""
     parts = [pixels[k : k + batch_size] for k in range(0, len(pixels), batch_size)]
     return np.concatenate(
@@ -123,31 +123,35 @@ def _answers(run: OpenedRun, pixels: np.ndarray, batch_size: int) -> np.ndarray:
 
 
 def _photo_tests(run: OpenedRun, judge: Judge, learner: Sample, masked: bool, batch_size: int) -> list[Report]:
-    """Classifiers that cannot know the disease, fitted on training photos and asked of those under audit."""
+    """Classifiers that cannot see the disease, fitted on training photos and tested on the audited ones."""
     sample, found = judge.sample, []
-    away = Sample(sample.rows, sample.targets, sample.groups, sample.lesions if masked else sample.lesions & False)
+    without_lesions = Sample(
+        sample.rows, sample.targets, sample.groups, sample.lesions if masked else sample.lesions & False
+    )
     where = "outside the lesion" if masked else "of the whole photo"
-    learnt, asked = _histograms(run, learner), _histograms(run, away)
-    answers = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
-    answers.fit(learnt, learner.targets)
-    found.append(judge.of(f"colours {where}", answers.predict(asked), masked))
-    (learnt, kept_learnt), (asked, kept) = (_backgrounds(run, some, batch_size) for some in (learner, away))
-    classes = set(learner.targets[kept_learnt])
+    fitted_on, tested_on = _histograms(run, learner), _histograms(run, without_lesions)
+    colours = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
+    colours.fit(fitted_on, learner.targets)
+    found.append(judge.of(f"colours {where}", colours.predict(tested_on), masked))
+    (fitted_on, kept_fitted), (tested_on, kept) = (
+        _backgrounds(run, some, batch_size) for some in (learner, without_lesions)
+    )
+    classes = set(learner.targets[kept_fitted])
     if kept.sum() < max(FEWEST, len(kept) / 2) or len(classes) < 2:
         return found
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=PENALTY_C, class_weight="balanced", max_iter=2000))
-    probe.fit(learnt[kept_learnt], learner.targets[kept_learnt])
-    found.append(judge.of("background embedding", probe.predict(asked[kept]), masked, kept))
+    probe.fit(fitted_on[kept_fitted], learner.targets[kept_fitted])
+    found.append(judge.of("background embedding", probe.predict(tested_on[kept]), masked, kept))
     sources = run.photos["source"].to_numpy()
     if len(set(sources[learner.rows])) > 1:
-        probe.fit(learnt[kept_learnt], sources[learner.rows][kept_learnt])
-        right = probe.predict(asked[kept]) == sources[sample.rows][kept]
+        probe.fit(fitted_on[kept_fitted], sources[learner.rows][kept_fitted])
+        right = probe.predict(tested_on[kept]) == sources[sample.rows][kept]
         found.append(judge.of_sources(right, sources[sample.rows], kept))
     return found
 
 
 def _histograms(run: OpenedRun, sample: Sample) -> np.ndarray:
-    """Square roots of the joint colour histogram (BINS ** 3) of what is not lesion, summing to 1 before the root."""
+    """Square roots of the joint colour histogram (BINS ** 3) outside the lesion, which sums to 1 before the root."""
     table = np.zeros((len(sample.rows), BINS**3))
     for k, row in enumerate(sample.rows):
         seen = run.pixels[row][~sample.lesions[k]] // (256 // BINS)
@@ -158,7 +162,7 @@ def _histograms(run: OpenedRun, sample: Sample) -> np.ndarray:
 
 @torch.no_grad()
 def _backgrounds(run: OpenedRun, sample: Sample, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Features (N, F) of four corners of background, and for which photos (N) bool there were such."""
+    """Features (N, F) of four corners of background, and the photos (N) bool that have them."""
     pieces = [corners(run.pixels[row], lesion) for row, lesion in zip(sample.rows, sample.lesions, strict=True)]
     kept = np.array([piece is not None for piece in pieces])
     size, features = run.pixels.shape[1], []

@@ -1,4 +1,4 @@
-"""Does the map stay when nothing that matters changes? Small shifts, JPEG compression, another fold's model."""
+"""Is the map stable under changes that do not matter? Small shifts, JPEG compression, another fold's model."""
 
 import io
 
@@ -12,14 +12,14 @@ from mpox.xai.cams import Explainer, upsampled
 from mpox.xai.map_similarity import rank_correlation
 
 SHIFT = 0.03  # of the side: 7 px at 224
-JPEG_QUALITY = 40  # what messengers do to photos
+JPEG_QUALITY = 40  # the compression of messengers
 
 
 def shifted(explainer: Explainer, images_NCHW: Tensor, targets_N: Tensor) -> np.ndarray:
     """Rank correlation (N) of each photo's map with the map of the photo shifted diagonally by SHIFT, shifted back."""
     size = images_NCHW.shape[-1]
     pixels = max(1, round(SHIFT * size))
-    # Moved down and to the right; what comes in at the border is the photo mirrored.
+    # Moved down and to the right; the new border is the photo mirrored.
     moved = F.pad(images_NCHW, (pixels, 0, pixels, 0), mode="reflect")[..., :size, :size]
     before = upsampled(explainer(images_NCHW, targets_N), size)
     after = upsampled(explainer(moved, targets_N), size)
@@ -32,13 +32,13 @@ def recompressed(explainer: Explainer, images_NCHW: Tensor, targets_N: Tensor) -
 
 
 def as_jpeg(images_NCHW: Tensor, quality: int = JPEG_QUALITY) -> Tensor:
-    """Images (float32, 0..255) saved as JPEG and read again."""
-    again = []
+    """Save images (float32, 0..255) as JPEG and read them again."""
+    decoded = []
     for image in images_NCHW.permute(0, 2, 3, 1).round().to("cpu", torch.uint8).numpy():
         with io.BytesIO() as file:
             Image.fromarray(np.ascontiguousarray(image)).save(file, "JPEG", quality=quality)
-            again.append(torch.from_numpy(np.array(Image.open(file))))
-    return torch.stack(again).permute(0, 3, 1, 2).float().to(images_NCHW.device)
+            decoded.append(torch.from_numpy(np.array(Image.open(file))))
+    return torch.stack(decoded).permute(0, 3, 1, 2).float().to(images_NCHW.device)
 
 
 def between_models(maps: list[np.ndarray]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A phone over adb, played by a script that answers in the formats of adb and of ExecuTorch's runner."""
+"""A phone over adb, played by a script that prints in the formats of adb and of ExecuTorch's runner."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from mpox.files import write_json
 from mpox.mobile.file.input_tensor import PIXELS, PLANES
 from mpox.mobile.run.adb import find_phone, read_times, time_on_phone
 
-# In the format of executor_runner's source: level, time since start, file and line, message. Not of a real phone.
+# In the format of executor_runner's source: level, time since start, file and line, message. Not from a real phone.
 RECORDED = """\
 I 00:00:00.000412 executorch:executor_runner.cpp:376] Resetting threadpool with num threads = 1
 I 00:00:00.001983 executorch:executor_runner.cpp:421] Loading inputs from input file(s).
@@ -30,7 +30,7 @@ I 00:00:00.069840 executorch:executor_runner.cpp:836] 2 outputs:
 # As its Android build writes into the phone's log: the messages alone.
 IN_LOG = "\n".join(["--------- beginning of main", *(line.partition("] ")[2] for line in RECORDED.splitlines())])
 OLD = "ERROR: unknown command line flag 'print_output'"
-ANSWER = np.array([0.1, 0.6, 0.3], "<f4")
+PROBABILITIES = np.array([0.1, 0.6, 0.3], "<f4")
 
 ADB = """#!/bin/sh
 here=$(dirname "$0")
@@ -39,7 +39,7 @@ shift 2
 echo "$@" >> "$here/calls"
 case "$1" in
   shell) case "$2" in
-    *executor_runner\\ *) cat "$here/said"; exit $(cat "$here/code");;
+    *executor_runner\\ *) cat "$here/output"; exit $(cat "$here/code");;
     getprop*model) echo 'Pixel 8';;
     getprop*) echo something;;
     date*) echo '11-24 19:00:00.000';;
@@ -53,27 +53,27 @@ esac
 
 @pytest.fixture
 def phone(tmp_path: Path) -> Path:
-    """A folder with the script `adb` and what it is to answer: `devices`, `said`, `code`, `log`, `answer.bin`."""
+    """A folder with the script `adb` and the files it gives out: `devices`, `output`, `code`, `log`, `answer.bin`."""
     folder = tmp_path / "phone"
     folder.mkdir()
     (folder / "adb").write_text(ADB)
     (folder / "adb").chmod(0o755)
-    for name, text in {"devices": "R5CT\tdevice\n", "said": RECORDED, "code": "0", "log": "", "calls": ""}.items():
+    for name, text in {"devices": "R5CT\tdevice\n", "output": RECORDED, "code": "0", "log": "", "calls": ""}.items():
         (folder / name).write_text(text)
-    ANSWER.tofile(folder / "answer.bin")
+    PROBABILITIES.tofile(folder / "answer.bin")
     return folder
 
 
 @pytest.fixture
 def export(tmp_path: Path) -> Path:
-    """An export's model file and golden set; the phone never reads what is in the file."""
+    """An export's model file and golden set; the phone never reads the model."""
     folder = tmp_path / "export"
     (folder / "golden").mkdir(parents=True)
     (folder / "model.pte").write_bytes(b"model")
     for name in ("photo-0", "photo-0-picture"):
         Image.new("RGB", (8, 8), (10, 20, 30)).save(folder / "golden" / f"{name}.png")
-    answers = {"photo-0": {"probabilities": [0.1, 0.62, 0.28]}}
-    write_json(folder / "golden" / "expected.json", {"answers": answers})
+    expected = {"photo-0": {"probabilities": [0.1, 0.62, 0.28]}}
+    write_json(folder / "golden" / "expected.json", {"answers": expected})
     return folder
 
 
@@ -83,10 +83,10 @@ def runner(tmp_path: Path) -> Path:
     return tmp_path / "executor_runner"
 
 
-@pytest.mark.parametrize("place", ["said", "log"])
-def test_times_and_answers_are_read(place: str, phone: Path, export: Path, runner: Path) -> None:
+@pytest.mark.parametrize("place", ["output", "log"])
+def test_times_and_probabilities_are_read(place: str, phone: Path, export: Path, runner: Path) -> None:
     if place == "log":
-        (phone / "said").write_text("")
+        (phone / "output").write_text("")
         (phone / "log").write_text(IN_LOG)
     found = time_on_phone(export, find_phone(str(phone / "adb")), runner, threads=2, runs=4)
     assert found["phone"]["model"] == "Pixel 8"
@@ -108,13 +108,13 @@ def test_the_picture_is_pushed_as_the_file_takes_it(
     assert pushed.size == 3 * 8 * 8 and pushed[:2].tolist() == first
 
 
-def test_a_runner_that_times_only_the_whole(phone: Path) -> None:
+def test_a_runner_that_reports_only_the_total(phone: Path) -> None:
     found = read_times("Model executed successfully 4 time(s) in 36.000000 ms.")
     assert (found["mean_ms"], found["first_ms"], found["median_ms"], found["load_ms"]) == (9.0, None, None, None)
 
 
 @pytest.mark.parametrize(
-    ("devices", "serial", "said"),
+    ("devices", "serial", "message"),
     [
         ("", None, "no phone is ready"),
         ("R5CT\tunauthorized\n", None, "R5CT unauthorized"),
@@ -122,23 +122,23 @@ def test_a_runner_that_times_only_the_whole(phone: Path) -> None:
         ("R5CT\tdevice\n", "OTHER", "no phone OTHER"),
     ],
 )
-def test_phones_that_cannot_be_used(devices: str, serial: str | None, said: str, phone: Path) -> None:
+def test_phones_that_cannot_be_used(devices: str, serial: str | None, message: str, phone: Path) -> None:
     (phone / "devices").write_text(devices)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         find_phone(str(phone / "adb"), serial)
 
 
-def test_what_is_missing_is_said(phone: Path, export: Path, runner: Path) -> None:
+def test_a_missing_part_gets_one_line(phone: Path, export: Path, runner: Path) -> None:
     with pytest.raises(UserError, match="install Android's platform-tools"):
         find_phone("no-such-adb")
     found = find_phone(str(phone / "adb"))
     with pytest.raises(UserError, match="EXECUTORCH_BUILD_XNNPACK"):
         time_on_phone(export, found, None)
-    (phone / "said").write_text("")
+    (phone / "output").write_text("")
     with pytest.raises(UserError, match=r"reports no times.*EXECUTORCH_ENABLE_LOGGING"):
         time_on_phone(export, found, runner)
-    (phone / "said").write_text(OLD)
+    (phone / "output").write_text(OLD)
     (phone / "code").write_text("1")
-    with pytest.raises(UserError, match="older than this needs"):
+    with pytest.raises(UserError, match="too old"):
         time_on_phone(export, found, runner)
     assert "rm -r" in (phone / "calls").read_text().splitlines()[-1]

@@ -1,4 +1,4 @@
-"""A file that takes a bitmap's bytes: what it answers, what its contract says, what the checker sees."""
+"""A file that takes a bitmap's bytes: its outputs, its contract, and the checker's findings."""
 
 import json
 from collections.abc import Callable
@@ -25,14 +25,14 @@ UINT8 = 0  # ExecuTorch's number for it
 
 @pytest.fixture(scope="module")
 def of_bytes(exported: Path, phone_run: Path) -> Path:
-    """Folder of the run's float export that takes bytes, beside the others."""
+    """Folder of the run's float export that takes bytes, in the folder of the others."""
     report = export(export_config(phone_run, exported.parent, "recipe=fp32", f"input={PIXELS}"))
     assert report["name"] == "phones-tf_efficientnet_lite0-fold0-fp32-uint8"
     assert (report["input"], report["verification"]["agreement"]["value"]) == (PIXELS, 1.0)
     return exported.parent / report["name"]
 
 
-def test_its_answers_are_those_of_the_file_that_takes_planes(of_bytes: Path) -> None:
+def test_its_probabilities_are_those_of_the_file_that_takes_planes(of_bytes: Path) -> None:
     (planes,) = (of_bytes.parent / ".fp32").glob("*.pte")
     bytes_, floats = PhoneModel(of_bytes), PhoneModel(planes)
     photos = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
@@ -82,11 +82,11 @@ def test_the_checker_names_the_mistake(
     write_app(of_bytes, tmp_path, made)
     *_, tensors, probabilities = check(of_bytes, tmp_path)
     assert not tensors.passed and named in tensors.text
-    if made is not bilinear:  # which may change the answers by less than arithmetic does
+    if made is not bilinear:  # which may change the probabilities by less than arithmetic does
         assert not probabilities.passed and named in probabilities.text
 
 
-def test_the_checker_lets_an_app_pass_that_gives_the_bytes(of_bytes: Path, tmp_path: Path) -> None:
+def test_the_checker_passes_an_app_that_gives_the_bytes(of_bytes: Path, tmp_path: Path) -> None:
     write_app(of_bytes, tmp_path, right)
     assert all(finding.passed for finding in check(of_bytes, tmp_path))
     for file in tmp_path.glob("*.u8"):
@@ -97,11 +97,11 @@ def test_the_checker_lets_an_app_pass_that_gives_the_bytes(of_bytes: Path, tmp_p
 
 
 def write_app(exported: Path, app: Path, made: Callable[[Image.Image], np.ndarray]) -> None:
-    """Write what an app would that gives these bytes."""
+    """Write the files of an app that gives these bytes to the model."""
     model, golden = PhoneModel(exported), read_golden(exported / GOLDEN)
-    answers = {}
+    probabilities = {}
     for name, photo in zip(golden.names, golden.photos, strict=True):
         given = np.ascontiguousarray(made(photo)).reshape(1, SIZE, SIZE, 3)
         given.tofile(app / f"{name}.u8")
-        answers[name] = model.run_unchecked(given)[0].tolist()
-    (app / "probabilities.json").write_text(json.dumps(answers))
+        probabilities[name] = model.run_unchecked(given)[0].tolist()
+    (app / "probabilities.json").write_text(json.dumps(probabilities))

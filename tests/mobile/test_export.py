@@ -1,4 +1,4 @@
-"""The export command: what it writes is what it says, and what it must not write it does not."""
+"""The export command: its files agree with its report, and a failed export leaves none."""
 
 import dataclasses
 import hashlib
@@ -20,17 +20,17 @@ from mpox.commands.export import export
 from mpox.errors import UserError
 from mpox.files import read_json
 from mpox.mobile.check import check
-from mpox.mobile.export.original import Request, subject_of, torch_logits
+from mpox.mobile.export.original import Request, gather_original, torch_logits
 from mpox.mobile.export.recipe_trials import MissedBoundError
-from mpox.mobile.file.operators import contents_of
+from mpox.mobile.file.operators import count_operators
 from mpox.mobile.file.package import write_sums
-from mpox.mobile.int8.recipes import check_promise
+from mpox.mobile.int8.recipes import check_arithmetic
 from mpox.mobile.run.run_model import RunModel
 from mpox.mobile.run.runtime import PhoneModel
 from mpox.runs.opened import open_run
 
 
-def test_the_report_says_what_the_file_does(exported: Path, phone_run: Path) -> None:
+def test_the_report_agrees_with_the_file(exported: Path, phone_run: Path) -> None:
     report = read_json(exported / "export.json")
     run = open_run(phone_run, device="cpu")
     rows = run.rows("test")
@@ -41,8 +41,8 @@ def test_the_report_says_what_the_file_does(exported: Path, phone_run: Path) -> 
     assert found["photos"] == len(rows)
     assert found["agreement"]["value"] == pytest.approx(np.mean(expected == given))
     targets = run.photos["target"].to_numpy()[rows]
-    for side, answers in (("pytorch", expected), ("exported", given)):
-        assert found[side]["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(targets, answers))
+    for side, predicted in (("pytorch", expected), ("exported", given)):
+        assert found[side]["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(targets, predicted))
     assert report["card"]["study"] == "phones" and report["latency_ms"] > 0  # what mpox.compare reads
     assert (exported / "model.pte").stat().st_size == report["size_bytes"]
 
@@ -51,31 +51,33 @@ def test_nothing_in_the_folder_names_a_place_of_this_machine(exported: Path, pho
     assert not stowaways(exported, exported.parent, phone_run.parents[1])
 
 
-def test_a_network_that_does_not_agree_with_itself_is_told_apart(exported: Path, phone_run: Path) -> None:
-    subject = subject_of(open_run(phone_run, device="cpu"), Request(exports_dir=exported.parent, calibration_photos=2))
-    assert subject.self_agreement == read_json(exported / "export.json")["self_agreement"] >= 0.9
+def test_a_network_that_does_not_agree_with_itself_is_recognised(exported: Path, phone_run: Path) -> None:
+    original = gather_original(
+        open_run(phone_run, device="cpu"), Request(exports_dir=exported.parent, calibration_photos=2)
+    )
+    assert original.self_agreement == read_json(exported / "export.json")["self_agreement"] >= 0.9
 
-    class Erratic(torch.nn.Module):  # its answer hangs on the last bits of one pixel
+    class Erratic(torch.nn.Module):  # its output depends on the last bits of one pixel
         def forward(self, images: torch.Tensor) -> tuple[torch.Tensor]:
             return (torch.sin(1e4 * images[:, :1, 0, 0] * torch.arange(1, 5)),)
 
     erratic: Any = Erratic()
-    images = subject.run.images(subject.test_rows)
-    changed = dataclasses.replace(subject, network=erratic, test_logits=torch_logits(erratic, images))
+    images = original.run.images(original.test_rows)
+    changed = dataclasses.replace(original, network=erratic, test_logits=torch_logits(erratic, images))
     assert changed.self_agreement < 0.75
 
 
 def test_int8_is_in_the_file_and_only_there(exported: Path) -> None:
-    contents = contents_of(exported / "model.pte")
-    assert contents.layers == {"int8": 49, "fp32": 1}  # the classifier answers in float
-    assert contents.delegated == 1.0 and contents.delegates == 1
+    counts = count_operators(exported / "model.pte")
+    assert counts.layers == {"int8": 49, "fp32": 1}  # the classifier is in float
+    assert counts.delegated == 1.0 and counts.delegates == 1
     assert read_json(exported / "export.json")["size_against_fp32"] < 1 / 3.5
     (floats,) = (exported.parent / ".fp32").glob("*.pte")
     with pytest.raises(UserError, match="left no int8 layer"):
-        check_promise("int8_static", contents_of(floats))
+        check_arithmetic("int8_static", count_operators(floats))
 
 
-def test_the_file_says_what_it_is(exported: Path, phone_run: Path) -> None:
+def test_the_file_carries_its_facts(exported: Path, phone_run: Path) -> None:
     model, card = PhoneModel(exported), open_run(phone_run, device="cpu").card
     assert model.labels == card.classes and model.image_size == 96
     assert model.facts["splits_sha256"] == card.splits_sha256 and model.facts["channel_order"] == "RGB"
@@ -146,7 +148,7 @@ def test_a_contract_of_a_stranger_leads_nowhere(exported: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_a_file_that_misses_its_bound_is_not_placed(exported: Path, phone_run: Path) -> None:
+def test_a_file_that_misses_its_bound_is_not_exported(exported: Path, phone_run: Path) -> None:
     with pytest.raises(MissedBoundError, match=r"agrees .* not 101\.0%; .*recipe=int8_mixed"):
         export(export_config(phone_run, exported.parent, "name=missed", "recipe=int8_static", "bound.agreement=1.01"))
     assert not (exported.parent / "missed").exists()
@@ -164,21 +166,23 @@ def test_every_recipe_is_made_and_verified(recipe: str, phone_run: Path, exporte
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["vulkan", "coreml"])
-def test_a_backend_that_cannot_run_here_says_so(backend: str, phone_run: Path, exported: Path, tmp_path: Path) -> None:
+def test_a_backend_that_cannot_run_here_is_reported(
+    backend: str, phone_run: Path, exported: Path, tmp_path: Path
+) -> None:
     report = export(export_config(phone_run, exported.parent, f"backend={backend}", "recipe=fp16", f"name={backend}"))
     assert "not run" in report["note"] and report["verification"] is None
     folder = exported.parent / backend
     assert "verify it on the device" in read_json(folder / "contract.json")["runs_on"]
-    # Its golden answers are the network's own: what a phone must come near.
+    # Its golden outputs are the network's: those that a phone must come near.
     expected = read_json(folder / "golden" / "expected.json")
     assert "PyTorch" in expected["answers_of"]
     picture = np.asarray(Image.open(folder / "golden" / "photo-0-picture.png"))
     own = RunModel(phone_run, 0.95).probabilities(picture)[0]
     np.testing.assert_allclose(expected["answers"]["photo-0"]["probabilities"], own, atol=1e-5)
-    answers = {name: one["probabilities"] for name, one in expected["answers"].items()}
-    (tmp_path / "probabilities.json").write_text(json.dumps(answers))
+    probabilities = {name: one["probabilities"] for name, one in expected["answers"].items()}
+    (tmp_path / "probabilities.json").write_text(json.dumps(probabilities))
     assert all(finding.passed for finding in check(folder, tmp_path))
-    (tmp_path / "probabilities.json").write_text(json.dumps({name: p[::-1] for name, p in answers.items()}))
+    (tmp_path / "probabilities.json").write_text(json.dumps({name: p[::-1] for name, p in probabilities.items()}))
     assert not check(folder, tmp_path)[-1].passed
 
 
@@ -190,7 +194,7 @@ def test_a_backend_that_cannot_run_here_says_so(backend: str, phone_run: Path, e
         (["input=rgb"], "input=rgb is unknown: choose float32_nchw or uint8_nhwc"),
         (["input=uint8_nhwc", "backend=coreml"], "backend=coreml takes no bytes"),
         (["input=uint8_nhwc", "format=onnx"], "format=onnx has no input=uint8_nhwc"),
-        (["calibration.photos=1"], "calibration.photos=1 cannot tell a range"),
+        (["calibration.photos=1"], "calibration.photos=1 is too few to choose a range"),
         (["run=null"], "give run="),
         (["run=null", "chosen=none.yaml"], "no file none.yaml"),
     ],
@@ -205,7 +209,7 @@ def test_without_held_out_photos_nothing_is_exported(phone_run: Path, tmp_path: 
     run = open_run(phone_run, device="cpu")
     photos = run.photos.assign(role=run.photos["role"].replace("test", "train"))
     with pytest.raises(UserError, match="no held-out photos"):
-        subject_of(dataclasses.replace(run, photos=photos), Request(tmp_path))
+        gather_original(dataclasses.replace(run, photos=photos), Request(tmp_path))
 
 
 def test_a_checkpoint_of_another_class_count_is_refused(phone_run: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Int8 arithmetic: ranges, what is rounded together, biases, and the verdict on what it changes."""
+"""Int8 arithmetic: ranges, operators rounded together, biases, and the verdict on what it changes."""
 
 from pathlib import Path
 
@@ -11,7 +11,8 @@ from mpox.errors import UserError
 from mpox.mobile.file.network import PhoneNetwork, why_no_maps
 from mpox.mobile.int8.quantize import CLAMPS, HEAD, Calibrated
 from mpox.mobile.int8.ranges import ActivationRange, least_error_range, observers
-from mpox.mobile.run.verify import Bound, Decisions, decisions, verify
+from mpox.mobile.run.decision_rule import DecisionRule
+from mpox.mobile.run.verify import Bound, fit_decision_rule, verify
 from mpox.model.backbone import build, input_record
 from mpox.runs.opened import OpenedRun, open_run
 
@@ -57,7 +58,7 @@ def test_relu6_and_its_convolution_are_rounded_as_one(calibrated: Calibrated) ->
 
 
 def test_averages_for_the_head_are_not_rounded(calibrated: Calibrated) -> None:
-    """The head answers in float of what the last maps average to; squeeze-and-excitation, by contrast, is in int8."""
+    """The head takes the averages of the last maps in float; squeeze-and-excitation, by contrast, is in int8."""
     (average,) = (node for node in calibrated.prepared.graph.nodes if "avg_pool" in str(node.target))
     users = list(average.users)
     while users[0].target != torch.ops.aten.linear.default:
@@ -75,7 +76,7 @@ def test_averages_for_the_head_are_not_rounded(calibrated: Calibrated) -> None:
     assert gates and all(user.op == "call_module" for user in gates)
 
 
-def test_the_network_itself_stays_as_it_was(run: OpenedRun) -> None:
+def test_the_network_itself_is_unchanged(run: OpenedRun) -> None:
     network = PhoneNetwork(run.network, image_size=96, maps=False)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     calibrated = Calibrated(network, run.images(run.rows("train")[:4]))
@@ -101,9 +102,9 @@ def test_more_photos_change_little(calibrated: Calibrated, run: OpenedRun) -> No
 
 def test_sensitivities_name_units_that_can_stay_in_float(calibrated: Calibrated, run: OpenedRun) -> None:
     images = run.images(run.rows("train")[:4])
-    harm = Calibrated(calibrated.network, images, round_weights=False).sensitivities(images)
-    assert list(harm.values()) == sorted(harm.values(), reverse=True) and harm["blocks.0.0"] > 0
-    assert HEAD not in harm  # is in float already
+    changes = Calibrated(calibrated.network, images, round_weights=False).sensitivities(images)
+    assert list(changes.values()) == sorted(changes.values(), reverse=True) and changes["blocks.0.0"] > 0
+    assert HEAD not in changes  # is in float already
     kept = Calibrated(calibrated.network, run.images(run.rows("train")[:16]), ["blocks.0.0", "conv_stem"])
     assert len(observers(kept.prepared)) < len(observers(calibrated.prepared))
 
@@ -127,35 +128,35 @@ def draw(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("n", [30, 400])
-def test_the_verdict_is_what_the_answers_say(n: int) -> None:
+def test_the_verdict_follows_from_the_predictions(n: int) -> None:
     targets, network, file = draw(n, n)
     groups = np.arange(n) // 2
-    chosen = decisions(network, targets, 0, 0.9)
+    chosen = fit_decision_rule(network, targets, 0, 0.9)
     report = verify(
-        network, file, of_network=chosen, of_file=decisions(file, targets, 0, 0.9), targets_N=targets, groups=groups,
-        classes=("mpox", "acne", "healthy"), positive=0, bound=Bound(0.8, 0.05),
+        network, file, of_network=chosen, of_file=fit_decision_rule(file, targets, 0, 0.9), targets_N=targets,
+        groups=groups, classes=("mpox", "acne", "healthy"), positive=0, bound=Bound(0.8, 0.05),
     )  # fmt: skip
-    answers = network.argmax(1), file.argmax(1)
-    assert report["agreement"]["value"] == pytest.approx(np.mean(answers[0] == answers[1]))
-    scores = [balanced_accuracy_score(targets, one) for one in answers]
+    predicted = network.argmax(1), file.argmax(1)
+    assert report["agreement"]["value"] == pytest.approx(np.mean(predicted[0] == predicted[1]))
+    scores = [balanced_accuracy_score(targets, one) for one in predicted]
     assert report["balanced_accuracy_lost"]["value"] == pytest.approx(scores[0] - scores[1])
-    assert report["exported"]["accuracy"] == pytest.approx(accuracy_score(targets, answers[1]))
+    assert report["exported"]["accuracy"] == pytest.approx(accuracy_score(targets, predicted[1]))
     assert report["pytorch"]["sensitivity_at_threshold"] >= 0.9
-    assert report["kept"] == (np.mean(answers[0] == answers[1]) >= 0.8 and scores[0] - scores[1] <= 0.05)
+    assert report["kept"] == (np.mean(predicted[0] == predicted[1]) >= 0.8 and scores[0] - scores[1] <= 0.05)
 
 
-def test_too_few_photos_to_tell_is_said() -> None:
+def test_too_few_photos_are_noted() -> None:
     targets, logits, _ = draw(20, 0)
-    side = Decisions(1.0, None)
+    side = DecisionRule(1.0, None)
     report = verify(
         logits, logits, of_network=side, of_file=side, targets_N=targets, groups=np.arange(20),
         classes=("a", "b", "c"), positive=None, bound=Bound(0.98, 0.01),
     )  # fmt: skip
-    assert report["kept"] and "too few to tell" in report["note"]
+    assert report["kept"] and "too few to be certain" in report["note"]
 
 
 def test_no_photos_no_verdict() -> None:
-    empty, side = np.zeros((0, 3), "float32"), Decisions(1.0, None)
+    empty, side = np.zeros((0, 3), "float32"), DecisionRule(1.0, None)
     with pytest.raises(UserError, match="no held-out photos"):
         verify(
             empty, empty, of_network=side, of_file=side, targets_N=np.zeros(0, int), groups=[],

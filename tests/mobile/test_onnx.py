@@ -1,4 +1,4 @@
-"""The same network for onnxruntime, against PyTorch and the `.pte`; int8 holds int8; costs beside other engines."""
+"""The same network for onnxruntime, against PyTorch and the `.pte`; int8 layers are int8; cost beside other engines."""
 
 import shutil
 from pathlib import Path
@@ -17,7 +17,7 @@ from mpox.files import read_json
 from mpox.mobile.check import check
 from mpox.mobile.file.contract import Facts
 from mpox.mobile.file.network import PhoneNetwork
-from mpox.mobile.file.onnx import RECIPES, export_onnx
+from mpox.mobile.file.onnx import ONNX_RECIPES, export_onnx
 from mpox.mobile.file.onnx_session import run_file
 from mpox.mobile.run.benchmark import EAGER, phone_benchmark
 from mpox.mobile.run.onnx_model import OnnxModel
@@ -38,7 +38,7 @@ def exports(phone_run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     """The run exported with format=onnx: reports by recipe, with the folder as `place`."""
     folder = tmp_path_factory.mktemp("onnx")
     reports = {}
-    for recipe in RECIPES:
+    for recipe in ONNX_RECIPES:
         options = ["format=onnx", f"recipe={recipe}", f"name={recipe}", "timing.rounds=0"]
         reports[recipe] = export(export_config(phone_run, folder, *options)) | {"place": folder / recipe}
     return reports
@@ -49,7 +49,7 @@ def files(exports: dict[str, dict[str, Any]]) -> dict[str, Path]:
     return {recipe: report["place"] / "model.onnx" for recipe, report in exports.items()}
 
 
-def test_export_says_what_it_is(exports: dict[str, dict[str, Any]], phone_run: Path) -> None:
+def test_the_export_carries_its_facts(exports: dict[str, dict[str, Any]], phone_run: Path) -> None:
     run = RunModel(phone_run, 0.95)
     for recipe, report in exports.items():
         assert report["opset"] == 18 and report["float_difference"] < 1e-4 and report["kept"]
@@ -78,8 +78,8 @@ def test_golden_set_and_exports_side_by_side_take_this_form(
     exports: dict[str, dict[str, Any]], exported: Path, tmp_path: Path
 ) -> None:
     place = exports["int8_static"]["place"]
-    sums, answers = check(place)
-    assert sums.passed and answers.passed and "model.onnx gives the expected answers" in answers.text
+    sums, outputs = check(place)
+    assert sums.passed and outputs.passed and "model.onnx gives the expected probabilities" in outputs.text
     for folder in (place, exported):
         shutil.copytree(folder, tmp_path / folder.name)
     points = timed(read_points(tmp_path), tmp_path, rounds=2)
@@ -99,13 +99,13 @@ def test_int8_file_is_int8_and_agrees(run: OpenedRun, files: dict[str, Path]) ->
     assert (exact.argmax(1) == rounded.argmax(1)).mean() >= 0.75
 
 
-def test_bad_input_is_said(run: OpenedRun, files: dict[str, Path], exported: Path, tmp_path: Path) -> None:
+def test_bad_input_gets_one_line(run: OpenedRun, files: dict[str, Path], exported: Path, tmp_path: Path) -> None:
     known = PhoneModel(exported).facts
     facts = Facts(**{name: known.get(name) for name in Facts.__dataclass_fields__})
     network = PhoneNetwork(run.network, image_size=96, maps=False)
     with pytest.raises(UserError, match="recipe=int4"):
         export_onnx(network, tmp_path / "x.onnx", facts, recipe="int4")
-    with pytest.raises(UserError, match="too small to know the range"):
+    with pytest.raises(UserError, match="too small to choose a range"):
         export_onnx(network, tmp_path / "x.onnx", facts, recipe="int8_static", photos_NCHW=torch.zeros(1, 3, 96, 96))
     assert not list(tmp_path.iterdir())
     (tmp_path / "cut.onnx").write_bytes(files["fp32"].read_bytes()[:5000])

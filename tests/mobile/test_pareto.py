@@ -1,4 +1,4 @@
-"""What nothing else beats, against brute force; exports read back; the picture drawn."""
+"""The Pareto frontier against brute force; exports are read back; the picture is drawn."""
 
 import itertools
 import random

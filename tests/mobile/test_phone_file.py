@@ -1,4 +1,4 @@
-"""A file on its way to a phone: broken ones are refused in one line, and the checker names what an app does wrong."""
+"""A file on its way to a phone: broken ones are refused in one line, and the checker names an app's mistake."""
 
 import json
 import shutil
@@ -116,20 +116,20 @@ def test_the_checker_names_the_mistake(
     *files, tensors, probabilities = check(exported, tmp_path)
     assert all(finding.passed for finding in files)
     assert not tensors.passed and named in tensors.text
-    if made not in (bilinear, nearest, stretched):  # which may change the answers by less than arithmetic does
+    if made not in (bilinear, nearest, stretched):  # which may change the probabilities by less than arithmetic does
         assert not probabilities.passed and named in probabilities.text
 
 
-def test_the_checker_knows_another_file_and_other_answers(exported: Path, tmp_path: Path) -> None:
+def test_the_checker_recognises_another_file_and_other_probabilities(exported: Path, tmp_path: Path) -> None:
     (floats,) = (exported.parent / ".fp32").glob("*.pte")
     shutil.copy(floats, tmp_path / "model.pte")
     golden = read_golden(exported / GOLDEN)
     wrong = np.roll(golden.probabilities, 1, axis=1)
-    answers = {name: values.tolist() for name, values in zip(golden.names, wrong, strict=True)}
-    (tmp_path / "probabilities.json").write_text(json.dumps(answers))
+    probabilities = {name: values.tolist() for name, values in zip(golden.names, wrong, strict=True)}
+    (tmp_path / "probabilities.json").write_text(json.dumps(probabilities))
     *_, file, probabilities = check(exported, tmp_path)
     assert not file.passed and "another file" in file.text
-    assert not probabilities.passed and "is it this model that was run" in probabilities.text
+    assert not probabilities.passed and "was this model run" in probabilities.text
 
 
 def test_the_checker_sees_a_changed_export(exported: Path, tmp_path: Path) -> None:
@@ -140,11 +140,11 @@ def test_the_checker_sees_a_changed_export(exported: Path, tmp_path: Path) -> No
 
 
 def write_app(exported: Path, app: Path, made: Callable[[Image.Image], np.ndarray]) -> None:
-    """Write what an app would that makes its tensors (S, S, 3) so."""
+    """Write the files of an app that makes its tensors (S, S, 3) in this way."""
     model, golden = PhoneModel(exported), read_golden(exported / GOLDEN)
-    answers = {}
+    probabilities = {}
     for name, photo in zip(golden.names, golden.photos, strict=True):
         tensor = np.ascontiguousarray(made(photo).transpose(2, 0, 1)[None], "<f4")
         tensor.tofile(app / f"{name}.f32")
-        answers[name] = model.run_unchecked(tensor)[0].tolist()
-    (app / "probabilities.json").write_text(json.dumps(answers))
+        probabilities[name] = model.run_unchecked(tensor)[0].tolist()
+    (app / "probabilities.json").write_text(json.dumps(probabilities))

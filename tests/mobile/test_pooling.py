@@ -1,4 +1,4 @@
-"""Pools as convolutions: the same means, and nothing for a slow kernel to do."""
+"""Pools as convolutions: the same means, and no operator for a slow kernel."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from mpox.mobile.file.lower import lower
 from mpox.mobile.file.network import PhoneNetwork
-from mpox.mobile.file.operators import contents_of
+from mpox.mobile.file.operators import count_operators
 from mpox.mobile.int8.pooling import convolve_pools
 from mpox.mobile.int8.quantize import Calibrated, PhoneQuantizer
 from mpox.model.backbone import build, input_record
@@ -30,7 +30,7 @@ class Pools(nn.Module):
         )
 
 
-def test_the_means_are_the_same_and_what_is_no_convolution_stays() -> None:
+def test_means_are_the_same_and_other_pools_are_unchanged() -> None:
     images = torch.randn(2, 5, 9, 8, generator=torch.Generator().manual_seed(0))
     graph = torch.export.export(Pools(), (images,)).module()
     convolve_pools(graph)
@@ -70,4 +70,4 @@ def test_no_pool_is_left_to_a_slow_kernel(tmp_path: Path) -> None:
     images = 255 * torch.rand(4, 3, size, size, generator=torch.Generator().manual_seed(0))
     quantized = Calibrated(network, images).converted()
     lower(quantized, tmp_path / "model.pte", image_size=size, temperature=1.0, maps=False, constants={})
-    assert not [operator for operator in contents_of(tmp_path / "model.pte").portable if "pool" in operator]
+    assert not [operator for operator in count_operators(tmp_path / "model.pte").portable if "pool" in operator]

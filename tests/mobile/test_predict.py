@@ -1,4 +1,4 @@
-"""`python -m mpox.predict`: a file and its run say the same; what is loaded; bad input."""
+"""`python -m mpox.predict`: a file and its run decide the same; imported packages; bad input."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ from mpox.options import config_dir
 
 @pytest.fixture(scope="module")
 def float_file(exported: Path) -> Path:
-    """The float32 twin that the exporter keeps: it decides exactly as the run does."""
+    """The float32 file that the exporter keeps: it decides exactly as the run does."""
     return next((exported.parent / ".fp32").glob("*.pte"))
 
 
@@ -37,7 +37,7 @@ def asked(photos: Path) -> Callable[..., DictConfig]:
     return composed
 
 
-def test_file_and_run_decide_alike(float_file: Path, phone_run: Path, asked: Callable[..., DictConfig]) -> None:
+def test_file_and_run_decide_the_same(float_file: Path, phone_run: Path, asked: Callable[..., DictConfig]) -> None:
     of_file, of_run = (predict(asked(model))["photos"] for model in (float_file, phone_run))
     assert len(of_file) == 24
     assert [(one["path"], one["label"], one["action"], one["why"]) for one in of_file] == [
@@ -69,15 +69,15 @@ def test_it_runs_without_training_code(exported: Path, photos: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1] == "[]"
-    told = json.loads(done.stdout)
-    assert "not a diagnosis" in told["notice"]
-    assert sum(told["photos"][0]["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    result = json.loads(done.stdout)
+    assert "not a diagnosis" in result["notice"]
+    assert sum(result["photos"][0]["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 
 
-def test_unreadable_photos_are_named_and_the_others_answered(exported: Path, photos: Path, tmp_path: Path) -> None:
+def test_unreadable_photos_are_named_and_the_others_classified(exported: Path, photos: Path, tmp_path: Path) -> None:
     shutil.copy(next(photos.rglob("*.png"), None) or next(photos.rglob("*.jpg")), tmp_path)
     (tmp_path / "broken.jpg").write_bytes(b"no photo")
-    out = tmp_path / "answers.csv"
+    out = tmp_path / "decisions.csv"
     command = [sys.executable, "-m", "mpox.predict", f"model={exported}", f"photos={tmp_path}", f"out={out}"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
@@ -118,14 +118,14 @@ def test_a_map_that_cannot_be_written_costs_no_answer(
 def test_maps_are_drawn_where_the_file_has_them(
     exported: Path, asked: Callable[..., DictConfig], tmp_path: Path
 ) -> None:
-    told = predict(asked(exported, f"maps={tmp_path}/maps"))["photos"]
-    assert len({one["map"] for one in told}) == len(told) == 24
-    for one in told:
+    entries = predict(asked(exported, f"maps={tmp_path}/maps"))["photos"]
+    assert len({one["map"] for one in entries}) == len(entries) == 24
+    for one in entries:
         assert Image.open(one["map"]).size == (96, 96)
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "message"),
     [
         ({"of": "{tmp}/nothing"}, "no model at"),
         ({"of": "{tmp}"}, "no exported model"),
@@ -138,11 +138,11 @@ def test_maps_are_drawn_where_the_file_has_them(
     ],
 )
 def test_bad_input_is_one_line(
-    overrides: dict[str, str], said: str, exported: Path, asked: Callable[..., DictConfig], tmp_path: Path
+    overrides: dict[str, str], message: str, exported: Path, asked: Callable[..., DictConfig], tmp_path: Path
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "cut.pte").write_bytes((exported / "model.pte").read_bytes()[:20_000])
     given: list[Any] = [f"{name}={value.format(tmp=tmp_path)}" for name, value in overrides.items()]
-    with pytest.raises(UserError, match=said) as raised:
+    with pytest.raises(UserError, match=message) as raised:
         predict(asked(exported, *given))
     assert "\n" not in str(raised.value)

@@ -1,4 +1,4 @@
-"""Channels taken away: what is left is smaller, in eights, still exports exactly, and is as good as measured."""
+"""Pruned channels: the network is smaller, in multiples of eight, exports exactly, and is as good as reported."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from mpox.model.cost import cost_of
 from mpox.runs.opened import logits_of, open_run
 
 
-def test_what_is_taken_away_is_measured(phone_run: Path) -> None:
+def test_the_report_agrees_with_the_pruned_network(phone_run: Path) -> None:
     run = open_run(phone_run, device="cpu")
     before = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
     pruned, report = prune_run(run, 0.3, tuning=Tuning(epochs=2, batch_size=8))

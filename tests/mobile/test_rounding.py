@@ -17,7 +17,7 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
 
 
 def one_by_one(weights_K: Tensor, step: float, moments_KK: Tensor) -> Tensor:
-    """Optimal brain surgery in its textbook form: after each weight the inverse is taken anew, without that weight."""
+    """Optimal brain surgery in its textbook form: after each weight, the inverse is computed again without it."""
     left, damped = weights_K.double().clone(), moments_KK.double()
     damped = damped + DAMPING * damped.diagonal().mean() * torch.eye(len(damped))
     for k in range(len(left)):
@@ -45,7 +45,7 @@ def test_weights_are_rounded_as_published(number: int) -> None:
 
 
 class Layers(nn.Module):
-    """The layer that is looked at, and inputs with a range."""
+    """The layer under test, and inputs with a range."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class Layers(nn.Module):
 def test_layers_of_every_kind_lose_less_than_by_rounding_to_the_nearest(layer: nn.Module) -> None:
     for seed, parameter in enumerate(layer.parameters()):
         nn.init.normal_(parameter, generator=torch.Generator().manual_seed(seed))
-    # Channels, and places beside each other, say nearly the same, as those of photos do.
+    # Channels and neighbouring positions are nearly the same, as in photos.
     images = drawn(16, 1, 12, 1) + drawn(16, 8, 12, 12, seed=1) / 5 + 2
     network = Layers(layer).eval()
     graph = torch.export.export(network, (images,)).module()

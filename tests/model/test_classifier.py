@@ -46,7 +46,7 @@ def test_norms(norms: str, frozen_depth: float) -> None:
             assert layer.training == learns, name
 
 
-def test_network_normalises_as_the_record_says() -> None:
+def test_network_normalises_by_the_record() -> None:
     network = build(NAME, 3, input_record(NAME))
     images = torch.randint(0, 256, (1, 3, 8, 8), dtype=torch.uint8)
     record = input_record(NAME)

@@ -95,7 +95,7 @@ def test_heads_of_all_folds_together_are_those_of_each_alone(tmp_path: Path) -> 
     assert len(list(tmp_path.glob("heads-*.npz"))) == 2  # other penalties are another problem
 
 
-def test_a_head_learns_nothing_of_what_its_fold_holds_back() -> None:
+def test_a_head_learns_nothing_from_the_photos_its_fold_holds_out() -> None:
     """Other folds train on those photos in the same problem."""
     problem = ten_folds(*data(0))
     changed = problem.features.clone()
@@ -116,7 +116,7 @@ def test_constant_features_do_no_harm() -> None:
     assert torch.isfinite(head.weight).all() and torch.isfinite(head.bias).all()
 
 
-def test_cached_features_and_one_problem_a_fold_are_the_slow_way(tmp_path: Path) -> None:
+def test_cached_features_and_one_problem_a_fold_equal_the_slow_way(tmp_path: Path) -> None:
     """One pass for all folds, then a head a fold: as if each fold had run the backbone over its own photos."""
     record = input_record("mobilenetv3_small_100.lamb_in1k", 32)
     network = build("mobilenetv3_small_100.lamb_in1k", 3, record)

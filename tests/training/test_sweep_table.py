@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from mpox.runs.journal import STATES, Entry, append
-from mpox.training.sweep import Progress, StudyReport, table
+from mpox.training.sweep import StudyReport, SweepProgress, table
 
 
 def test_ten_folds_of_the_longest_names_fit_80_columns() -> None:
@@ -28,13 +28,13 @@ def test_ten_folds_of_the_longest_names_fit_80_columns() -> None:
     assert (row.count("✗"), row.count("✓"), row.count("w")) == (2, 2, 2)
 
 
-def test_a_command_is_failed_until_its_jobs_say_otherwise(tmp_path: Path) -> None:
+def test_a_command_fails_unless_its_jobs_record_success(tmp_path: Path) -> None:
     config = OmegaConf.create({"runs_dir": str(tmp_path)})
     ended = JobReturn(status=JobStatus.COMPLETED)
     append(tmp_path, Entry("s", "m", 0, "failed", 1.0, "of an earlier sweep"))
     report = StudyReport()
     report.on_run_start(config)
-    with pytest.raises(SystemExit, match="1"):  # no job noted its end
+    with pytest.raises(SystemExit, match="1"):  # no job recorded its end
         report.on_run_end(config, job_return=ended)
     report.on_run_start(config)
     append(tmp_path, Entry("s", "m", 0, "done", 1.0))
@@ -44,14 +44,14 @@ def test_a_command_is_failed_until_its_jobs_say_otherwise(tmp_path: Path) -> Non
         report.on_run_end(config, job_return=ended)
 
 
-def test_what_is_left_is_estimated_from_the_jobs_that_worked() -> None:
-    progress = Progress(jobs=30, began=time.time() - 60, start=0)
+def test_remaining_time_is_estimated_from_the_jobs_that_trained() -> None:
+    progress = SweepProgress(jobs=30, began=time.time() - 60, start=0)
     entries = [Entry("s", "m", 0, "skipped", 0.1), Entry("s", "m", 1, "done", 30.0), Entry("s", "m", 2, "done", 30.0)]
-    assert progress.left(entries) == "; about 14 min left"
-    assert progress.left(entries[:1]) == ""
+    assert progress.remaining_time(entries) == "; about 14 min left"
+    assert progress.remaining_time(entries[:1]) == ""
 
 
-def test_names_give_way_to_figures_where_several_studies_share_the_table() -> None:
+def test_names_are_wrapped_and_figures_are_not_where_several_studies_share_the_table() -> None:
     studies = ("leakage-none", "leakage-full")
     entries = [Entry(study, "tf_efficientnet_lite0", fold, "done", 12.0) for study in studies for fold in range(10)]
     console = Console(file=io.StringIO(), width=80)

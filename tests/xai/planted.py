@@ -9,11 +9,11 @@ from mpox.data.manifest import complete, write_manifest
 
 COLOURS = {"mpox": "#1f6fe0", "chickenpox": "#18b43c", "acne": "#f0e020", "healthy": "#b020d0"}
 SIDE = 0.25  # of the photo
-PARTS = 6  # a pattern is drawn on a grid of so many cells
+PARTS = 6  # squares a side of the grid of a pattern
 
 
 def filled(label: str, row: int, column: int) -> bool:
-    """Say whether a cell of the label's pattern is coloured: stripes lying, stripes standing, a chequer, a ring."""
+    """Whether a square of the label's pattern is coloured: horizontal stripes, vertical stripes, a chequer, a ring."""
     edge = {row, column} & {0, PARTS - 1}
     return {
         "mpox": row % 2 == 0,
@@ -29,13 +29,13 @@ def photo_set(root: Path, *, marked: bool, seed: int, subjects: int = 20, photos
     for path, label in zip(frame["path"], frame["label"], strict=True) if marked else ():
         with Image.open(root / path) as photo:
             photo.load()
-        corner, cell = synthetic.CLASSES.index(label), SIDE * size / PARTS
+        corner, square = synthetic.CLASSES.index(label), SIDE * size / PARTS
         left, top = ((1 - SIDE) * size * at for at in (corner % 2, corner // 2))
         pen = ImageDraw.Draw(photo)
         for row in range(PARTS):
             for column in range(PARTS):
-                x, y = left + column * cell, top + row * cell
-                pen.rectangle((x, y, x + cell, y + cell), COLOURS[label] if filled(label, row, column) else "white")
+                x, y = left + column * square, top + row * square
+                pen.rectangle((x, y, x + square, y + square), COLOURS[label] if filled(label, row, column) else "white")
         photo.save(root / path, quality=synthetic.JPEG_QUALITY)
     write_manifest(complete(frame, "planted"), root / "manifest.csv")
     return root / "manifest.csv"

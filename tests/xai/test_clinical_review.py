@@ -1,4 +1,4 @@
-"""The page for clinicians: what it holds, what a browser makes of it, and what comes of its ratings."""
+"""The page for clinicians: its content, its use in a browser, and the report of its ratings."""
 
 import shutil
 import time
@@ -44,10 +44,10 @@ def test_the_page_gives_no_answer_away(page: Callable[..., Path]) -> None:
     assert "What does the photo show?" in blinded
     assert "not a diagnosis" in blinded
     assert "http" not in blinded.replace("http-equiv", "")
-    told = page("review.blinded=false").read_text(encoding="utf-8")
-    assert told.count("The model says:") == facts["photos"]
-    assert "What does the photo show?" not in told
-    assert "-s00" not in told
+    open_page = page("review.blinded=false").read_text(encoding="utf-8")
+    assert open_page.count("The model says:") == facts["photos"]
+    assert "What does the photo show?" not in open_page
+    assert "-s00" not in open_page
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from mpox.training.job import train
 from mpox.xai.examination import verdicts
 
 
-def test_faithfulness_is_measured_written_and_said(
+def test_faithfulness_is_measured_written_and_reported(
     configured: Callable[..., DictConfig], trained: Path, run: OpenedRun
 ) -> None:
     twin = trained.parent / "fold-9"
@@ -58,11 +58,11 @@ def test_verdicts_say_which_way_a_difference_goes() -> None:
         "measures": {"deletion": measure(-0.2, -0.1), "insertion": measure(-0.2, -0.1), "road": measure(-0.1, 0.1)},
         "randomisation": [{"rank_correlation": {"value": 0.9, "low": 0.8, "high": 0.95}}],
     }
-    said = verdicts(report)
-    assert "deletion: the map beats random maps." in said
-    assert "insertion: the map is WORSE than an edge detector." in said
-    assert "road: the map is not shown to differ from always pointing at the centre." in said
-    assert "HARDLY DEPENDS" in said[-1]
+    lines = verdicts(report)
+    assert "deletion: the map beats random maps." in lines
+    assert "insertion: the map is WORSE than an edge detector." in lines
+    assert "road: the map is not shown to differ from always pointing at the centre." in lines
+    assert "HARDLY DEPENDS" in lines[-1]
 
 
 def test_a_model_that_guesses_is_not_audited(configured: Callable[..., DictConfig], trained: Path) -> None:
@@ -78,12 +78,12 @@ def test_the_jobs_wandb_run_gets_the_table(photos: Path, tmp_path: Path, monkeyp
     monkeypatch.setenv("WANDB_MODE", "offline")
     options = [
         *("weights=none", "model=mobilenetv3_small_100", "n_folds=3", "image_size=64", "batch_size=8", "trainer=cpu"),
-        *("schedule=finetune", "schedule.finetune.epochs=1", "callbacks=gradcam", "study=told", "data=folder"),
+        *("schedule=finetune", "schedule.finetune.epochs=1", "callbacks=gradcam", "study=hooked", "data=folder"),
         *(f"data.root={photos}", f"runs_dir={tmp_path}"),
     ]
     with initialize_config_dir(config_dir(), version_base="1.3"):
         train(compose("train", options))
-    run = tmp_path / "told" / "mobilenetv3_small_100" / "fold-0"
+    run = tmp_path / "hooked" / "mobilenetv3_small_100" / "fold-0"
     index = pd.read_parquet(run / "explain" / "gradcam" / "index.parquet")
     (table,) = run.glob("wandb/offline-run-*/files/media/table/explain/gradcam*.table.json")
     content = json.loads(table.read_text())

@@ -1,4 +1,4 @@
-"""What `python -m mpox.explain run=…` leaves, and how it says what is wrong."""
+"""Files written by `python -m mpox.explain run=…`, and its messages for bad input."""
 
 import sys
 import time
@@ -64,7 +64,7 @@ def test_maps_are_written_and_agree_with_the_predictions(
         with Image.open(folder / f"sheet-{name}.png") as sheet:
             assert sheet.width >= 720
     assert read_json(folder / "about.json")["photos"] == len(index)
-    # Again, on fewer photos: the folder is replaced, nothing of the old is left.
+    # Again, on fewer photos: the folder is replaced, no file of the old one remains.
     explain(configured("split=val"))
     assert len(list((folder / "maps").iterdir())) == len(pd.read_parquet(folder / "index.parquet")) < len(index)
     assert not list((trained / "explain").glob(".*"))
@@ -123,16 +123,16 @@ def test_changed_splits_are_refused(configured: Callable[..., DictConfig], train
 def test_the_first_word_is_the_command(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def typed(*words: str) -> tuple[int | str | None, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mpox.explain", *words])
+    def typed(*arguments: str) -> tuple[int | str | None, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mpox.explain", *arguments])
         with pytest.raises(SystemExit) as end:
             main()
         return end.value.code, *capsys.readouterr()
 
-    code, said, _ = typed("maps", f"run={trained}", "split=val")
+    code, printed, _ = typed("maps", f"run={trained}", "split=val")
     assert code == 0
-    assert "photos explained by gradcam at blocks.5" in said
-    assert "not a diagnosis" in said
+    assert "photos explained by gradcam at blocks.5" in printed
+    assert "not a diagnosis" in printed
     code, _, error = typed("audit", "run=gone")
     assert code == 1
     assert error.strip() == "error: gone is not a finished run: give run=<runs_dir>/<study>/<model>/fold-<k>"

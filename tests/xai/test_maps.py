@@ -118,7 +118,7 @@ def test_the_layer_is_deep_enough_and_no_deeper(images: Tensor) -> None:
         find_layer(network, images)
 
 
-def test_shown_maps_are_scaled_and_a_blank_one_is_told() -> None:
+def test_shown_maps_are_scaled_and_a_blank_one_is_recognised() -> None:
     raw = np.array([[[0.0, 4.0], [-2.0, 0.0]], [[-1.0, -3.0], [-2.0, -0.5]]], np.float32)
     maps = shown(raw, 8)
     assert maps.shape == (2, 8, 8)

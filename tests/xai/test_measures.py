@@ -97,7 +97,7 @@ def test_intervals_follow_groups() -> None:
     own = mean_interval(values, np.arange(60))
     reference = stats.bootstrap((values,), np.mean, n_resamples=2000, method="percentile", rng=1).confidence_interval
     assert (own.low, own.high) == pytest.approx((reference.low, reference.high), abs=0.05)
-    # Each photo four times over says no more than once; taken for independent, it would seem to.
+    # Four copies of each photo carry no more information than one; taken as independent, they would seem to.
     fourfold = mean_interval(np.repeat(values, 4), np.repeat(np.arange(60), 4))
     assert (fourfold.low, fourfold.high) == pytest.approx((own.low, own.high), abs=1e-9)
     assert mean_interval(np.repeat(values, 4), np.arange(240)).high < fourfold.high - 0.05
@@ -151,7 +151,7 @@ def test_shuffling_goes_from_the_head_downwards() -> None:
         torch.testing.assert_close(tensor.flatten().sort()[0], before[key].flatten().sort()[0])
 
 
-def test_the_sanity_check_tells_an_edge_detector_from_gradcam() -> None:
+def test_the_sanity_check_separates_an_edge_detector_from_gradcam() -> None:
     torch.manual_seed(0)
     name = "mobilenetv3_small_100.lamb_in1k"
     network = build(name, 4, input_record(name)).eval()
@@ -181,7 +181,7 @@ def test_the_sanity_check_tells_an_edge_detector_from_gradcam() -> None:
     assert (as_jpeg(images) - images).abs().mean() > 1
 
 
-def test_regions_hide_and_show_what_they_say() -> None:
+def test_regions_hide_and_show_the_right_pixels() -> None:
     photo = np.full((50, 50, 3), 120, np.uint8)
     lesion = np.zeros((50, 50), bool)
     lesion[20:26, 20:26] = True
@@ -198,7 +198,7 @@ def test_regions_hide_and_show_what_they_say() -> None:
     assert not border[10:40, 10:40].any()
 
 
-def test_corners_leave_lesions_out_without_telling_where_they_were() -> None:
+def test_corners_leave_lesions_out_without_showing_where_they_were() -> None:
     photo = np.zeros((52, 52, 3), np.uint8)
     photo[:10, :10] = 250
     lesion = np.zeros((52, 52), bool)

@@ -1,6 +1,6 @@
-"""The audit's own proof: photos that were given a shortcut are caught, those that were not are let pass.
+"""The audit on known cases: photos with a planted shortcut are flagged, photos without one are not.
 
-MPOX_SEEDS=5 python -m pytest -m slow tests/xai/test_planted_shortcut.py    (ImageNet weights; three seeds unless told)
+MPOX_SEEDS=5 python -m pytest -m slow tests/xai/test_planted_shortcut.py    (ImageNet weights; three seeds by default)
 """
 
 import os
@@ -37,7 +37,7 @@ def audited(folder: Path, *options: str, marked: bool, seed: int, **photos: int)
 
 @pytest.mark.parametrize("marked", [True, False], ids=["planted", "clean"])
 def test_in_small(tmp_path: Path, marked: bool) -> None:
-    """Features of a random network tell stickers apart, and hardly lesions."""
+    """Features of a random network separate stickers, and hardly lesions."""
     options = ("weights=none", "model=mobilenetv3_small_100", "image_size=96")
     report = audited(tmp_path, *options, marked=marked, seed=0, subjects=8, photos=2, size=96)
     assert report["lesions"] == "masks"

@@ -1,4 +1,4 @@
-"""One export from start to end: each recipe made, lowered and verified, and all that goes beside the file."""
+"""One export from start to end: each recipe is made, lowered and verified; then the files beside the model."""
 
 import hashlib
 import logging
@@ -10,25 +10,26 @@ from typing import Any
 from torch import nn
 
 from mpox.files import sha256_of, write_json
-from mpox.mobile.export.map_agreement import map_likeness
-from mpox.mobile.export.original import Request, Subject, subject_of, torch_logits
-from mpox.mobile.export.recipe_trials import Attempt, card_of, first_kept, name_of, scratch
+from mpox.mobile.export.map_agreement import map_agreement
+from mpox.mobile.export.original import Original, Request, gather_original, torch_logits
+from mpox.mobile.export.recipe_trials import Trial, card_of, first_kept, name_of, scratch
 from mpox.mobile.file.contract import CONTRACT_FILE, RUNNABLE, Facts, constants, contract
 from mpox.mobile.file.input_tensor import PLANES
 from mpox.mobile.file.lower import lower
-from mpox.mobile.file.operators import contents_of
+from mpox.mobile.file.operators import count_operators
 from mpox.mobile.file.package import MODEL_FILE
-from mpox.mobile.int8.recipes import AUTO, Made, Options, check_promise, make
+from mpox.mobile.int8.recipes import AUTO, RecipeOptions, RecipeResult, check_arithmetic, make
+from mpox.mobile.run.decision_rule import DecisionRule
 from mpox.mobile.run.golden import GOLDEN, write_golden
 from mpox.mobile.run.measure import opener, ratio, side_by_side
 from mpox.mobile.run.run_model import NetworkModel
 from mpox.mobile.run.runtime import PhoneModel
-from mpox.mobile.run.verify import Decisions, decisions
+from mpox.mobile.run.verify import fit_decision_rule
 from mpox.runs.environment import versions
 from mpox.runs.opened import OpenedRun
 
 log = logging.getLogger("mpox")
-# Photos on which the maps are held against PyTorch's.
+# Photos on which the maps are compared with PyTorch's.
 MAP_PHOTOS = 8
 
 
@@ -37,73 +38,78 @@ def export_run(
 ) -> dict[str, Any]:
     """Export the network of a run into `<exports_dir>/<name>/`; return the content of its export.json.
 
-    `finish` is called with the folder when all but its sums are written; what it adds belongs to the export. `pruned`
-    is what `mpox.mobile.export.prune.prune_run` reported of the run it returned, where that is the one to export.
+    `finish` is called with the folder when all but its sums are written; files that it adds belong to the export.
+    `pruned` is the report of `mpox.mobile.export.prune.prune_run`, where the run to export is a pruned one.
 
     Raises MissedBoundError, leaving only `<name>.missed.json`, where no file keeps the bound; UserError for photos that
-    are missing, a recipe that this backend or model does not take, or a folder that exists.
+    are missing, a recipe that this backend or model does not support, or a folder that exists.
     """
     name = name_of(run, request, pruned)
-    with scratch(request, name) as aside:
-        subject = subject_of(run, request)
-        reference = _float_file(subject, request, pruned)
+    with scratch(request, name) as folder:
+        original = gather_original(run, request)
+        reference = _float_file(original, request, pruned)
 
-        def attempt(recipe: str) -> Attempt:
-            path = aside / f"{recipe}.pte"
-            return Attempt(_attempt(subject, request, recipe, path, reference), path)
+        def try_recipe(recipe: str) -> Trial:
+            path = folder / f"{recipe}.pte"
+            return Trial(_try_recipe(original, request, recipe, path, reference), path)
 
         def complete(place: Path, report: dict[str, Any]) -> None:
-            _complete(place, subject, report, request)
+            _complete(place, original, report, request)
             finish(place)
 
         extra = {"card": card_of(run), "prune": pruned}
         return first_kept(
-            request, name, MODEL_FILE, request.recipes, attempt, complete, _advice(request.backend), extra
+            request, name, MODEL_FILE, request.recipes, try_recipe, complete, _advice(request.backend), extra
         )
 
 
-def _float_file(subject: Subject, request: Request, pruned: dict[str, Any] | None) -> Path | None:
-    """The same network as a float32 file, kept for the next export of this checkpoint: what sizes are held against."""
+def _float_file(original: Original, request: Request, pruned: dict[str, Any] | None) -> Path | None:
+    """The same network as a float32 file, kept for the next export of this checkpoint: the reference for sizes."""
     if request.backend != RUNNABLE:
         return None
-    key = tensors_sha256(subject.run.network) if pruned else sha256_of(subject.run.path / "checkpoint.ckpt")
+    key = tensors_sha256(original.run.network) if pruned else sha256_of(original.run.path / "checkpoint.ckpt")
     path = request.exports_dir / ".fp32" / f"{key[:16]}.pte"
     if not path.is_file():
-        facts = replace(facts_of(subject, request, "fp32", subject.decisions), input=PLANES)
-        _lower(Made(subject.network), facts, path, maps=False)  # maps share all weights but the classifier's
+        facts = replace(facts_of(original, request, "fp32", original.rule), input=PLANES)
+        # Without maps: their method shares all weights but the classifier's.
+        _lower(RecipeResult(original.network), facts, path, maps=False)
     return path
 
 
-def _attempt(subject: Subject, request: Request, recipe: str, path: Path, reference: Path | None) -> dict[str, Any]:
-    """Make, write, read back and verify one recipe."""
-    log.info("%s: making, lowering and verifying %s for %s", subject.run.name, recipe, request.backend)
-    made = make(recipe, subject.network, subject.photos, Options(request.bound, request.tune_steps, request.tune_rate))
-    targets = subject.run.photos["target"].to_numpy()
-    val = torch_logits(made.network, subject.photos.validation)
-    of_file = decisions(val, targets[subject.val_rows], subject.positive, request.target_sensitivity)
-    facts = facts_of(subject, request, recipe, of_file)
-    _lower(made, facts, path, maps=subject.no_maps is None)
-    contents = contents_of(path)
+def _try_recipe(
+    original: Original, request: Request, recipe: str, path: Path, reference: Path | None
+) -> dict[str, Any]:
+    """Make, write, read back and verify the file of one recipe."""
+    log.info("%s: making, lowering and verifying %s for %s", original.run.name, recipe, request.backend)
+    made = make(
+        recipe, original.network, original.photos, RecipeOptions(request.bound, request.tune_steps, request.tune_rate)
+    )
+    targets = original.run.photos["target"].to_numpy()
+    val = torch_logits(made.network, original.photos.validation)
+    of_file = fit_decision_rule(val, targets[original.val_rows], original.positive, request.target_sensitivity)
+    facts = facts_of(original, request, recipe, of_file)
+    _lower(made, facts, path, maps=original.no_maps is None)
+    counts = count_operators(path)
     report = {
         "recipe": recipe,
         "backend": request.backend,
         "input": request.input,
         "size_bytes": path.stat().st_size,
         "size_against_fp32": reference and path.stat().st_size / reference.stat().st_size,
-        "contents": asdict(contents) | {"delegated": contents.delegated},
+        "contents": asdict(counts) | {"delegated": counts.delegated},
         "made": made.facts,
         "facts": asdict(facts),
     }
     if request.backend != RUNNABLE:
         note = f"lowered for {request.backend} and not run: only a device can. Verify it there with its golden set"
         return report | {"kept": True, "reasons": [], "verification": None, "note": note, "latency_ms": None}
-    check_promise(recipe, contents)
-    answers = PhoneModel(path, threads=1).logits(subject.run.pixels[subject.test_rows])
-    verification = subject.verify(answers, of_file, request)
+    check_arithmetic(recipe, counts)
+    logits = PhoneModel(path, threads=1).logits(original.run.pixels[original.test_rows])
+    verification = original.verify(logits, of_file, request)
     outcome = {name: verification[name] for name in ("kept", "reasons", "note")}
-    itself = subject.self_agreement
+    itself = original.self_agreement
     if not outcome["kept"] and itself < request.bound.agreement:
-        why = f"the network itself changes {1 - itself:.1%} of its answers when pixels move by half a level of 255"
+        why = f"the network itself changes {1 - itself:.1%} of its predictions when pixels move by half a level of 255"
         outcome["reasons"] = [*outcome["reasons"], why]
     found = {"verification": verification, "self_agreement": itself}
     return report | outcome | found | timing(path, reference, request)
@@ -122,7 +128,7 @@ def timing(path: Path, reference: Path | None, request: Request) -> dict[str, An
     }
 
 
-def _lower(made: Made, facts: Facts, path: Path, *, maps: bool) -> None:
+def _lower(made: RecipeResult, facts: Facts, path: Path, *, maps: bool) -> None:
     lower(
         made.network,
         path,
@@ -137,16 +143,16 @@ def _lower(made: Made, facts: Facts, path: Path, *, maps: bool) -> None:
     )
 
 
-def facts_of(subject: Subject, request: Request, recipe: str, chosen: Decisions) -> Facts:
-    """Return what a file of this recipe says of itself."""
-    card = subject.run.card
+def facts_of(original: Original, request: Request, recipe: str, rule: DecisionRule) -> Facts:
+    """Return the facts that a file of this recipe carries."""
+    card = original.run.card
     return Facts(
         labels=card.classes,
         image_size=card.record.image_size,
         interpolation=card.record.interpolation,
-        temperature=chosen.temperature,
+        temperature=rule.temperature,
         positive=card.positive,
-        threshold=chosen.threshold,
+        threshold=rule.threshold,
         recipe=recipe,
         backend=request.backend,
         input=request.input,
@@ -154,28 +160,28 @@ def facts_of(subject: Subject, request: Request, recipe: str, chosen: Decisions)
         model=card.model,
         fold=card.fold,
         splits_sha256=card.splits_sha256,
-        checkpoint_sha256=sha256_of(subject.run.path / "checkpoint.ckpt"),
+        checkpoint_sha256=sha256_of(original.run.path / "checkpoint.ckpt"),
     )
 
 
-def _complete(place: Path, subject: Subject, report: dict[str, Any], request: Request) -> None:
-    """Write all that goes beside the file; `report` gains what is learned on the way."""
+def _complete(place: Path, original: Original, report: dict[str, Any], request: Request) -> None:
+    """Write the files beside the model; adds the maps' agreement, the environment and the hash to `report`."""
     path = place / MODEL_FILE
-    facts = Facts(**{**report.pop("facts"), "labels": subject.run.card.classes})
+    facts = Facts(**{**report.pop("facts"), "labels": original.run.card.classes})
     map_size = None
     if request.backend != RUNNABLE:
-        network = NetworkModel(subject.network, facts.labels, facts.interpolation, facts.temperature)
+        network = NetworkModel(original.network, facts.labels, facts.interpolation, facts.temperature)
         write_golden(network, place / GOLDEN, of_network=True)
     else:
         model = PhoneModel(path, threads=1)
         write_golden(model, place / GOLDEN)
-        if subject.no_maps is None:
-            images = subject.run.images(subject.test_rows[:MAP_PHOTOS])
-            report["maps"] = map_likeness(model, subject.run.network, images)
+        if original.no_maps is None:
+            images = original.run.images(original.test_rows[:MAP_PHOTOS])
+            report["maps"] = map_agreement(model, original.run.network, images)
             map_size = model.explain(images[:1].numpy())[1].shape[2:]
-    report["no_maps_because"] = subject.no_maps
+    report["no_maps_because"] = original.no_maps
     report |= {"environment": versions(), "sha256": sha256_of(path)}
-    write_json(place / CONTRACT_FILE, contract(facts, report["sha256"], map_size, subject.no_maps))
+    write_json(place / CONTRACT_FILE, contract(facts, report["sha256"], map_size, original.no_maps))
     write_json(place / "export.json", report)
 
 
@@ -188,7 +194,7 @@ def tensors_sha256(network: nn.Module) -> str:
 
 
 def _advice(backend: str) -> Callable[[dict[str, Any]], str]:
-    """What to try after the last recipe that missed."""
+    """Return the advice after the last recipe that missed the bound."""
     order = AUTO[backend]
 
     def advice(last: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Are the maps of an exported file those of the network in PyTorch?"""
+"""Do the maps of an exported file agree with those of the network in PyTorch?"""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from mpox.model.backbone import PhotoClassifier
 from mpox.xai.cams import ClassActivation
 
 
-def map_likeness(model: PhoneModel, network: PhotoClassifier, images_NCHW: Tensor) -> dict[str, Any]:
+def map_agreement(model: PhoneModel, network: PhotoClassifier, images_NCHW: Tensor) -> dict[str, Any]:
     """Correlate the file's maps of the predicted class with Grad-CAM of `network` at its last feature maps.
 
     Returns layer, photos, and mean and least Pearson correlation over the photos (float32 0..255, one or more); None

@@ -1,4 +1,4 @@
-"""One export for onnxruntime: the same proof as for a `.pte`, of `model.onnx`."""
+"""One export for onnxruntime: `model.onnx`, verified as a `.pte` is."""
 
 import logging
 from collections.abc import Callable
@@ -9,84 +9,82 @@ from typing import Any
 from mpox.errors import UserError
 from mpox.files import sha256_of, write_json
 from mpox.mobile.export.job import facts_of, timing
-from mpox.mobile.export.original import Request, Subject, subject_of
-from mpox.mobile.export.recipe_trials import Attempt, card_of, first_kept, name_of, scratch
+from mpox.mobile.export.original import Original, Request, gather_original
+from mpox.mobile.export.recipe_trials import Trial, card_of, first_kept, name_of, scratch
 from mpox.mobile.file.contract import CONTRACT_FILE, Facts, contract
 from mpox.mobile.file.input_tensor import PLANES
-from mpox.mobile.file.onnx import RECIPES, export_onnx, layers_of
+from mpox.mobile.file.onnx import ONNX_RECIPES, export_onnx, layers_of
 from mpox.mobile.file.package import ONNX_FILE
+from mpox.mobile.run.decision_rule import DecisionRule
 from mpox.mobile.run.golden import GOLDEN, write_golden
 from mpox.mobile.run.onnx_model import OnnxModel
-from mpox.mobile.run.verify import Decisions, decisions
+from mpox.mobile.run.verify import fit_decision_rule
 from mpox.runs.environment import versions
 from mpox.runs.opened import OpenedRun
 
 log = logging.getLogger("mpox")
-NO_MAPS = "the ONNX form holds no maps: export with format=pte"
+NO_MAPS = "the ONNX form has no maps: export with format=pte"
 
 
 def export_onnx_run(
     run: OpenedRun, request: Request, finish: Callable[[Path], None], pruned: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Export a run for onnxruntime as `job.export_run` does, with the same arguments; `auto` tries int8 first.
-
-    Raises what that does.
-    """
-    if request.recipe not in (*RECIPES, "auto"):
-        raise UserError(f"format=onnx has no recipe={request.recipe}: choose auto, {', '.join(RECIPES)}")
+    """Export a run for onnxruntime; arguments, result and errors as of `job.export_run`. `auto` tries int8 first."""
+    if request.recipe not in (*ONNX_RECIPES, "auto"):
+        raise UserError(f"format=onnx has no recipe={request.recipe}: choose auto, {', '.join(ONNX_RECIPES)}")
     if request.input != PLANES:
         raise UserError(f"format=onnx has no input={request.input}: leave it {PLANES}, or choose format=pte")
     name = f"{name_of(run, request, pruned)}{'' if request.name else '-onnx'}"
-    with scratch(request, name) as aside:
-        subject = subject_of(run, request)
-        reference = aside / "fp32.onnx"
-        of_float = replace(facts_of(subject, request, "fp32", subject.decisions), backend="onnxruntime")
-        float_found = export_onnx(subject.network, reference, of_float)
+    with scratch(request, name) as folder:
+        original = gather_original(run, request)
+        reference = folder / "fp32.onnx"
+        of_float = replace(facts_of(original, request, "fp32", original.rule), backend="onnxruntime")
+        float_found = export_onnx(original.network, reference, of_float)
         facts = {"fp32": of_float}
 
-        def attempt(recipe: str) -> Attempt:
+        def try_recipe(recipe: str) -> Trial:
             path, found = reference, float_found
             if recipe != "fp32":
-                path = aside / f"{recipe}.onnx"
-                facts[recipe], found = _quantized(subject, request, recipe, path)
-            report = _report(subject, request, recipe, path, facts[recipe], found)
-            return Attempt(report | _beside_float(path, reference, request), path)
+                path = folder / f"{recipe}.onnx"
+                facts[recipe], found = _quantized(original, request, recipe, path)
+            report = _report(original, request, recipe, path, facts[recipe], found)
+            return Trial(report | _beside_float(path, reference, request), path)
 
         def complete(place: Path, report: dict[str, Any]) -> None:
             _complete(place, facts[report["recipe"]], report)
             finish(place)
 
-        recipes = tuple(reversed(RECIPES)) if request.recipe == "auto" else (request.recipe,)
+        recipes = tuple(reversed(ONNX_RECIPES)) if request.recipe == "auto" else (request.recipe,)
         extra = {"card": card_of(run), "prune": pruned}
-        return first_kept(request, name, ONNX_FILE, recipes, attempt, complete, lambda last: "try format=pte", extra)
+        return first_kept(request, name, ONNX_FILE, recipes, try_recipe, complete, lambda last: "try format=pte", extra)
 
 
-def _quantized(subject: Subject, request: Request, recipe: str, path: Path) -> tuple[Facts, dict[str, Any]]:
-    """Write an int8 file whose temperature and threshold are chosen on its own logits; return its facts and contents.
+def _quantized(original: Original, request: Request, recipe: str, path: Path) -> tuple[Facts, dict[str, Any]]:
+    """Write an int8 file whose temperature and threshold are chosen on its own logits.
 
-    Raises UserError where no layer of it is int8.
+    Returns its facts and the report of `export_onnx`. Raises UserError where no layer of it is int8.
     """
-    run, photos = subject.run, subject.photos.calibration
-    facts = replace(facts_of(subject, request, recipe, subject.decisions), backend="onnxruntime")
-    export_onnx(subject.network, path, facts, recipe=recipe, photos_NCHW=photos)
-    targets = run.photos["target"].to_numpy()[subject.val_rows]
-    logits = OnnxModel(path).logits(run.pixels[subject.val_rows])
-    chosen = decisions(logits, targets, subject.positive, request.target_sensitivity)
-    facts = replace(facts, temperature=chosen.temperature, threshold=chosen.threshold)
-    found = export_onnx(subject.network, path, facts, recipe=recipe, photos_NCHW=photos)
+    run, photos = original.run, original.photos.calibration
+    facts = replace(facts_of(original, request, recipe, original.rule), backend="onnxruntime")
+    export_onnx(original.network, path, facts, recipe=recipe, photos_NCHW=photos)
+    targets = run.photos["target"].to_numpy()[original.val_rows]
+    logits = OnnxModel(path).logits(run.pixels[original.val_rows])
+    rule = fit_decision_rule(logits, targets, original.positive, request.target_sensitivity)
+    facts = replace(facts, temperature=rule.temperature, threshold=rule.threshold)
+    found = export_onnx(original.network, path, facts, recipe=recipe, photos_NCHW=photos)
     if not (layers := layers_of(path)).get("int8"):
         raise UserError(f"recipe={recipe} left no int8 layer in the file (it holds {layers}): choose recipe=fp32")
     return facts, found
 
 
 def _report(
-    subject: Subject, request: Request, recipe: str, path: Path, facts: Facts, found: dict[str, Any]
+    original: Original, request: Request, recipe: str, path: Path, facts: Facts, found: dict[str, Any]
 ) -> dict[str, Any]:
-    """Verify a file on the held-out photos; what export.json says of it."""
-    run = subject.run
+    """Verify a file on the held-out photos; returns its report for export.json."""
+    run = original.run
     log.info("%s: verifying %s for onnxruntime", run.name, recipe)
-    answers = OnnxModel(path).logits(run.pixels[subject.test_rows])
-    verification = subject.verify(answers, Decisions(facts.temperature, facts.threshold), request)
+    logits = OnnxModel(path).logits(run.pixels[original.test_rows])
+    verification = original.verify(logits, DecisionRule(facts.temperature, facts.threshold), request)
     return {
         "recipe": recipe,
         "backend": "onnxruntime",
@@ -105,7 +103,7 @@ def _beside_float(path: Path, reference: Path, request: Request) -> dict[str, An
 
 
 def _complete(place: Path, facts: Facts, report: dict[str, Any]) -> None:
-    """Write what goes beside the file."""
+    """Write the files beside the model."""
     path = place / ONNX_FILE
     write_golden(OnnxModel(path), place / GOLDEN)
     report |= {"no_maps_because": NO_MAPS, "environment": versions(), "sha256": sha256_of(path)}
@@ -115,6 +113,6 @@ def _complete(place: Path, facts: Facts, report: dict[str, Any]) -> None:
         "opset": report["opset"],
         "batch": "any number of photos; the first axis is dynamic",
     }
-    content["golden"] = "golden/: photos, their working pictures and the answers expected of them"
+    content["golden"] = "golden/: photos, their working pictures and the expected probabilities"
     write_json(place / CONTRACT_FILE, content)
     write_json(place / "export.json", report)

@@ -1,4 +1,4 @@
-"""What is exported, with everything a recipe and its verification may look at; and what is asked for."""
+"""The network to export, with the photos that recipes and verification use; and the request for an export."""
 
 import functools
 import logging
@@ -15,8 +15,9 @@ from mpox.errors import UserError
 from mpox.mobile.file.contract import RUNNABLE
 from mpox.mobile.file.input_tensor import FORMS, PIXELS, PLANES
 from mpox.mobile.file.network import PhoneNetwork, why_no_maps
-from mpox.mobile.int8.recipes import AUTO, RECIPES, Photos
-from mpox.mobile.run.verify import DEFAULT_BOUND, Bound, Decisions, decisions, verify
+from mpox.mobile.int8.recipes import AUTO, RECIPES, RecipePhotos
+from mpox.mobile.run.decision_rule import DecisionRule
+from mpox.mobile.run.verify import DEFAULT_BOUND, Bound, fit_decision_rule, verify
 from mpox.places import folder_name
 from mpox.runs.opened import OpenedRun
 
@@ -25,10 +26,10 @@ log = logging.getLogger("mpox")
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for; conf/export.yaml says what each entry means.
+    """The request for an export; conf/export.yaml explains each entry.
 
     `recipe` is a name or `auto`; `name` None makes one of study, model, fold and recipe. Raises UserError for values
-    that make no sense.
+    that are not valid.
     """
 
     exports_dir: Path
@@ -58,7 +59,9 @@ class Request:
         if self.recipe not in (*RECIPES, "auto"):
             raise UserError(f"recipe={self.recipe} is unknown: choose auto, {', '.join(RECIPES)}")
         if self.calibration_photos < 2:
-            raise UserError(f"calibration.photos={self.calibration_photos} cannot tell a range: give 16 or more")
+            raise UserError(
+                f"calibration.photos={self.calibration_photos} is too few to choose a range: give 16 or more"
+            )
 
     @property
     def recipes(self) -> tuple[str, ...]:
@@ -67,36 +70,36 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """The network that is exported, its photos by role, and what it says of them in PyTorch (float32 logits)."""
+class Original:
+    """The network to export, its photos by role, and its float32 logits of the test photos in PyTorch."""
 
     run: OpenedRun
     network: PhoneNetwork
     no_maps: str | None
     positive: int | None
-    photos: Photos
+    photos: RecipePhotos
     val_rows: np.ndarray
     test_rows: np.ndarray
     test_logits: np.ndarray
-    decisions: Decisions
+    rule: DecisionRule
 
     @functools.cached_property
     def self_agreement(self) -> float:
-        """Share of test photos whose answer (0..1) the network keeps when pixels move by up to half a level of 255.
+        """Share (0..1) of test photos whose predicted class stays when pixels move by up to half a level of 255.
 
-        That much rounding to 8-bit pixels leaves open. A network that does not agree with itself is not one that any
-        8-bit file agrees with, however it was quantized: random or hardly trained ones are like this.
+        Rounding to 8-bit pixels makes changes of that size. Where a network does not agree with itself, no 8-bit file
+        agrees with it, however it is quantized: random or hardly trained networks are like this.
         """
         images = self.run.images(self.test_rows)
         noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0)) - 0.5
         return float(np.mean(torch_logits(self.network, images + noise).argmax(1) == self.test_logits.argmax(1)))
 
-    def verify(self, logits_NC: np.ndarray, of_file: Decisions, request: Request) -> dict[str, Any]:
-        """Hold a file's logits of the test photos against the network's; returns what `verify` does."""
+    def verify(self, logits_NC: np.ndarray, of_file: DecisionRule, request: Request) -> dict[str, Any]:
+        """Compare a file's logits of the test photos with the network's; returns the report of `verify`."""
         return verify(
             self.test_logits,
             logits_NC,
-            of_network=self.decisions,
+            of_network=self.rule,
             of_file=of_file,
             targets_N=self.run.photos["target"].to_numpy()[self.test_rows],
             groups=self.run.photos["group"].to_numpy()[self.test_rows],
@@ -107,8 +110,8 @@ class Subject:
         )
 
 
-def subject_of(run: OpenedRun, request: Request) -> Subject:
-    """Gather what recipes and verification need, and refuse what they could not work with."""
+def gather_original(run: OpenedRun, request: Request) -> Original:
+    """Gather what recipes and verification need. Raises UserError for a run without validation or test photos."""
     rows = {role: run.rows(role) for role in ("train", "val", "test")}
     for role in ("val", "test"):
         if not len(rows[role]):
@@ -120,21 +123,21 @@ def subject_of(run: OpenedRun, request: Request) -> Subject:
     train = random.permutation(rows["train"])
     if request.calibration_photos > len(train):
         log.warning(
-            "calibration.photos=%d: the fold trains on %d, all are taken", request.calibration_photos, len(train)
+            "calibration.photos=%d: the fold trains on %d photos, all are used", request.calibration_photos, len(train)
         )
-    photos = Photos(
-        run.images(train[: request.calibration_photos]),  # in random order: parts of them are used, too
+    photos = RecipePhotos(
+        run.images(train[: request.calibration_photos]),  # in random order, since some steps use only the first of them
         run.images(rows["val"]),
         _batches(run, train, request),
     )
     val, test = (torch_logits(network, run.images(rows[role])) for role in ("val", "test"))
     positive = run.card.positive
-    chosen = decisions(val, run.photos["target"].to_numpy()[rows["val"]], positive, request.target_sensitivity)
-    return Subject(run, network, no_maps, positive, photos, rows["val"], rows["test"], test, chosen)
+    rule = fit_decision_rule(val, run.photos["target"].to_numpy()[rows["val"]], positive, request.target_sensitivity)
+    return Original(run, network, no_maps, positive, photos, rows["val"], rows["test"], test, rule)
 
 
 def _batches(run: OpenedRun, train: np.ndarray, request: Request) -> Callable[[int], Tensor]:
-    """Training photos for a fine-tune: batch k drawn from (seed, k), half of them mirrored."""
+    """Training photos for a fine-tune: batch k is drawn from (seed, k), half of it mirrored."""
 
     def batch(step: int) -> Tensor:
         random = np.random.default_rng([request.seed, step])
@@ -148,5 +151,5 @@ def _batches(run: OpenedRun, train: np.ndarray, request: Request) -> Callable[[i
 
 @torch.no_grad()
 def torch_logits(network: PhoneNetwork, images: Tensor) -> np.ndarray:
-    """Return logits_NC (float32) of photos as a phone sees them, one at a time."""
+    """Return logits_NC (float32) of photos one at a time, as a phone runs them."""
     return torch.cat([network(one)[0] for one in images.split(1)]).float().numpy()

@@ -1,6 +1,6 @@
-"""Structured pruning: whole channels go, by torch-pruning, then a short fine-tune towards the network as it was.
+"""Structured pruning: torch-pruning removes whole channels, then a short fine-tune towards the unpruned network.
 
-A pruned network is not what its timm name says, so no checkpoint is written of it: it goes on into the export.
+A pruned network no longer has the architecture of its timm name, so it has no checkpoint: it is exported directly.
 """
 
 import copy
@@ -27,16 +27,16 @@ from mpox.runs.opened import OpenedRun, logits_of
 from mpox.stats.metrics import classification_metrics
 
 log = logging.getLogger("mpox")
-# Kept channels are a multiple of this: what the kernels of phones compute at once.
+# The number of kept channels is a multiple of this: the kernels of phones compute so many at once.
 ROUND_TO = 8
-# Training photos whose loss says which channels matter, and how many go through at once.
-JUDGING_PHOTOS, BATCH = 64, 16
-# A network that loses less than this share of its parameters was not pruned in earnest.
+# Training photos whose loss ranks the channels, and how many of them are run at once.
+RANKING_PHOTOS, BATCH = 64, 16
+# Least share of its parameters that a network must lose to count as pruned.
 LEAST = 0.01
 
 
 class NotPrunableError(UserError):
-    """This network cannot be pruned; the message says why."""
+    """This network cannot be pruned; the message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,15 @@ def prune_run(
 ) -> tuple[OpenedRun, dict[str, Any]]:
     """Return the run with its network pruned by `ratio` (0..1, share of each layer's channels) and fine-tuned.
 
-    Only training photos are learned from, augmented by `transform`. The report holds `ratio`, cost `before` and
-    `after`, and by split (`val`, `test`) accuracy and balanced accuracy of the network as it was, pruned, and tuned.
+    It learns from training photos only, augmented by `transform`. The report holds `ratio`, cost `before` and
+    `after`, and by split (`val`, `test`) accuracy and balanced accuracy of the network unpruned, pruned, and tuned.
     Raises NotPrunableError for a network that cannot be pruned.
     """
     networks = {"unpruned": run.network}
     rows = run.rows("train")
-    judged = np.random.default_rng(seed).permutation(rows)[:JUDGING_PHOTOS]
-    targets = torch.from_numpy(run.photos["target"].to_numpy("int64")[judged])
-    pruned, before, after = prune(run.network, run.images(judged), targets, ratio)
+    ranking_rows = np.random.default_rng(seed).permutation(rows)[:RANKING_PHOTOS]
+    targets = torch.from_numpy(run.photos["target"].to_numpy("int64")[ranking_rows])
+    pruned, before, after = prune(run.network, run.images(ranking_rows), targets, ratio)
     networks["pruned"] = copy.deepcopy(pruned)
     log.info(
         "pruned: %.2f to %.2f million parameters, %.0f to %.0f million multiply-adds",
@@ -85,7 +85,8 @@ def prune(
 
     Each layer loses the same share of its channels, those whose removal changes the loss of these photos (float32,
     0..255) least by a first-order estimate (Molchanov et al., "Importance Estimation for Neural Network Pruning", CVPR
-    2019). Raises UserError for a ratio outside 0..1, NotPrunableError for a network torch-pruning cannot prune.
+    2019). Raises UserError for a ratio that is not between 0 and 1, NotPrunableError for a network torch-pruning cannot
+    prune.
     """
     if not 0 < ratio < 1:
         raise UserError(f"prune.ratio={ratio} is no share of channels: give a number between 0 and 1, such as 0.3")
@@ -94,7 +95,7 @@ def prune(
     before = cost_of(pruned, side)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of parameters outside of layers, which it prunes rightly
+            warnings.simplefilter("ignore")  # about parameters that belong to no layer, which it prunes correctly
             pruner = tp.pruner.BasePruner(
                 pruned,
                 images_NCHW[:1],
@@ -115,9 +116,9 @@ def prune(
     if after.parameters > (1 - LEAST) * before.parameters:
         raise NotPrunableError(
             f"{_name(network)} cannot be pruned: prune.ratio={ratio} leaves it {after.parameters} of "
-            f"{before.parameters} parameters, as its layers depend on one another or are narrow; give a higher ratio"
+            f"{before.parameters} parameters, since its layers depend on one another or are narrow; give a higher ratio"
         )
-    _renew_widths(pruned, images_NCHW[:1])
+    _update_widths(pruned, images_NCHW[:1])
     return pruned, before, after
 
 
@@ -126,16 +127,16 @@ class Distilled(LesionClassifier):
 
     def __init__(self, network: PhotoClassifier, teacher: PhotoClassifier, *args: Any, **options: Any) -> None:
         super().__init__(network, *args, **options)
-        self._teacher = [teacher.eval()]  # in a list, so that it is no part of what is trained
+        self._teacher = [teacher.eval()]  # in a list, so that it is not registered and trained
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Half cross-entropy with class weights, half Kullback-Leibler divergence from the teacher's answer."""
+        """Half cross-entropy with class weights, half Kullback-Leibler divergence from the teacher's probabilities."""
         images, logits = batch["image"], self(batch["image"])
         with torch.no_grad():
-            taught = self._teacher[0](images).log_softmax(1)
+            teacher_log_p = self._teacher[0](images).log_softmax(1)
         weights: Any = self.class_weights
         loss = F.cross_entropy(logits, batch["target"], weight=weights)
-        return (loss + F.kl_div(logits.log_softmax(1), taught, log_target=True, reduction="batchmean")) / 2
+        return (loss + F.kl_div(logits.log_softmax(1), teacher_log_p, log_target=True, reduction="batchmean")) / 2
 
 
 def fine_tune(
@@ -188,8 +189,8 @@ def _figures(network: PhotoClassifier, run: OpenedRun, split: str) -> dict[str, 
 
 
 @torch.no_grad()
-def _renew_widths(network: PhotoClassifier, images: Tensor) -> None:
-    """Set anew the widths that timm's models keep as numbers, which pruning leaves as they were."""
+def _update_widths(network: PhotoClassifier, images: Tensor) -> None:
+    """Update the widths that timm's models store as numbers, which pruning leaves unchanged."""
     backbone = network.backbone
     backbone.num_features = backbone.forward_features(network.normalise(images)).shape[1]
     if hasattr(backbone, "head_hidden_size"):

@@ -1,4 +1,4 @@
-"""Recipe after recipe until a file keeps the bound: its folder, or the figures of all that missed."""
+"""Try recipes until a file keeps the bound; write its folder, or the figures of all recipes that missed."""
 
 import contextlib
 import logging
@@ -19,20 +19,20 @@ log = logging.getLogger("mpox")
 
 
 class MissedBoundError(UserError):
-    """No file of the recipes that were tried keeps the bound."""
+    """None of the tried recipes gives a file that keeps the bound."""
 
 
-class Attempt(NamedTuple):
-    """What was found of one recipe (at least `recipe`, `kept` and `reasons`), and its file."""
+class Trial(NamedTuple):
+    """The report of one recipe (at least `recipe`, `kept` and `reasons`), and its file."""
 
     report: dict[str, Any]
     path: Path
 
 
 def name_of(run: OpenedRun, request: Request, pruned: dict[str, Any] | None) -> str:
-    """Return the name of the export's folder: the one asked for, or one of all that tells it from others.
+    """Return the name of the export's folder: the requested one, or one made of all that distinguishes it.
 
-    Raises UserError for one that is no folder's name: a run may be somebody else's, and so may its study's name.
+    Raises UserError for a name that no folder can have: a run, and the study it names, may be somebody else's.
     """
     what = [f"pruned{pruned['ratio']:g}"] if pruned else []
     what += [request.recipe] if request.input == PLANES else [request.recipe, request.input.partition("_")[0]]
@@ -41,14 +41,14 @@ def name_of(run: OpenedRun, request: Request, pruned: dict[str, Any] | None) -> 
 
 
 def card_of(run: OpenedRun) -> dict[str, Any]:
-    """Return what export.json says of where the network comes from."""
+    """Return the origin of the network for export.json."""
     card = run.card
     return {"study": card.study, "model": card.model, "fold": card.fold, "classes": list(card.classes)}
 
 
 @contextlib.contextmanager
 def scratch(request: Request, name: str) -> Iterator[Path]:
-    """Yield a folder for files that are not proven yet, on the disk of the exports; it is gone afterwards.
+    """Yield a folder for files that are not verified yet, on the disk of the exports; it is removed afterwards.
 
     Raises UserError where the export `name` exists and may not be overwritten, before anything is made.
     """
@@ -62,23 +62,23 @@ def first_kept(
     name: str,
     file: str,
     recipes: Sequence[str],
-    attempt: Callable[[str], Attempt],
+    try_recipe: Callable[[str], Trial],
     complete: Callable[[Path, dict[str, Any]], None],
     advice: Callable[[dict[str, Any]], str],
     extra: dict[str, Any],
 ) -> dict[str, Any]:
-    """Place the first file that keeps the bound under `name` as `file`; return its report, which holds those before it.
+    """Write the first file that keeps the bound as `<name>/<file>`; return its report.
 
-    A recipe that cannot be made or run has missed, where `auto` tries several; one asked for raises its UserError.
-    `complete(folder, report)` writes what goes beside the file. `extra` belongs to every outcome. Raises
-    MissedBoundError where none keeps it, with the reason of the last and `advice` of its report; what was found is then
-    in `<name>.missed.json`, and no folder of that name is made.
+    The report includes those of the recipes before it. Where `auto` tries several, a recipe that cannot be made or run
+    has missed; a requested one raises its UserError. `complete(folder, report)` writes the files beside the model.
+    `extra` is added to every report. Raises MissedBoundError where none keeps it, with the reason of the last and
+    `advice` for it; the reports are then in `<name>.missed.json`, and no folder of that name is made.
     """
     tried: list[dict[str, Any]] = []
     missed = request.exports_dir / f"{name}.missed.json"
     for recipe in recipes:
         try:
-            report, path = attempt(recipe)
+            report, path = try_recipe(recipe)
         except UserError as error:
             if request.recipe != "auto":
                 raise
@@ -95,4 +95,4 @@ def first_kept(
     write_json(missed, {"name": name, "tried": tried, **extra})
     last = tried[-1]
     why = "; ".join(last["reasons"])
-    raise MissedBoundError(f"recipe={last['recipe']} is not placed: {why}; {advice(last)} (figures: {missed})")
+    raise MissedBoundError(f"recipe={last['recipe']} is not exported: {why}; {advice(last)} (figures: {missed})")

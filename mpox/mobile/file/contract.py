@@ -1,4 +1,4 @@
-"""What an app must know of a file: the constants inside it, and the same and more in words beside it."""
+"""What an app must know about a file: the constants inside it, and contract.json, which explains them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from mpox.mobile.file.package import MODEL_FILE
 
 CONTRACT_FILE = "contract.json"
 FORMAT = 1
-# Of the backends, the one that ExecuTorch's runtime holds on a computer; files for the others are not run here.
+# The backend that ExecuTorch's runtime includes on a computer; files for the others are not run here.
 RUNNABLE = "xnnpack"
 INTENDED_USE = (
     "Research on the recognition of mpox in smartphone photos of skin lesions, and decision support for people who "
@@ -19,7 +19,7 @@ INTENDED_USE = (
 
 @dataclass(frozen=True)
 class Facts:
-    """What the file says of itself. `threshold` and `positive` are None where no class is mpox."""
+    """The facts that a file carries. `threshold` and `positive` are None where no class is mpox."""
 
     labels: tuple[str, ...]
     image_size: int
@@ -72,7 +72,7 @@ def contract(facts: Facts, sha256: str, map_size: tuple[int, int] | None, no_map
         "dtype": "float32",
         "range": [0.0, 1.0],
         "order": list(facts.labels),
-        "note": f"softmax of logits / temperature ({facts.temperature:.4f}), which the file does itself",
+        "note": f"softmax of logits / temperature ({facts.temperature:.4f}), computed in the file",
     }
     logits = {"name": "logits", "shape": [1, n_classes], "dtype": "float32", "order": list(facts.labels)}
     methods: dict[str, Any] = {"forward": {"inputs": [image], "outputs": [probabilities, logits]}}
@@ -82,8 +82,8 @@ def contract(facts: Facts, sha256: str, map_size: tuple[int, int] | None, no_map
             "shape": [1, n_classes, *map_size],
             "dtype": "float32",
             "order": list(facts.labels),
-            "note": "one map a class, raw and signed: what is above zero speaks for the class; scale to the working "
-            "picture with bilinear interpolation to draw it",
+            "note": "one map a class, raw and signed: values above zero are evidence for the class; to draw it, "
+            "scale it to the working picture with bilinear interpolation",
         }
         methods["explain"] = {"inputs": [image], "outputs": [logits, maps]}
     return {
@@ -97,13 +97,13 @@ def contract(facts: Facts, sha256: str, map_size: tuple[int, int] | None, no_map
         "preprocessing": preprocessing(facts),
         "decision": decision(facts),
         "constants": constants(facts),
-        "golden": "golden/: photos, their working pictures and expected answers; "
-        "python -m mpox.mobile.check <this folder> tests the file, with --app <folder> what an app made of the photos",
+        "golden": "golden/: photos, their working pictures and expected probabilities; "
+        "python -m mpox.mobile.check <this folder> tests the file, with --app <folder> an app's results on the photos",
     }
 
 
 def preprocessing(facts: Facts) -> list[str]:
-    """Return what an app does from photo to tensor, step by step."""
+    """Return the steps of an app from photo to tensor."""
     size = facts.image_size
     return [
         "Decode the photo and turn it upright by its EXIF orientation; 8 bits a channel, transparency on white, "
@@ -116,7 +116,7 @@ def preprocessing(facts: Facts) -> list[str]:
 
 
 def decision(facts: Facts) -> str:
-    """Return how probabilities become an answer, in words."""
+    """Return the rule from probabilities to a class as text."""
     if facts.positive is None or facts.threshold is None:
         return "The answer is the label with the largest probability."
     name = facts.labels[facts.positive]
@@ -127,7 +127,7 @@ def decision(facts: Facts) -> str:
 
 
 RUNS_ON = {
-    "onnxruntime": "whatever has an onnxruntime that reads its opset; run and verified where it was exported",
+    "onnxruntime": "any device with an onnxruntime that reads its opset; run and verified where it was exported",
     "xnnpack": "the processor of any phone with ExecuTorch 1.5 or later; run and verified where it was exported",
     "coreml": "Apple devices with ExecuTorch's Core ML backend; lowered only: verify it on the device",
     "vulkan": "Android devices with ExecuTorch's Vulkan backend; lowered only: verify it on the device",

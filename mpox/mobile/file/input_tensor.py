@@ -1,4 +1,4 @@
-"""The tensor that an exported file takes: planes of floats, or bytes as a bitmap holds them."""
+"""The input tensor of an exported file: planes of floats, or the bytes of a bitmap."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from mpox.errors import UserError
 
-# By the names of `input=` and of a file's constant method `input`.
+# Values of the option `input=` and of a file's constant method `input`.
 PLANES, PIXELS = "float32_nchw", "uint8_nhwc"
 FORMS = (PLANES, PIXELS)
 
@@ -36,7 +36,7 @@ def as_input(images: np.ndarray, size: int, form: str = PLANES) -> np.ndarray:
 
 
 def described(form: str, size: int) -> dict[str, Any]:
-    """Return what contract.json says of the tensor."""
+    """Return the tensor's description in contract.json."""
     layout = {
         PLANES: "NCHW: all of R, then all of G, then all of B, rows from the top, each from the left",
         PIXELS: "NHWC: R, G, B of one pixel after the other, rows from the top, each from the left; no alpha",
@@ -46,13 +46,13 @@ def described(form: str, size: int) -> dict[str, Any]:
 
 
 def instructions(form: str) -> list[str]:
-    """Return the last steps of preprocessing in words: from RGB pixels to the tensor."""
+    """Return the last steps of preprocessing as text: from RGB pixels to the tensor."""
     if form == PIXELS:
         return [
             "Order the channels R, G, B, not B, G, R, without alpha, pixel after pixel (NHWC).",
-            "Give the bytes as they are, uint8 from 0 to 255. The file makes numbers of them, and normalises.",
+            "Give the bytes as they are, uint8 from 0 to 255. The file converts and normalises them.",
         ]
     return [
-        "Order the channels R, G, B, not B, G, R, and lay them out one after the other (NCHW).",
+        "Order the channels R, G, B, not B, G, R, and store them one after the other (NCHW).",
         "Give the values as float32 from 0 to 255. Do not scale or normalise them: the file does.",
     ]

@@ -1,4 +1,4 @@
-"""From a network to a file: torch.export, one of ExecuTorch's backends, and the constants the file carries."""
+"""From a network to a file: torch.export, one of ExecuTorch's backends, and the constants of the file."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ from mpox.errors import UserError
 from mpox.files import replacing
 from mpox.mobile.file.contract import RUNNABLE
 from mpox.mobile.file.input_tensor import PIXELS, PLANES, input_shape
-from mpox.mobile.file.network import Answer, Explanation, FromPixels
+from mpox.mobile.file.network import ExplainMethod, ForwardMethod, FromPixels
 
 
 def lower(
@@ -36,7 +36,7 @@ def lower(
 
     Methods: `forward` (probabilities_NC, logits_NC), with `maps` also `explain` (logits_NC, maps_NChw), both for one
     image in `form` (see `input_tensor.py`), and one method without arguments for each of `constants`. With `half`
-    weights and arithmetic are 16-bit; with `dynamic` the network has layers whose ranges each photo sets anew. Raises
+    weights and arithmetic are 16-bit; with `dynamic` the network has layers whose ranges are set by each photo. Raises
     UserError for a backend that is unknown or cannot do that, or a network it cannot take.
     """
     with _quiet():
@@ -44,9 +44,9 @@ def lower(
     dtype = torch.uint8 if form == PIXELS else torch.float32
     example = (torch.zeros(input_shape(form, image_size), dtype=dtype),)
     network = FromPixels(network) if form == PIXELS else network
-    methods: dict[str, nn.Module] = {"forward": Answer(network, temperature)}
+    methods: dict[str, nn.Module] = {"forward": ForwardMethod(network, temperature)}
     if maps:
-        methods["explain"] = Explanation(network)
+        methods["explain"] = ExplainMethod(network)
     try:
         with torch.no_grad(), _quiet():
             exported = {name: torch.export.export(module, example) for name, module in methods.items()}
@@ -57,7 +57,7 @@ def lower(
                 compile_config=EdgeCompileConfig(_check_ir_validity=False),
             )
             program = edge.to_executorch()
-    except Exception as error:  # whatever a compiler raises
+    except Exception as error:  # compilers raise exceptions of many types
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{backend} cannot take this network ({type(error).__name__}: {reason})") from error
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -65,7 +65,7 @@ def lower(
 
 
 def _partitioners(backend: str, half: bool, dynamic: bool) -> Callable[[], list[Any]]:
-    """Return a maker of the backend's partitioners; imported here since each brings its own compiler."""
+    """Return a factory of the backend's partitioners; imported here since each imports its own compiler."""
     if backend == "xnnpack":
         if half:
             raise UserError("recipe=fp16 needs backend=coreml or vulkan: XNNPACK keeps float weights in 32 bits")
@@ -94,12 +94,12 @@ def _partitioners(backend: str, half: bool, dynamic: bool) -> Callable[[], list[
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what the compilers tell everyone every time; their errors are raised."""
+    """Discard the compilers' usual messages and warnings; their errors are raised."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
-        nowhere = io.StringIO()
-        with warnings.catch_warnings(), contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        discarded = io.StringIO()
+        with warnings.catch_warnings(), contextlib.redirect_stdout(discarded), contextlib.redirect_stderr(discarded):
             warnings.simplefilter("ignore")
             yield
     finally:

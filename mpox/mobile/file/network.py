@@ -1,4 +1,4 @@
-"""The network as it goes into a phone's file: preprocessing, backbone, map, temperature, probabilities."""
+"""The network that is written to a phone's file: preprocessing, backbone, map, temperature, probabilities."""
 
 import copy
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mpox.model.backbone import PhotoClassifier
 
-# Largest difference, as a share of the largest logit, at which a map's mean still counts as the logit.
+# Largest difference between a map's mean and the logit, as a share of the largest logit, that counts as equal.
 EXACT = 1e-3
 
 
@@ -49,7 +49,7 @@ class PhoneNetwork(nn.Module):
         return self.body(self.normalise(images_NCHW))
 
     def with_body(self, body: nn.Module) -> "PhoneNetwork":
-        """Return this network with another body, which takes and gives what this one's does."""
+        """Return this network with another body of the same inputs and outputs."""
         other = copy.copy(self)
         other._modules = {**self._modules, "body": body}
         return other
@@ -70,18 +70,18 @@ class Body(nn.Module):
 
 
 class FromPixels(nn.Module):
-    """A network that takes pixels_NHWC, uint8 as a bitmap holds them, in place of images_NCHW."""
+    """A network that takes pixels_NHWC, uint8 in the order of a bitmap, in place of images_NCHW."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, pixels_NHWC: Tensor) -> tuple[Tensor, ...]:
-        """Return what the network returns of them."""
+        """Return the network's outputs for them."""
         return self.network(pixels_NHWC.float().permute(0, 3, 1, 2))
 
 
-class Answer(nn.Module):
+class ForwardMethod(nn.Module):
     """The method `forward` of a file: (probabilities_NC at `temperature`, logits_NC) from a network's outputs."""
 
     def __init__(self, network: nn.Module, temperature: float) -> None:
@@ -94,8 +94,8 @@ class Answer(nn.Module):
         return torch.softmax(logits * (1 / self.temperature), dim=1), logits
 
 
-class Explanation(nn.Module):
-    """The method `explain` of a file: (logits_NC, maps_NChw) from the same network, hence the same weights."""
+class ExplainMethod(nn.Module):
+    """The method `explain` of a file: (logits_NC, maps_NChw) from the same network and weights."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -109,16 +109,16 @@ class Explanation(nn.Module):
 
 @torch.no_grad()
 def why_no_maps(network: PhotoClassifier, images_NCHW: Tensor) -> str | None:
-    """Say why the network's class maps are not exact; None where they are. `images_NCHW` are photos, 0..255.
+    """Return why the network's class maps are not exact; None where they are. `images_NCHW` are photos, 0..255.
 
-    Measured, not looked up: the maps of the classifier, position by position, must average to the logits.
+    Found by a measurement: the maps of the classifier, position by position, must average to the logits.
     """
     features = network.backbone.forward_features(network.normalise(images_NCHW))
     if features.ndim != 4 or min(features.shape[2:]) < 2:
         return f"its last features are no maps (shape {tuple(features.shape[1:])})"
     head = network.head
     if head.weight.shape[1] != features.shape[1]:
-        return "it has layers between its last feature maps and its classifier, which hold only for averages"
+        return "it has layers between its last feature maps and its classifier, which are defined only for averages"
     logits = network(images_NCHW)
     maps = _per_position(head)(features)
     from_maps = maps.mean((2, 3)) + (0 if head.bias is None else head.bias)

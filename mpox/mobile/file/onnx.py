@@ -1,6 +1,6 @@
-"""The same network for onnxruntime: float32, or int8 in QDQ form, in and out as the `.pte`, any number of photos.
+"""The same network for onnxruntime: float32, or int8 in QDQ form; inputs and outputs as in the `.pte`, any batch size.
 
-Files say what they are in their metadata: entry `mpox`, the `.pte`'s constant methods and their values as JSON.
+The facts of a file are in its metadata: entry `mpox`, the `.pte`'s constant methods and their values as JSON.
 """
 
 import json
@@ -17,14 +17,14 @@ from torch import Tensor
 from mpox.errors import UserError
 from mpox.files import replacing
 from mpox.mobile.file.contract import Facts, constants
-from mpox.mobile.file.network import Answer, PhoneNetwork
+from mpox.mobile.file.network import ForwardMethod, PhoneNetwork
 from mpox.mobile.file.onnx_session import FACTS, INPUT, OUTPUTS, run_file
 from mpox.temporary import scratch
 
-# What PyTorch's exporter writes without a converter's changes.
+# The opset that PyTorch's exporter writes without conversion.
 OPSET = 18
-RECIPES = ("fp32", "int8_static")
-# Largest share of the largest logit by which the file may differ from the network it was made of.
+ONNX_RECIPES = ("fp32", "int8_static")
+# Largest share of the largest logit by which the file may differ from its network.
 TOLERANCE = 1e-3
 
 
@@ -36,21 +36,21 @@ def export_onnx(
     recipe: str = "fp32",
     photos_NCHW: Tensor | None = None,
 ) -> dict[str, Any]:
-    """Write `network` as `path`, check it against itself in onnxruntime, and return what was found.
+    """Write `network` as `path`, compare the file in onnxruntime with the network, and return the findings.
 
     `photos_NCHW` (float32, 0..255) are *training* photos: int8 takes its ranges from them, and needs two or more.
     Returns `opset`, `recipe`, `size_bytes`, `operators` (count by type) and `float_difference` (of the float file's
     logits to PyTorch's, as a share of the largest). Raises UserError for an unknown recipe, too few photos, or a float
-    file that does not compute what the network does (int8 is to be verified on held-out photos as any recipe is).
+    file whose logits are not the network's (int8 is verified on held-out photos, as every recipe is).
     """
-    if recipe not in RECIPES:
-        raise UserError(f"format=onnx has no recipe={recipe}: choose {' or '.join(RECIPES)}")
+    if recipe not in ONNX_RECIPES:
+        raise UserError(f"format=onnx has no recipe={recipe}: choose {' or '.join(ONNX_RECIPES)}")
     if recipe != "fp32" and (photos_NCHW is None or len(photos_NCHW) < 2):
-        raise UserError("calibration.photos is too small to know the range of anything: give 16 or more")
+        raise UserError("calibration.photos is too small to choose a range: give 16 or more")
     with scratch() as folder:
         plain = folder / "fp32.onnx"
-        answer = _write(network, plain, facts.temperature)
-        difference = _difference(answer, plain, network.image_size)
+        module = _write(network, plain, facts.temperature)
+        difference = _difference(module, plain, network.image_size)
         if difference > TOLERANCE:
             raise UserError(
                 f"{facts.model} as ONNX differs from PyTorch by {difference:.2g} of its largest logit: "
@@ -87,16 +87,16 @@ def layers_of(path: Path) -> dict[str, int]:
     return layers
 
 
-def _write(network: PhoneNetwork, path: Path, temperature: float) -> Answer:
-    answer = Answer(_contiguous(network), temperature).eval()
+def _write(network: PhoneNetwork, path: Path, temperature: float) -> ForwardMethod:
+    module = ForwardMethod(_contiguous(network), temperature).eval()
     size = network.image_size
-    # Two photos: with one, the exporter would take the batch to be one for good.
+    # Two photos: with one, the exporter would fix the batch size at one.
     example = (torch.rand(2, 3, size, size) * 255,)
     logging.getLogger("onnxscript").setLevel(logging.WARNING)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            answer,
+            module,
             example,
             path,
             input_names=[INPUT],
@@ -107,18 +107,18 @@ def _write(network: PhoneNetwork, path: Path, temperature: float) -> Answer:
             external_data=False,
             verbose=False,
         )
-    return answer
+    return module
 
 
 def _contiguous(network: PhoneNetwork) -> PhoneNetwork:
     return network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
-def _difference(answer: Answer, path: Path, size: int) -> float:
-    """Largest difference of the logits of three noise photos, as a share of the largest logit; other batch, too."""
+def _difference(module: ForwardMethod, path: Path, size: int) -> float:
+    """Largest difference of the logits of three noise photos (another batch size), as a share of the largest logit."""
     images = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(0)) * 255
     with torch.no_grad():
-        expected = answer(images)[1].numpy()
+        expected = module(images)[1].numpy()
     given = run_file(path, images.numpy())[1]
     return float(np.abs(given - expected).max() / max(1e-6, np.abs(expected).max()))
 
@@ -155,22 +155,22 @@ def _quantize(source: Path, target: Path, photos: np.ndarray) -> None:
 
 
 def _head(path: Path) -> list[str]:
-    """Names of the last layer with weights and of all that follows: what they say is the answer; it stays float."""
+    """Names of the last layer with weights and of all nodes after it: they give the outputs, and stay in float."""
     import onnx
 
     nodes = list(onnx.load(path).graph.node)
-    maker = {output: node for node in nodes for output in node.output}
-    found, wanted = {}, [maker[name] for name in OUTPUTS]
+    producer = {output: node for node in nodes for output in node.output}
+    found, wanted = {}, [producer[name] for name in OUTPUTS]
     while wanted:
         node = wanted.pop()
         found[node.name] = node
         if node.op_type not in ("Conv", "Gemm", "MatMul"):
-            wanted += [maker[name] for name in node.input if name in maker]
+            wanted += [producer[name] for name in node.input if name in producer]
     return list(found)
 
 
 def _drop_traces(graph: Any) -> None:
-    """Remove what the exporter notes of each node: the lines of source it comes from, with this machine's paths."""
+    """Remove the exporter's notes on each node: the source lines it comes from, with this machine's paths."""
     for part in (*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         del part.metadata_props[:]
         part.doc_string = ""

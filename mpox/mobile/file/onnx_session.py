@@ -1,4 +1,4 @@
-"""A `.onnx` opened in onnxruntime, and the names that its input, outputs and metadata have. No PyTorch."""
+"""A `.onnx` opened in onnxruntime, and the names of its input, outputs and metadata. No PyTorch."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 from mpox.errors import UserError, reason_of
 
-# The entry of the file's metadata that holds its facts, by the names of the `.pte`'s constant methods.
+# The entry of the file's metadata with its facts, under the names of the `.pte`'s constant methods.
 FACTS = "mpox"
 INPUT, OUTPUTS = "image", ("probabilities", "logits")
 

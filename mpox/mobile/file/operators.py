@@ -1,6 +1,6 @@
-"""What an exported file really holds, read back from its bytes: which operators, in which arithmetic, run by whom.
+"""The operators of an exported file, read back from its bytes: which ones, in which arithmetic, on which backend.
 
-A name says nothing: an exporter that finds no pattern it can quantize leaves a float graph under an int8 name.
+A file's name proves nothing: an exporter that finds no pattern to quantize leaves a float graph under an int8 name.
 """
 
 import json
@@ -19,19 +19,19 @@ from executorch.exir.schema import DelegateCall, Program
 
 from mpox.temporary import scratch
 
-# XNNPACK's operators with weights; the rest only moves or combines what these make.
+# XNNPACK's operators with weights; the others only move or combine the outputs of these.
 WEIGHTED = ("XNNConv2d", "XNNDepthwiseConv2d", "XNNFullyConnected", "XNNConvTranspose2d")
 ARITHMETIC = {"qint8": "int8", "qcint8": "int8", "qdint8": "int8_dynamic", "qpint8": "int8_dynamic", "fp32": "fp32"}
 ARITHMETIC |= {"fp16": "fp16", "pfp32": "fp32"}
 
 
 @dataclass(frozen=True)
-class Contents:
-    """One method of a file.
+class OperatorCounts:
+    """The operators of one method of a file.
 
     `layers` counts convolutions and linear layers by the arithmetic of their input (int8, int8_dynamic, fp32, fp16);
-    `weights` by that of their weights; empty where the backend is not XNNPACK. `operators` counts what a delegate runs,
-    `portable` what is left to ExecuTorch's own kernels, by name.
+    `weights` by that of their weights; empty where the backend is not XNNPACK. `operators` counts those that a delegate
+    runs, `portable` those that ExecuTorch's own kernels run, by name.
     """
 
     backend: str
@@ -47,7 +47,7 @@ class Contents:
         return self.operators / max(1, self.operators + sum(self.portable.values()))
 
 
-def contents_of(path: Path, method: str = "forward") -> Contents:
+def count_operators(path: Path, method: str = "forward") -> OperatorCounts:
     """Read one method of a `.pte` file that `mpox.mobile.file.lower` wrote."""
     program = deserialize_pte_binary(path.read_bytes()).program
     plan = next(plan for plan in program.execution_plan if plan.name == method)
@@ -58,7 +58,7 @@ def contents_of(path: Path, method: str = "forward") -> Contents:
     layers, weights, operators = Counter[str](), Counter[str](), 0
     for delegate in delegates:
         if delegate.id != "XnnpackBackend":
-            operators += 1  # what is inside, only that backend knows
+            operators += 1  # only that backend can read what is inside
             continue
         graph = _xnnpack_graph(_payload(program, delegate.processed.index))
         operators += len(graph["xnodes"])
@@ -66,7 +66,7 @@ def contents_of(path: Path, method: str = "forward") -> Contents:
             layers[of_input] += 1
             weights[of_weights] += 1
             del kind
-    return Contents(backend, len(delegates), dict(layers), dict(weights), operators, dict(portable))
+    return OperatorCounts(backend, len(delegates), dict(layers), dict(weights), operators, dict(portable))
 
 
 def _payload(program: Program, index: int) -> bytes:
@@ -81,7 +81,7 @@ def _xnnpack_graph(payload: bytes) -> dict[str, Any]:
         (folder / "graph.bin").write_bytes(flatbuffer)
         _flatc_decompile(str(folder), str(path), str(folder / "graph.bin"), ["--raw-binary"])
         text = (folder / "graph.json").read_text()
-        # flatc writes a limit that is none as inf, which JSON does not know.
+        # flatc writes a missing limit as inf, which is not valid JSON.
         graph: dict[str, Any] = json.loads(re.sub(r": \+?(-?)inf\b", r": \1Infinity", text))
         return graph
 

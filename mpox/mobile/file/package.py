@@ -1,4 +1,4 @@
-"""The folder of an export: written aside, summed, and put under its name only when it is whole."""
+"""The folder of an export: written under a temporary name, and renamed once it is complete and has its SHA256SUMS."""
 
 import contextlib
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _OURS = frozenset({SUMS_FILE, "benchmark.json", "benchmark.png", "benchmark.svg"
 def placed(folder: Path, *, overwrite: bool) -> Iterator[Path]:
     """Yield an empty folder beside `folder`; give it SHA256SUMS and the name `folder` when the block succeeds.
 
-    A failing block leaves nothing, and what `folder` held as it was. Raises UserError where it exists and may not be
+    A failing block leaves nothing behind, and `folder` unchanged. Raises UserError where it exists and may not be
     overwritten.
     """
     with replacing_folder(folder) as temporary:

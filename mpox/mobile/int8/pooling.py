@@ -1,4 +1,4 @@
-"""Average pooling as a convolution: XNNPACK has no int8 pooling, and what it lacks runs on slow portable kernels."""
+"""Average pooling as a convolution: XNNPACK has no int8 pooling, which would run on slow portable kernels."""
 
 from typing import Any
 
@@ -6,17 +6,17 @@ import torch
 from torch.fx import GraphModule
 
 ATEN = torch.ops.aten
-# How the names of these weights end.
+# Suffix of the names of these weights.
 WINDOW = "_window"
 # kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
 DEFAULTS: tuple[Any, ...] = (None, [], [0, 0], False, True, None)
 
 
 def convolve_pools(graph: GraphModule) -> None:
-    """Replace each average pooling of a traced network by the depthwise convolution that it is, in place.
+    """Replace each average pooling of a traced network by the equivalent depthwise convolution, in place.
 
-    All of its weights are one over the window's size, which int8 a channel holds exactly. Left as they are: windows
-    that count no padding, or reach beyond the edge, whose means at the border are of fewer values.
+    All of its weights are one over the window's size, which int8 represents exactly. Unchanged are windows
+    that do not count padding, or reach beyond the edge: their means at the border are of fewer values.
     """
     for node in list(graph.graph.nodes):
         if node.target is not ATEN.avg_pool2d.default:

@@ -1,4 +1,4 @@
-"""Int8 networks by PT2E: what is quantized together, ranges from training photos, layers that stay in float."""
+"""Int8 networks by PT2E: operators quantized together, ranges from training photos, layers that stay in float."""
 
 import copy
 import itertools
@@ -27,17 +27,17 @@ from mpox.mobile.int8.rounding import LAYERS, round_layers
 
 CLAMPS = (ATEN.hardtanh.default, ATEN.hardtanh_.default, ATEN.relu6.default)
 AVERAGES = (ATEN.adaptive_avg_pool2d.default, ATEN.mean.dim)
-# Photos that pass through at once; and on which weights and biases are put right, all at once.
+# Photos that are run at once; and photos on which weights are rounded and biases corrected, all at once.
 BATCH, ROUNDED = 8, 32
-# The last linear layer and the map's: tiny, and what they answer is the answer; both stay in float.
+# The last linear layer and the map's: small, and they give the outputs; both stay in float.
 HEAD = "head"
 
 
 class PhoneQuantizer(XNNPACKQuantizer):
     """XNNPACK's quantizer, with ReLU6 fused to its convolution, and with units of the network left in float.
 
-    Unfused, a convolution's output is rounded in the range it has *before* the clamp, of which 0..6 is a part, mostly a
-    small one (XNNPACK's quantizer fuses ReLU, but not ReLU6).
+    Unfused, a convolution's output is rounded in its range *before* the clamp, of which 0..6 is usually a small part
+    (XNNPACK's quantizer fuses ReLU, but not ReLU6).
     """
 
     def __init__(self, config: QuantizationConfig, in_float: Callable[[Node], bool]) -> None:
@@ -49,9 +49,9 @@ class PhoneQuantizer(XNNPACKQuantizer):
     def annotate(self, model: GraphModule) -> GraphModule:
         """Annotate convolutions with a clamp after them as one; leave the rest to XNNPACK's quantizer."""
         for node in model.graph.nodes:
-            if node.target in AVERAGES and self.in_float(node):  # else it would be rounded as what it averages is
+            if node.target in AVERAGES and self.in_float(node):  # else it would be rounded like its input
                 node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(_annotated=True)
-        rounds_outputs = self.config.output_activation is not None  # dynamic ranges do not: there is nothing to fuse
+        rounds_outputs = self.config.output_activation is not None  # with dynamic ranges there is nothing to fuse
         for clamp in model.graph.nodes:
             if not rounds_outputs or clamp.target not in CLAMPS:
                 continue
@@ -71,8 +71,8 @@ class Calibrated:
     """A network whose int8 ranges are known, before it is converted.
 
     `network` is float, `images_NCHW` (float32, 0..255) are *training* photos; `float_units` (see `units_of`) stay in
-    float. With `round_weights` the weights are put on their int8 steps together; without, each counts as rounded to the
-    nearest, for what needs them as they are. Raises UserError for fewer than two photos.
+    float. With `round_weights` the weights are rounded to their int8 steps together. Without, they keep their values
+    for a later step, and each is simulated as rounded to the nearest. Raises UserError for fewer than two photos.
     """
 
     def __init__(
@@ -84,9 +84,7 @@ class Calibrated:
         round_weights: bool = True,
     ) -> None:
         if len(images_NCHW) < 2:
-            raise UserError(
-                f"calibration.photos={len(images_NCHW)} is too few to know the range of anything: give 16 or more"
-            )
+            raise UserError(f"calibration.photos={len(images_NCHW)} is too few to choose a range: give 16 or more")
         self.network, self.float_units = network, frozenset(float_units)
         self.units = units_of(network)
         graph = _exported(network, images_NCHW)
@@ -102,35 +100,36 @@ class Calibrated:
 
     @torch.no_grad()
     def logits(self, images_NCHW: Tensor) -> Tensor:
-        """Return logits_NC as int8 will give them, simulated in float."""
+        """Return logits_NC of the int8 network, simulated in float."""
         set_mode(self.prepared, Mode.ROUND)
         return torch.cat([self._run(images)[0] for images in images_NCHW.split(BATCH)])
 
     @torch.no_grad()
     def sensitivities(self, images_NCHW: Tensor) -> dict[str, float]:
-        """Return, for each unit, the mean squared change of the logits when only this unit is in int8; worst first.
+        """Return, for each unit, the mean squared change of the logits when only this unit is in int8; largest first.
 
-        Of a network whose weights are not yet rounded (`round_weights=False`).
+        The weights must not be rounded yet (`round_weights=False`).
         """
         of_unit: dict[str, list[Any]] = {}
         for name, unit in _observer_units(self.prepared, self.units).items():
             of_unit.setdefault(unit, []).append(self.prepared.get_submodule(name))
         set_mode(self.prepared, Mode.PASS)
         exact = self._run(images_NCHW)[0]
-        harm = {}
+        changes = {}
         for unit, members in of_unit.items():
             set_mode(self.prepared, Mode.PASS)
             for observer in members:
                 observer.mode = Mode.ROUND
-            harm[unit] = float((self._run(images_NCHW)[0] - exact).square().mean())
-        return dict(sorted(harm.items(), key=lambda item: -item[1]))
+            changes[unit] = float((self._run(images_NCHW)[0] - exact).square().mean())
+        return dict(sorted(changes.items(), key=lambda item: -item[1]))
 
     def tune(self, images_NCHW: Callable[[int], Tensor], steps: int, rate: float) -> None:
         """Fine-tune the weights for int8: `steps` batches (of step k: `images_NCHW(k)`), AdamW at `rate`, cosine.
 
-        The network learns to give, in simulated int8, the probabilities it gave in float (distillation); ranges stay,
-        the weights' follow the weights, which must not be rounded yet (`round_weights=False`): of those that are, none
-        would leave its step at such rates. Normalisation is already folded into them.
+        The network learns to give, in simulated int8, the probabilities that it gives in float (distillation).
+        Activation ranges stay, weight ranges follow the weights. These must not be rounded yet
+        (`round_weights=False`): at such rates a rounded weight would never leave its step. Normalisation layers are
+        already folded into them.
         """
         weights = [nn.Parameter(weight) for weight in _weights(self.prepared)]
         for (owner, name), weight in zip(_weight_places(self.prepared), weights, strict=True):
@@ -160,9 +159,9 @@ class Calibrated:
 
 
 def quantize_dynamic(network: PhoneNetwork) -> PhoneNetwork:
-    """Return the network with int8 weights a channel, and int8 inputs whose range each photo sets anew.
+    """Return the network with int8 weights a channel, and int8 inputs whose range is set by each photo.
 
-    Depthwise convolutions stay in float: XNNPACK has no such kernel for them.
+    Depthwise convolutions stay in float: XNNPACK has no dynamic kernel for them.
     """
     example = torch.zeros(2, 3, network.image_size, network.image_size)
     graph = _exported(network, example)
@@ -175,7 +174,7 @@ def quantize_dynamic(network: PhoneNetwork) -> PhoneNetwork:
 
 
 def units_of(network: PhoneNetwork) -> dict[str, str]:
-    """Name of the unit of each module with parameters: a block, or what timm otherwise trains at one rate; the head.
+    """Name of the unit of each module with parameters: a block or another group of timm's; or the head.
 
     Keys are paths of modules below the network's body.
     """
@@ -194,7 +193,7 @@ def units_of(network: PhoneNetwork) -> dict[str, str]:
 
 
 def static_config() -> QuantizationConfig:
-    """Return how int8_static rounds: activations by ActivationRange (a tensor), weights by WeightRange (a channel)."""
+    """Return the configuration of int8_static: ActivationRange for each tensor, WeightRange for each channel."""
     activation = QuantizationSpec(
         dtype=torch.int8,
         quant_min=-128,
@@ -214,7 +213,7 @@ def static_config() -> QuantizationConfig:
 
 
 def _exported(network: PhoneNetwork, images: Tensor) -> GraphModule:
-    """Trace the network behind its normalisation (which stays in float) for any number of photos at once."""
+    """Trace the network after its normalisation (which stays in float) for any number of photos at once."""
     example = network.normalise(images[:2])
     batch = torch.export.Dim("batch", min=1, max=1024)
     shapes = {"normalised": {0: batch}}
@@ -228,22 +227,22 @@ def _in_float(graph: GraphModule, units: Mapping[str, str], float_units: Collect
     kept = {HEAD, *float_units}
     nodes = list(graph.graph.nodes)
     names = {node.name for node in nodes if _unit(node, units) in kept}
-    # In int8 the averages that the head is given would be rounded once more, for nothing.
+    # In int8 the averages that go into the head would be rounded once more, without a gain.
     names |= {node.name for node in nodes if node.target in AVERAGES and _leads_to_head(node, units)}
     return lambda node: node.name in names
 
 
 def _leads_to_head(node: Node, units: Mapping[str, str]) -> bool:
-    """Whether all that becomes of a node goes into the head, by no other layer."""
+    """Whether a node's output goes into the head alone, through no other layer with weights."""
     return bool(node.users) and all(
         _unit(user, units) == HEAD if user.target in LAYERS else _leads_to_head(user, units) for user in node.users
     )
 
 
 def _unit(node: Node, units: Mapping[str, str]) -> str | None:
-    """The unit an operator belongs to by the module it was traced from; None outside all of them.
+    """The unit of an operator by the module it was traced from; None where it is in no unit.
 
-    A module without parameters is in the unit of its neighbours, where they are of one.
+    A module without parameters belongs to the unit of its neighbours, where they share one.
     """
     stack = list(node.meta.get("nn_module_stack", {}).values())
     path = stack[-1][0] if stack else ""
@@ -251,20 +250,20 @@ def _unit(node: Node, units: Mapping[str, str]) -> str | None:
     for name in itertools.accumulate(path.split("."), "{}.{}".format):
         if name in units:
             return units[name]
-    inside = _inside(path, units)
-    if inside:
-        return inside[0]
-    around = set(_inside(path.rpartition(".")[0], units))
-    return around.pop() if len(around) == 1 else None
+    below = _units_below(path, units)
+    if below:
+        return below[0]
+    neighbours = set(_units_below(path.rpartition(".")[0], units))
+    return neighbours.pop() if len(neighbours) == 1 else None
 
 
-def _inside(path: str, units: Mapping[str, str]) -> list[str]:
-    """Units of the modules below a path; of none below the network as a whole."""
+def _units_below(path: str, units: Mapping[str, str]) -> list[str]:
+    """Units of the modules below a path; none for the path of the whole network."""
     return [unit for name, unit in units.items() if path not in ("", "backbone") and name.startswith(f"{path}.")]
 
 
 def _observer_units(prepared: GraphModule, units: Mapping[str, str]) -> dict[str, str]:
-    """Unit of each observer: that of the operator it follows, or for weights of the one they are of."""
+    """Unit of each observer: that of the operator it follows; for weights, that of their layer."""
     found: dict[str, str] = {}
     known = observers(prepared)
     for node in prepared.graph.nodes:
@@ -277,9 +276,9 @@ def _observer_units(prepared: GraphModule, units: Mapping[str, str]) -> dict[str
 
 
 def _weight_places(prepared: GraphModule) -> Iterator[tuple[nn.Module, str]]:
-    """Owner and attribute of each tensor that a layer of the prepared network takes as weight or bias, once.
+    """Owner and attribute of each weight and bias of the prepared network's layers, once.
 
-    But for those of pools, which are what they are.
+    The fixed weights of pools are left out.
     """
     seen = set()
     for node in prepared.graph.nodes:

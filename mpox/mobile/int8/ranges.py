@@ -1,7 +1,7 @@
-"""Ranges of int8 arithmetic: watched on photos, chosen once to lose least, then frozen; and their rounding, simulated.
+"""Ranges of int8 arithmetic: observed on photos, chosen once for the least error, then frozen; and simulated rounding.
 
-Both observers can be told to watch, to round (pass on what int8 would leave, with gradients straight through), or to do
-neither, so that one prepared network serves calibration, the search for what hurts, and fine-tuning.
+Both observers have three modes: watch, round (return the values of int8, with straight-through gradients), and pass. So
+one prepared network serves calibration, the measurement of sensitivities, and fine-tuning.
 """
 
 from enum import Enum
@@ -14,16 +14,16 @@ from torchao.quantization.pt2e import UniformQuantizationObserverBase
 # Values kept of each photo at each point of the network, drawn at random.
 SAMPLED = 1024
 BINS = 8192
-# Shares of the watched extremes among which the range of least error is sought, on each side.
+# Shares of the observed extremes among which the range of least error is searched, on each side.
 SHARES = torch.logspace(0, -2, 70)
-# Least step of int8: XNNPACK wants the product of two steps over a third within 2**-32 .. 2**8.
+# Least step of int8: XNNPACK requires the product of two steps over a third within 2**-32 .. 2**8.
 SMALLEST_STEP = 2.0**-20
 # Mean square of a photo without any activation.
 TINY = 1e-12
 
 
 class Mode(Enum):
-    """What an observer does with what passes through it."""
+    """What an observer does with the values it is given."""
 
     WATCH = "watch"
     ROUND = "round"
@@ -34,8 +34,8 @@ class ActivationRange(UniformQuantizationObserverBase):
     """Range of one activation tensor (per tensor, affine).
 
     Chosen for the least squared error over samples of equal number from every photo, each photo's error taken as a
-    share of its own mean square. So every photo counts alike, and more of them make the choice surer, not wider: else
-    the one photo in a hundred whose activations are fifty times the others' would set the range of all.
+    share of its own mean square. So every photo has the same weight, and more photos make the choice more certain, not
+    the range wider: otherwise one photo in a hundred with fifty times larger activations would set the range.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -56,7 +56,7 @@ class ActivationRange(UniformQuantizationObserverBase):
         return values
 
     def freeze(self) -> None:
-        """Choose the range from what was watched, and forget that."""
+        """Choose the range from the observed samples, and drop these."""
         if self.samples:
             weights = [torch.full_like(one, 1 / max(float(one.square().mean()), TINY)) for one in self.samples]
             values, steps = torch.cat(self.samples), self.quant_max - self.quant_min
@@ -73,21 +73,21 @@ class ActivationRange(UniformQuantizationObserverBase):
 
 
 class WeightRange(UniformQuantizationObserverBase):
-    """Range of one weight tensor (a channel, symmetric): its extremes, as the weights now are.
+    """Range of one weight tensor (a channel, symmetric): the extremes of the current weights.
 
-    Once `held`, the weights are on their steps, and these no longer follow them.
+    Once `rounded`, the weights are on their steps, and the steps no longer change.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(eps=SMALLEST_STEP, **{name: value for name, value in options.items() if name != "ch_axis"})
         self.ch_axis = options.get("ch_axis", 0)
-        self.mode, self.held = Mode.WATCH, False
+        self.mode, self.rounded = Mode.WATCH, False
         self.register_buffer("step", torch.ones(1))
         self.register_buffer("zero", torch.zeros(1, dtype=torch.int64))
 
     def forward(self, weights: Tensor) -> Tensor:
         """Return `weights`, rounded in Mode.ROUND."""
-        if self.held:
+        if self.rounded:
             return weights
         flat = weights.detach().transpose(0, self.ch_axis).flatten(1)
         self.step, self.zero = self._calculate_qparams(flat.amin(1), flat.amax(1))
@@ -119,7 +119,8 @@ def set_mode(network: nn.Module, mode: Mode) -> None:
 def least_error_range(values: Tensor, steps: int, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return (low, high) that minimise the weighted squared error of rounding `values` (1-D) to `steps` equal steps.
 
-    Searched on a histogram, one side after the other, twice; zero is always inside. Low and high are 0-d tensors.
+    Searched on a histogram, one side after the other, twice; the range always includes zero. Low and high are 0-d
+    tensors.
     """
     low, high = values.min(), values.max()
     places = ((values - low) / (high - low).clamp(min=TINY) * BINS).long().clamp(max=BINS - 1)

@@ -1,7 +1,7 @@
-"""Time an exported file on an Android phone: push it, run ExecuTorch's own runner there, read what it says.
+"""Time an exported file on an Android phone: push it, run ExecuTorch's own runner there, read its output.
 
 The runner is ExecuTorch's `executor_runner` (examples/portable), built for the phone with XNNPACK and logging. Its
-messages come on the terminal or, as Android's programs do, in the phone's log under the tag ExecuTorch.
+messages appear on the terminal or in the phone's log under the tag ExecuTorch.
 """
 
 import re
@@ -21,7 +21,7 @@ from mpox.mobile.file.package import MODEL_FILE
 from mpox.mobile.run.golden import GOLDEN, Golden, read_golden
 from mpox.temporary import scratch
 
-# Where a phone lets programs be run from without an app.
+# The folder from which a phone runs programs that are not apps.
 PLACE = "/data/local/tmp/mpox"
 TIMEOUT_S = 600
 LOADED = re.compile(r"Model loaded in ([\d.]+) ms")
@@ -48,7 +48,7 @@ class Phone:
     serial: str
 
     def shell(self, command: str) -> str:
-        """Run a command on the phone; return all it printed. Raises UserError where it fails."""
+        """Run a command on the phone; return its output. Raises UserError where it fails."""
         return self._adb("shell", command)
 
     def push(self, source: Path, target: str) -> None:
@@ -70,16 +70,17 @@ class Phone:
     def _adb(self, *arguments: str) -> str:
         done = _run([self.adb, "-s", self.serial, *arguments])
         if done.returncode != 0:
-            said = " ".join((done.stdout + done.stderr).split())[-240:]
-            what = f"phone {self.serial}: adb {arguments[0]} failed ({said or 'it said nothing'})"
-            raise UserError(f"{what}: {_mend(said)}")
+            output = " ".join((done.stdout + done.stderr).split())[-240:]
+            what = f"phone {self.serial}: adb {arguments[0]} failed ({output or 'without output'})"
+            raise UserError(f"{what}: {_remedy(output)}")
         return done.stdout + done.stderr
 
 
 def find_phone(adb: str = "adb", serial: str | None = None) -> Phone:
     """Find the phone that is attached, or the one with this serial number.
 
-    Raises UserError where adb is not installed, no phone is attached or none is allowed, or several are and none named.
+    Raises UserError where adb is not installed, no phone is attached or ready, or several are and no serial number is
+    given.
     """
     program = shutil.which(adb)
     if program is None:
@@ -104,11 +105,11 @@ def find_phone(adb: str = "adb", serial: str | None = None) -> Phone:
 def time_on_phone(
     export: Path, phone: Phone, runner: Path | None, *, form: str = PLANES, threads: int = 1, runs: int = 50
 ) -> dict[str, Any]:
-    """Run an export's `model.pte` on a phone, on each of its golden pictures, and hold the answers against the golden.
+    """Run an export's `model.pte` on a phone, on each of its golden pictures, and compare the probabilities.
 
-    `form` is that of the file's input, see `mpox.mobile.file.input_tensor`.
-    Returns `phone` (its facts), `threads`, what `read_times` returns for the first picture (`runs` + 1 executions), and
-    `golden_difference` (largest of the probabilities). Raises UserError where the runner is missing, old or silent.
+    `form` is that of the file's input, see `mpox.mobile.file.input_tensor`. Returns `phone` (its facts), `threads`,
+    what `read_times` returns for the first picture (`runs` + 1 executions), and `golden_difference` (largest of the
+    probabilities). Raises UserError where the runner is missing, too old or prints no times.
     """
     if runner is None or not runner.is_file():
         raise UserError(f"no runner at {runner or 'runner='}: {BUILD}")
@@ -119,12 +120,12 @@ def time_on_phone(
     phone.shell(f"chmod 755 {PLACE}/executor_runner")
     try:
         times: dict[str, Any] = {}
-        apart = 0.0
+        difference = 0.0
         for k in range(len(golden.names)):
-            said, answer = _execute(phone, golden, k, form, threads, runs + 1 if k == 0 else 1)
-            times = times or read_times(said)
-            apart = max(apart, float(np.abs(answer - golden.probabilities[k]).max()))
-        return {"phone": phone.facts(), "threads": threads, **times, "golden_difference": round(apart, 6)}
+            output, probabilities = _execute(phone, golden, k, form, threads, runs + 1 if k == 0 else 1)
+            times = times or read_times(output)
+            difference = max(difference, float(np.abs(probabilities - golden.probabilities[k]).max()))
+        return {"phone": phone.facts(), "threads": threads, **times, "golden_difference": round(difference, 6)}
     finally:
         phone.shell(f"rm -r {PLACE}")
 
@@ -132,12 +133,14 @@ def time_on_phone(
 def read_times(text: str) -> dict[str, Any]:
     """Read the runner's messages: `load_ms`, `first_ms`, `median_ms`, `p90_ms` and `runs` (the first not counted).
 
-    Of a runner that times only the whole, `median_ms` and `p90_ms` are None and `mean_ms` is of all runs. Raises
-    UserError where there is no time at all.
+    For a runner that reports only the total, `median_ms` and `p90_ms` are None and `mean_ms` is of all runs. Raises
+    UserError where there is no time.
     """
     total = TOTAL.search(text)
     if total is None:
-        raise UserError(f"the runner reports no times (it said: {' '.join(text.split())[-160:] or 'nothing'}): {BUILD}")
+        raise UserError(
+            f"the runner reports no times (its output: {' '.join(text.split())[-160:] or 'empty'}): {BUILD}"
+        )
     loaded = LOADED.search(text)
     each = [float(ms) for _, ms in ITERATION.findall(text)]
     first, rest = (each[0] if each else None), each[1:]
@@ -152,9 +155,9 @@ def read_times(text: str) -> dict[str, Any]:
 
 
 def _execute(phone: Phone, golden: Golden, k: int, form: str, threads: int, runs: int) -> tuple[str, np.ndarray]:
-    """Run the file on golden picture k; return what was said, and the probabilities (C) float32."""
+    """Run the file on golden picture k; return the runner's output and the probabilities (C) float32."""
     with scratch() as folder:
-        tensor, answer = folder / "picture.bin", folder / "answer.bin"
+        tensor, result = folder / "picture.bin", folder / "answer.bin"
         as_input(golden.pictures[k], golden.pictures.shape[1], form).tofile(tensor)
         phone.push(tensor, f"{PLACE}/picture.bin")
         moment = phone.shell("date '+%m-%d %H:%M:%S.000'").strip()
@@ -168,24 +171,24 @@ def _execute(phone: Phone, golden: Golden, k: int, form: str, threads: int, runs
             "print_output": "none",
         }
         flags = " ".join(f"--{name}={shlex.quote(str(value))}" for name, value in options.items())
-        said = phone.shell(f"cd {PLACE} && ./executor_runner {flags}")
-        if TOTAL.search(said) is None:
-            said += phone.log_since(moment)
-        phone.pull(f"{PLACE}/answer-0.bin", answer)
-        return said, np.fromfile(answer, "<f4")
+        output = phone.shell(f"cd {PLACE} && ./executor_runner {flags}")
+        if TOTAL.search(output) is None:
+            output += phone.log_since(moment)
+        phone.pull(f"{PLACE}/answer-0.bin", result)
+        return output, np.fromfile(result, "<f4")
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
-        raise UserError(f"{' '.join(command[:4])} did not end in {TIMEOUT_S} s: look at the phone") from error
+        raise UserError(f"{' '.join(command[:4])} did not end in {TIMEOUT_S} s: check the phone") from error
 
 
-def _mend(said: str) -> str:
-    if "unknown command line flag" in said:
-        return "the runner is older than this needs; take that of ExecuTorch 1.5 or later"
-    return "look at the phone, and try the command by hand"
+def _remedy(output: str) -> str:
+    if "unknown command line flag" in output:
+        return "the runner is too old; build that of ExecuTorch 1.5 or later"
+    return "check the phone, and try the command by hand"
 
 
 def _listed(states: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""What an export costs at run time: here, beside onnxruntime and PyTorch in interleaved runs, or on a phone."""
+"""Cost of an export at run time: on this machine, beside onnxruntime and PyTorch in interleaved runs, or on a phone."""
 
 import os
 import platform
@@ -21,7 +21,7 @@ from mpox.mobile.run.runtime import PhoneModel
 from mpox.runs.opened import OpenedRun
 from mpox.temporary import scratch
 
-# Training photos that onnxruntime's int8 takes its ranges from.
+# Training photos from which onnxruntime's int8 ranges are chosen.
 CALIBRATION_PHOTOS = 64
 EAGER = "PyTorch eager"
 
@@ -41,10 +41,10 @@ def phone_benchmark(
     """Measure the export in the folder `export`; return plain values to be written as JSON.
 
     `device=host`: file size, peak memory, load and first run in a fresh process, then latency at each of `threads`
-    (default: one, and all cores) in interleaved runs, of the file, its float32 twin where the exporter kept it, and
-    with `run` (the finished run it was made of, opened) onnxruntime fp32 and int8 and eager PyTorch. `device=adb`: a
-    phone, by ExecuTorch's `runner`; see `mpox.mobile.run.adb`. Raises UserError for a folder that is no export, a run
-    that is another's, an unknown device, or what the phone lacks.
+    (default: one, and all cores) in interleaved runs, of the file, its float32 version where the exporter kept it, and
+    with `run` (its finished run, opened) onnxruntime fp32 and int8 and eager PyTorch. `device=adb`: a phone, by
+    ExecuTorch's `runner`; see `mpox.mobile.run.adb`. Raises UserError for a folder that is no export, another run than
+    the export's, an unknown device, or a phone that cannot be used.
     """
     place = Path(export).expanduser()
     model = PhoneModel(place)
@@ -59,10 +59,10 @@ def phone_benchmark(
         raise UserError(f"device={device} is unknown: choose host (this machine) or adb (a phone)")
     with scratch() as folder:
         files = {f"ExecuTorch {about['recipe']}": place / MODEL_FILE}
-        if (twin := _float_twin(place, model)) is not None:
-            files["ExecuTorch fp32"] = twin
+        if (float_file := _float_file(place, model)) is not None:
+            files["ExecuTorch fp32"] = float_file
         if run is not None:
-            files |= _rivals(run, model, place, folder)
+            files |= _other_engines(run, model, place, folder)
         return {**about, "host": _host(), **_on_host(files, threads or sorted({1, cores()}), rounds, runs)}
 
 
@@ -81,19 +81,19 @@ def _on_host(files: dict[str, Path], threads: list[int], rounds: int, runs: int)
     return {"rounds": rounds, "runs": runs, "engines": engines}
 
 
-def _float_twin(place: Path, model: PhoneModel) -> Path | None:
-    """The float32 file of the same checkpoint that the exporter keeps beside the exports, unless this is it."""
+def _float_file(place: Path, model: PhoneModel) -> Path | None:
+    """The float32 file of the same checkpoint that the exporter keeps; None if missing, or if it is the export."""
     path = place.parent / ".fp32" / f"{model.facts['checkpoint_sha256'][:16]}.pte"
     return path if path.is_file() and model.facts["recipe"] != "fp32" and not _is_pruned(place) else None
 
 
 def _is_pruned(place: Path) -> bool:
-    """Whether the export holds less than the checkpoint's network."""
+    """Whether the export's network is a pruned one."""
     report = place / "export.json"
     return report.is_file() and bool(read_json(report).get("prune"))
 
 
-def _rivals(run: OpenedRun, model: PhoneModel, place: Path, folder: Path) -> dict[str, Path]:
+def _other_engines(run: OpenedRun, model: PhoneModel, place: Path, folder: Path) -> dict[str, Path]:
     """The run's checkpoint, and its network for onnxruntime, written into `folder`."""
     checkpoint = run.path / "checkpoint.ckpt"
     if sha256_of(checkpoint) != model.facts["checkpoint_sha256"]:

@@ -1,4 +1,4 @@
-"""From probabilities to an answer by the rule of the contract, and whether to leave it to a clinician."""
+"""From probabilities to a class by the rule of the contract, and whether to refer the photo to a clinician."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ import numpy as np
 ANSWER, REFER = "answer", "refer"
 
 
-class Answering(Protocol):
-    """What gives answers of working pictures; see `mpox.mobile.run.runtime.PhoneModel` for what each part means."""
+class Predictor(Protocol):
+    """A model of working pictures; `mpox.mobile.run.runtime.PhoneModel` explains each member."""
 
     labels: tuple[str, ...]
     image_size: int
@@ -23,8 +23,8 @@ class Answering(Protocol):
         """Return logits (N, C) float32 of working pictures."""
 
 
-class Model(Answering, Protocol):
-    """What is asked of a model, exported or not: answers, the rule of decision, and maps."""
+class DecidingPredictor(Predictor, Protocol):
+    """A predictor, exported or not, with a decision rule and maps."""
 
     positive: int | None
     threshold: float | None
@@ -38,8 +38,16 @@ class Model(Answering, Protocol):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What is said of one photo: the class, `answer` or `refer`, and why it is referred (empty where it is not)."""
+class DecisionRule:
+    """From logits to classes: fitted to validation photos. `threshold` is None where no class is mpox."""
+
+    temperature: float
+    threshold: float | None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The decision on one photo: the class, `answer` or `refer`, and why it is referred (empty where it is not)."""
 
     label: str
     action: str
@@ -47,26 +55,27 @@ class Answer:
     probabilities: dict[str, float]
 
 
-def answer(
+def decide(
     probabilities_C: np.ndarray,
     labels: Sequence[str],
     positive: int | None,
     threshold: float | None,
     refer_below: float,
-) -> Answer:
-    """Decide on one photo. `positive` is the index of mpox; `threshold` the probability from which it is called.
+) -> Decision:
+    """Decide on one photo. `positive` is the index of mpox; `threshold` the probability from which a photo is called
+    mpox.
 
-    Called mpox: always referred. Otherwise the class with the largest probability of the others, referred where that is
-    below `refer_below` (0..1).
+    A photo called mpox is always referred. Otherwise the class is the most probable of the others; it is referred where
+    that probability is below `refer_below` (0..1).
     """
     by_label = {name: float(p) for name, p in zip(labels, probabilities_C, strict=True)}
     if positive is not None and threshold is not None:
         name = labels[positive]
         if by_label[name] >= threshold:
-            return Answer(name, REFER, f"{name} is suspected", by_label)
+            return Decision(name, REFER, f"{name} is suspected", by_label)
         chosen = max((other for other in labels if other != name), key=by_label.__getitem__)
     else:
         chosen = max(labels, key=by_label.__getitem__)
     if by_label[chosen] < refer_below:
-        return Answer(chosen, REFER, f"unsure: {by_label[chosen]:.2f} is below {refer_below:g}", by_label)
-    return Answer(chosen, ANSWER, "", by_label)
+        return Decision(chosen, REFER, f"unsure: {by_label[chosen]:.2f} is below {refer_below:g}", by_label)
+    return Decision(chosen, ANSWER, "", by_label)

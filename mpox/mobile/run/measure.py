@@ -1,4 +1,4 @@
-"""What a model costs to run on this machine: loading, latency, and engines side by side in interleaved runs.
+"""Cost of running a model on this machine: loading, latency, and engines side by side in interleaved runs.
 
 Machines are noisy: only the ratios of runs that were interleaved compare engines; a lone median compares nothing.
 """
@@ -16,12 +16,12 @@ import numpy as np
 
 from mpox.errors import UserError
 from mpox.mobile.file.onnx_session import open_session
-from mpox.mobile.run.native_output import native_stderr_silenced
+from mpox.mobile.run.native_output import native_stderr_discarded
 from mpox.mobile.run.runtime import binding
 
-# Runs before the first that counts, each time an engine's turn comes: threads of the one before may still spin.
+# Uncounted runs at the start of each engine's turn: threads of the previous engine may still spin.
 WARMUP = 2
-# A program's number for uint8 (ScalarType in ExecuTorch's schema/scalar_type.fbs).
+# ExecuTorch's number for uint8 (ScalarType in schema/scalar_type.fbs).
 BYTES = 0
 Run = Callable[[], object]
 Opener = Callable[[int], Run]
@@ -51,7 +51,7 @@ def opener(path: str | Path) -> Opener:
     place = Path(path)
     openers = {".pte": _open_program, ".onnx": _open_onnx, ".ckpt": _open_checkpoint}
     if place.suffix not in openers:
-        raise UserError(f"{place}: nothing here runs {place.suffix or 'such'} files: give a .pte, .onnx or .ckpt")
+        raise UserError(f"{place}: no engine for {place.suffix or 'such'} files: give a .pte, .onnx or .ckpt")
     if not place.is_file():
         raise UserError(f"no file {place}: export the model first")
     return lambda threads: openers[place.suffix](place, threads)
@@ -80,10 +80,10 @@ def time_one(open_engine: Opener, *, threads: int, runs: int) -> Timing:
 def side_by_side(
     engines: Mapping[str, Opener], *, threads: int = 1, rounds: int = 10, runs: int = 10
 ) -> dict[str, dict[str, Any]]:
-    """Time engines in turns: `rounds` times round, `runs` counted runs each; the order turns by one each round.
+    """Time engines in turn: `rounds` rounds of `runs` counted runs each; the order rotates by one each round.
 
-    By engine: `median_ms`, `p90_ms` and `least_ms` of all its runs, `round_ms` (its median in each round). Give
-    `round_ms` of two to `ratio`.
+    Returns by engine `median_ms`, `p90_ms` and `least_ms` of all its runs, and `round_ms`, its median in each round,
+    for `ratio`.
     """
     with threads_kept():
         ready = {name: open_engine(threads) for name, open_engine in engines.items()}
@@ -116,7 +116,7 @@ def ratio(rounds_ms: list[float], others_ms: list[float]) -> dict[str, float]:
 
 @contextmanager
 def threads_kept() -> Iterator[None]:
-    """Put the threads of ExecuTorch and PyTorch, which are the whole process's, back as they were."""
+    """Restore the process-wide numbers of threads of ExecuTorch and PyTorch after the block."""
     import torch
 
     before = binding()._threadpool_get_thread_count(), torch.get_num_threads()
@@ -128,12 +128,12 @@ def threads_kept() -> Iterator[None]:
 
 
 def noise(shape: tuple[int, ...], dtype: str = "float32") -> np.ndarray:
-    """One photo of noise, 0..255: what a run costs does not depend on what the photo shows."""
+    """One photo of noise, 0..255: the cost of a run does not depend on the photo."""
     return np.random.default_rng(0).integers(0, 256, shape).astype(dtype)
 
 
 def network_opener(network: Any, image_size: int) -> Opener:
-    """Return the opener of a network that is in memory already, run by PyTorch (eager), channels last."""
+    """Return the opener of a network that is already in memory, run by PyTorch (eager), channels last."""
 
     def open_engine(threads: int) -> Run:
         import torch
@@ -153,7 +153,7 @@ def network_opener(network: Any, image_size: int) -> Opener:
 
 def _set_program_threads(threads: int) -> None:
     if binding()._threadpool_get_thread_count() != threads:
-        with native_stderr_silenced():
+        with native_stderr_discarded():
             binding()._unsafe_reset_threadpool(threads)
 
 
@@ -168,7 +168,7 @@ def _open_program(path: Path, threads: int) -> Run:
     inputs = [torch.from_numpy(noise(tuple(expected.sizes()), dtype))]
 
     def run() -> object:
-        # The program must outlive its method, which does not hold it.
+        # The program must outlive its method, which keeps no reference to it.
         return method(inputs) if program else None
 
     return run

@@ -1,4 +1,4 @@
-"""Peak memory of a model at work, measured in a process of its own that loads only what runs it.
+"""Peak memory of a running model, measured in a separate process that imports only its engine.
 
 `python -m mpox.mobile.run.memory <file>` is that process: it prints one line of JSON.
 """
@@ -14,7 +14,7 @@ from mpox.errors import UserError
 from mpox.mobile.run.measure import opener
 from mpox.mobile.run.runtime import binding
 
-# Runs whose peak counts: the first allocates all there is, the rest show that it stays so.
+# Runs whose peak counts: the first allocates the memory, the others show that it does not grow.
 RUNS = 5
 TIMEOUT_S = 300
 
@@ -57,7 +57,7 @@ def _measure_here(path: str) -> dict[str, Any]:
 
 
 def _import_engine(suffix: str) -> None:
-    """Import what runs the file and nothing else: onnxruntime needs no PyTorch."""
+    """Import the file's engine and nothing else: onnxruntime needs no PyTorch."""
     if suffix == ".onnx":
         import onnxruntime  # noqa: F401
     if suffix == ".ckpt":
@@ -67,7 +67,7 @@ def _import_engine(suffix: str) -> None:
 
 
 def _reset_peak() -> None:
-    """Let the kernel forget the peak so far, that of importing."""
+    """Reset the kernel's record of peak memory, which includes the imports."""
     place = Path("/proc/self/clear_refs")
     if place.exists():
         place.write_text("5")

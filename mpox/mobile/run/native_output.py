@@ -1,4 +1,4 @@
-"""Keep what native libraries print for their developers off the terminal."""
+"""Keep the debug output of native libraries off the terminal."""
 
 import os
 import sys
@@ -7,18 +7,18 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def native_stderr_silenced() -> Iterator[None]:
-    """Send file descriptor 2 nowhere for the block: ExecuTorch reports there what it found of the processor.
+def native_stderr_discarded() -> Iterator[None]:
+    """Discard writes to file descriptor 2 during the block: ExecuTorch prints details of the processor there.
 
-    Errors still come as exceptions. Not for blocks in which other threads have something to say.
+    Errors are still raised. Not for blocks in which other threads write to it.
     """
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null, 2)
         yield
     finally:
         sys.stderr.flush()
         os.dup2(kept, 2)
         os.close(kept)
-        os.close(nowhere)
+        os.close(null)

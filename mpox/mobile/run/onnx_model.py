@@ -1,4 +1,4 @@
-"""An exported `.onnx` as an app with onnxruntime runs it; asked as a `PhoneModel` is. No PyTorch."""
+"""An exported `.onnx` as an app with onnxruntime runs it, with the interface of `PhoneModel`. No PyTorch."""
 
 import json
 from pathlib import Path
@@ -13,9 +13,10 @@ from mpox.mobile.file.package import ONNX_FILE
 
 
 class OnnxModel:
-    """One `.onnx` in onnxruntime on the processor. `path` is the file, or the folder it lies in as `model.onnx`.
+    """One `.onnx` in onnxruntime on the processor. `path` is the file, or the folder with it as `model.onnx`.
 
-    Attributes are those of `PhoneModel`. Raises UserError for a file that is missing, broken or not this tool's.
+    Attributes are those of `PhoneModel`. Raises UserError for a file that is missing, broken or not written by this
+    tool.
     """
 
     explains = False
@@ -26,7 +27,7 @@ class OnnxModel:
         self._session = open_session(self.path, threads)
         stored = self._session.get_modelmeta().custom_metadata_map.get(FACTS)
         if stored is None:
-            raise UserError(f"{self.path} says nothing of its labels: it was not exported by this tool")
+            raise UserError(f"{self.path} has no labels in its metadata: it was not exported by this tool")
         self.facts: dict[str, Any] = json.loads(stored)
         self.labels: tuple[str, ...] = tuple(self.facts["labels"])
         self.image_size: int = self.facts["image_size"]
@@ -44,11 +45,11 @@ class OnnxModel:
         return self._run(images)[1]
 
     def explain(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Raise UserError: this form holds no maps."""
+        """Raise UserError: this form has no maps."""
         raise UserError(f"{self.path} has no maps: export with format=pte, or python -m mpox.explain makes them")
 
     def run_unchecked(self, tensors: np.ndarray) -> np.ndarray:
-        """Return probabilities (N, C) of float32 tensors (N, 3, S, S) whatever they hold; to retrace mistakes."""
+        """Return probabilities (N, C) of float32 tensors (N, 3, S, S), whose values are not checked."""
         return self._execute(tensors)[0]
 
     def _run(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -56,5 +57,5 @@ class OnnxModel:
 
     def _execute(self, tensors: np.ndarray) -> tuple[np.ndarray, ...]:
         # One photo at a time, as a phone would.
-        answers = [self._session.run(list(OUTPUTS), {INPUT: one[None]}) for one in tensors]
-        return tuple(np.concatenate(outputs) for outputs in zip(*answers, strict=True))
+        outputs = [self._session.run(list(OUTPUTS), {INPUT: one[None]}) for one in tensors]
+        return tuple(np.concatenate(parts) for parts in zip(*outputs, strict=True))

@@ -1,4 +1,4 @@
-"""Exports of one fold held against one another: what they cost, how well they answer, which ones nothing else beats."""
+"""Exports of one fold compared: their cost, their accuracy, and the Pareto frontier of the two."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,8 +18,8 @@ ONNX = "onnx "
 class Point:
     """One file: size in MB (10^6 bytes), latency of a photo in ms (one thread, this kind of host), balanced accuracy.
 
-    `recipe` of an ONNX file begins with `onnx `. `kept` is false for a recipe that missed its bound, so that no file of
-    it was placed. `pruned` is the share of channels taken away (0 for none).
+    `recipe` of an ONNX file begins with `onnx `. `kept` is false for a recipe that missed its bound, of which
+    there is no file. `pruned` is the share of channels removed (0 for none).
     """
 
     name: str
@@ -58,7 +58,7 @@ def read_points(exports: Path, study: str | None = None, fold: int | None = None
 
 
 def timed(points: Sequence[Point], exports: Path, *, rounds: int = 10) -> list[Point]:
-    """Return the points with the latencies of all placed files measured anew, in interleaved runs, one thread.
+    """Return the points with the latencies of all exported files measured again, in interleaved runs, one thread.
 
     Latencies of different exports were measured at different times; only these may be compared.
     """
@@ -69,9 +69,9 @@ def timed(points: Sequence[Point], exports: Path, *, rounds: int = 10) -> list[P
 
 
 def frontier(points: Sequence[Point], cost: str) -> list[Point]:
-    """Return the kept points that no other beats, cheapest first: whatever is as good costs more.
+    """Return the kept points that no other dominates, cheapest first: every other as good costs more.
 
-    `cost` is one of COSTS. Of two that cost and answer alike, both stay.
+    `cost` is one of COSTS. Of two with equal cost and accuracy, both are returned.
     """
     usable = [point for point in points if point.kept and getattr(point, cost) is not None]
     best = [

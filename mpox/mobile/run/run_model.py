@@ -1,4 +1,4 @@
-"""A network in PyTorch asked as an exported file is; and a finished run, decisions from its validation photos."""
+"""A network in PyTorch with the interface of an exported file; and a finished run with its own decision rule."""
 
 from pathlib import Path
 
@@ -9,13 +9,13 @@ from mpox.command_line import command
 from mpox.errors import UserError
 from mpox.mobile.file.input_tensor import as_input
 from mpox.mobile.file.network import PhoneNetwork, why_no_maps
-from mpox.mobile.run.verify import decisions
+from mpox.mobile.run.verify import fit_decision_rule
 from mpox.model.checkpoint import load_checkpoint
 from mpox.stats.predictions import PREFIX, read_predictions
 
 
 class NetworkModel:
-    """A network with the attributes and methods of `mpox.mobile.run.runtime.PhoneModel` that give answers."""
+    """A network as a `mpox.mobile.run.decision_rule.Predictor`."""
 
     def __init__(self, network: PhoneNetwork, labels: tuple[str, ...], interpolation: str, temperature: float) -> None:
         self._network, self.labels, self.image_size = network, labels, network.image_size
@@ -37,9 +37,9 @@ class NetworkModel:
 class RunModel(NetworkModel):
     """The network of a run directory; `path` is the directory or the checkpoint in it.
 
-    Temperature and threshold (the highest that finds `sensitivity` of the validation fold's mpox) are chosen as the
-    export chooses them. Attributes and methods are those of `mpox.mobile.run.runtime.PhoneModel`. Raises UserError for
-    what is no finished run.
+    Temperature and threshold (the highest that finds `sensitivity` of the validation fold's mpox) are fitted as in
+    an export. Attributes and methods are those of `mpox.mobile.run.runtime.PhoneModel`. Raises UserError for
+    anything but a finished run.
     """
 
     def __init__(self, path: str | Path, sensitivity: float) -> None:
@@ -52,13 +52,13 @@ class RunModel(NetworkModel):
             raise UserError(f"{self.path} has no validation predictions of its classes: run the job again")
         logits = val[[f"{PREFIX}{name}" for name in classes]].to_numpy("float32")
         targets = val["label"].map({name: k for k, name in enumerate(classes)}).to_numpy("int64")
-        chosen = decisions(logits, targets, card.positive, sensitivity)
+        rule = fit_decision_rule(logits, targets, card.positive, sensitivity)
         size = card.record.image_size
         noise = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0)) * 255
         self.explains = why_no_maps(network, noise) is None
         phone = PhoneNetwork(network, image_size=size, maps=self.explains)
-        super().__init__(phone, card.classes, card.record.interpolation, chosen.temperature)
-        self.positive, self.threshold = card.positive, chosen.threshold
+        super().__init__(phone, card.classes, card.record.interpolation, rule.temperature)
+        self.positive, self.threshold = card.positive, rule.threshold
 
     def explain(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return logits (N, C) and one class activation map a class (N, C, h, w), float32, raw and signed.

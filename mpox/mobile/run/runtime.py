@@ -1,4 +1,4 @@
-"""An exported model as a phone runs it: the file and ExecuTorch's runtime, none of the training code.
+"""An exported model as a phone runs it: the file and ExecuTorch's runtime, without the training code.
 
 Everything an app needs to know is read from the file's own constant methods (`mpox.mobile.file.contract` lists them).
 """
@@ -14,7 +14,7 @@ from mpox.errors import UserError, reason_of
 from mpox.files import sha256_of
 from mpox.mobile.file.input_tensor import PLANES, as_input
 from mpox.mobile.file.package import MODEL_FILE, SUMS_FILE, recorded_sums
-from mpox.mobile.run.native_output import native_stderr_silenced
+from mpox.mobile.run.native_output import native_stderr_discarded
 
 # A program's header: length of the flatbuffer's root, its identifier, then ExecuTorch's own fields (extended_header.h).
 IDENTIFIER, EXTENSION = slice(4, 6), slice(8, 12)
@@ -22,10 +22,10 @@ HEADER = struct.Struct("<I4s4sIQQQ")
 
 
 class PhoneModel:
-    """One exported `.pte`, loaded. `path` is the file, or the folder it lies in as `model.pte`.
+    """One exported `.pte`, loaded. `path` is the file, or the folder with it as `model.pte`.
 
-    `threads` sets the pool of the whole process (None leaves it as it is). Raises UserError, in one line, for a file
-    that is missing, cut short, changed since its SHA256SUMS was written, not ExecuTorch's, or not this tool's.
+    `threads` sets the thread pool of the whole process (None: unchanged). Raises UserError, in one line, for a file
+    that is missing, cut short, changed since its SHA256SUMS was written, not ExecuTorch's, or not written by this tool.
 
     Attributes: labels (str, C); image_size (pixels); interpolation (Pillow's name of the resize filter); input (its
     form, see `mpox.mobile.file.input_tensor`); positive (index of mpox, or None); threshold (probability of mpox from
@@ -37,7 +37,7 @@ class PhoneModel:
         _check_whole(self.path)
         runtime = binding()
         if threads is not None:
-            with native_stderr_silenced():
+            with native_stderr_discarded():
                 runtime._unsafe_reset_threadpool(threads)
         try:
             level = runtime.Verification.InternalConsistency
@@ -49,7 +49,7 @@ class PhoneModel:
         constants = [name for name, method in self._methods.items() if method.method_meta().num_inputs() == 0]
         self.facts: dict[str, Any] = {name: _plain(self._methods[name]([])) for name in constants}
         if lacking := [name for name in ("labels", "image_size", "temperature", "version") if name not in self.facts]:
-            raise UserError(f"{self.path} says nothing of its {', '.join(lacking)}: it was not exported by this tool")
+            raise UserError(f"{self.path} lacks the constants {', '.join(lacking)}: it was not exported by this tool")
         self.labels: tuple[str, ...] = tuple(self.facts["labels"])
         self.image_size: int = self.facts["image_size"]
         self.interpolation: str = self.facts["interpolation"]
@@ -78,11 +78,13 @@ class PhoneModel:
     def explain(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return logits (N, C) and one class activation map a class (N, C, h, w), float32, raw and signed.
 
-        What is above zero speaks for the class; `images` as for `probabilities`. Raises UserError where the file has no
-        such method (its contract says why).
+        Values above zero are evidence for the class; `images` as for `probabilities`. Raises UserError where the file
+        has no such method (its contract.json gives the reason).
         """
         if not self.explains:
-            raise UserError(f"{self.path} has no maps: its contract.json says why; python -m mpox.explain makes them")
+            raise UserError(
+                f"{self.path} has no maps (its contract.json gives the reason): python -m mpox.explain makes them"
+            )
         logits, maps = self._run("explain", images)
         return logits, maps
 
@@ -92,39 +94,39 @@ class PhoneModel:
         Raises UserError for a file without one.
         """
         if self.positive is None or self.threshold is None:
-            raise UserError(f"{self.path} has no threshold: its classes hold no mpox")
+            raise UserError(f"{self.path} has no threshold: no class of it is mpox")
         return np.asarray(probabilities_NC[:, self.positive] >= self.threshold)
 
     def as_input(self, images: np.ndarray) -> np.ndarray:
-        """Return `images` as the file takes them; see `mpox.mobile.file.input_tensor.as_input`."""
+        """Return `images` in the file's form; see `mpox.mobile.file.input_tensor.as_input`."""
         return as_input(images, self.image_size, self.input)
 
     def run_unchecked(self, tensors: np.ndarray) -> np.ndarray:
-        """Return probabilities (N, C) of tensors in the file's form, whatever they hold; to retrace mistakes."""
+        """Return probabilities (N, C) of tensors in the file's form, whose values are not checked."""
         return self._execute("forward", tensors)[0]
 
     def _run(self, method: str, images: np.ndarray) -> tuple[np.ndarray, ...]:
         return self._execute(method, self.as_input(images))
 
     def _execute(self, method: str, tensors: np.ndarray) -> tuple[np.ndarray, ...]:
-        import torch  # what the runtime's Python binding takes and returns
+        import torch  # the runtime's Python binding takes and returns its tensors
 
         call = self._methods[method]
         try:
-            answers = [call([torch.from_numpy(one[None])]) for one in tensors]
+            results = [call([torch.from_numpy(one[None])]) for one in tensors]
         except RuntimeError as error:
             raise UserError(f"{self.path} cannot be run ({reason_of(error)}): export the model again") from error
-        return tuple(np.concatenate([output.numpy() for output in outputs]) for outputs in zip(*answers, strict=True))
+        return tuple(np.concatenate([output.numpy() for output in outputs]) for outputs in zip(*results, strict=True))
 
 
 def binding() -> ModuleType:
-    """ExecuTorch's binding itself: its public wrapper imports the whole exporter first, which takes seconds."""
+    """Import ExecuTorch's binding directly: its public wrapper imports the whole exporter, which takes seconds."""
     import torch  # noqa: F401  loads the libraries the binding is linked against
 
-    with native_stderr_silenced():
+    with native_stderr_discarded():
         from executorch.extension.pybindings import _C
 
-        _C._threadpool_get_thread_count()  # the first call looks the processor over, and says so
+        _C._threadpool_get_thread_count()  # the first call inspects the processor and prints the result
 
     return _C
 
@@ -137,7 +139,7 @@ def _found(path: Path) -> Path:
 
 
 def _check_whole(path: Path) -> None:
-    """Refuse what the runtime would crash on, or run although its weights have changed."""
+    """Raise UserError for a file that would crash the runtime, or whose bytes have changed since its export."""
     with path.open("rb") as file:
         head = file.read(HEADER.size)
     if len(head) < HEADER.size or head[IDENTIFIER] != b"ET":
@@ -153,5 +155,5 @@ def _check_whole(path: Path) -> None:
 
 
 def _plain(values: list[Any]) -> Any:
-    """A constant method's answer: a list of words comes back as it is, one value as a list of one."""
+    """The value of a constant method's output: a list of strings is returned as it is, one value as a list of one."""
     return values[0] if len(values) == 1 else list(values)
