@@ -25,6 +25,7 @@ from mpox.mobile.run.decision_rule import REFER, Answer, Model, answer
 
 NOTICE = "Research software, not a medical device: not a diagnosis."
 FORMATS = ("table", "json", "csv")
+METHOD = "class activation map"
 
 
 def predict(cfg: DictConfig) -> dict[str, Any]:
@@ -124,18 +125,24 @@ def _photos_below(folder: Path) -> Iterator[Path]:
 
 
 def _write_map(model: Model, picture: np.ndarray, said: Answer, photo: Path, folder: Path) -> Path:
-    """Lay what speaks for the answer over the working picture; return where it was written."""
-    from mpox.xai.pictures import overlay
+    """Lay what speaks for the answer over the working picture, with a scale and a caption; return where it is."""
+    from mpox.xai.pictures import captioned, percent
 
     raw = model.explain(picture)[1][0, model.labels.index(said.label)]
     size = (picture.shape[1], picture.shape[0])
     map_HW = np.maximum(np.asarray(Image.fromarray(raw).resize(size, Image.Resampling.BILINEAR)), 0)
     peak = float(map_HW.max())
-    shown = overlay(picture, map_HW / peak if peak > 0 else map_HW)
+    lines = [
+        f"{said.label}: probability {percent(said.probabilities[said.label])}",
+        *([f"Referred to a clinician: {said.why}."] if said.action == REFER else []),
+        f"Colour: {METHOD} of {said.label}."
+        if peak > 0
+        else f"The {METHOD} of {said.label} is blank: nothing in this photo speaks for it.",
+    ]
     # Photos of one name in several folders must not overwrite one another.
     place = hashlib.sha256(str(photo.resolve()).encode()).hexdigest()[:6]
     with replacing(folder / f"{photo.stem}-{place}-{said.label}.png") as temporary:
-        write_picture(shown, temporary, "png")
+        write_picture(captioned(picture, map_HW / peak if peak > 0 else map_HW, lines), temporary, "png")
     return folder / f"{photo.stem}-{place}-{said.label}.png"
 
 

@@ -16,7 +16,7 @@ from mpox.files import write_json
 from mpox.progress import watched
 from mpox.runs.opened import OpenedRun, logits_of
 from mpox.xai.cams import Explainer, is_blank, shown
-from mpox.xai.pictures import Tile, contact_sheet, overlay
+from mpox.xai.pictures import Tile, contact_sheet, overlay, percent
 
 # Photos on one contact sheet.
 SHEET = 24
@@ -119,10 +119,7 @@ def _write_sheets(run: OpenedRun, explainer: Explainer, index: pd.DataFrame, pla
 def _tile(run: OpenedRun, entry: dict[Any, Any], place: Path) -> Tile:
     with Image.open(place / str(entry["overlay"])) as picture:
         laid = np.asarray(picture)
-    # A rounded 100 % would claim a certainty no model has.
-    share = entry["confidence"]
-    sure = f"{share:.0%}" if share < 0.995 else "over 99%"
-    said = f"says {entry['predicted']}, {sure} sure"
+    said = f"says {entry['predicted']}, {percent(entry['confidence'])} sure"
     if entry["blank"]:
         said += f" · nothing speaks for {entry['target']} here"
     elif entry["target"] != entry["predicted"]:
