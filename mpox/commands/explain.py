@@ -26,9 +26,11 @@ from mpox.runs.opened import OpenedRun, open_run
 from mpox.xai.cams import Explainer
 from mpox.xai.examination import as_markdown, examine, sample_rows
 from mpox.xai.gallery import explain_photos
-from mpox.xai.rating_page import Question, read_questions, write_page
+from mpox.xai.questions import Question, read_questions
+from mpox.xai.rating_files import questions_of, read_ratings
+from mpox.xai.rating_page import write_page
 from mpox.xai.ratings import as_markdown as ratings_markdown
-from mpox.xai.ratings import merge, questions_of, read_ratings
+from mpox.xai.ratings import merge
 from mpox.xai.shortcuts import audit as audit_run
 from mpox.xai.verdicts import as_markdown as audit_markdown
 
@@ -104,7 +106,10 @@ def review(cfg: DictConfig) -> dict[str, Any]:
     write_json(page.with_name("review-page.json"), facts)
     size = page.stat().st_size / 1e6
     said = f"{facts['photos']} photos to review: {page} (one file of {size:.1f} MB; it holds the photos themselves)"
-    return {**facts, "page": str(page), "said": [said]}
+    lines = [said]
+    if facts["blank"]:
+        lines.append(f"{facts['blank']} of them have a blank map: the page says so and asks nothing about it")
+    return {**facts, "page": str(page), "said": lines}
 
 
 def _merge(cfg: DictConfig) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from mpox.places import check_apart
 
 NOTICE = "Research software, not a medical device: not a diagnosis."
 FORMATS = ("table", "json", "csv")
+METHOD = "class activation map"
 
 
 def predict(cfg: DictConfig) -> dict[str, Any]:
@@ -151,19 +152,25 @@ def _below(path: Path, folder: Path) -> bool:
 
 
 def _write_map(model: DecidingPredictor, picture: np.ndarray, said: Decision, photo: Path, folder: Path) -> Path:
-    """Lay what speaks for the answer over the working picture; return where it was written."""
-    from mpox.xai.pictures import overlay
+    """Lay what speaks for the answer over the working picture, with a scale and a caption; return where it is."""
+    from mpox.xai.pictures import captioned, percent
 
     raw = model.explain(picture)[1][0, model.labels.index(said.label)]
     size = (picture.shape[1], picture.shape[0])
     map_HW = np.maximum(np.asarray(Image.fromarray(raw).resize(size, Image.Resampling.BILINEAR)), 0)
     peak = float(map_HW.max())
-    drawn = overlay(picture, map_HW / peak if peak > 0 else map_HW)
+    lines = [
+        f"{said.label}: probability {percent(said.probabilities[said.label])}",
+        *([f"Referred to a clinician: {said.why}."] if said.action == REFER else []),
+        f"Colour: {METHOD} of {said.label}."
+        if peak > 0
+        else f"The {METHOD} of {said.label} is blank: nothing in this photo speaks for it.",
+    ]
     # Photos of one name in several folders must not overwrite one another; names of files hold 255 bytes at most.
     place = hashlib.sha256(os.fsencode(photo.resolve())).hexdigest()[:6]
     name = f"{_cut(visible(photo.stem), 120)}-{place}-{_cut(said.label, 60)}.png"
     with replacing(folder / name) as temporary:
-        write_picture(drawn, temporary, "png")
+        write_picture(captioned(picture, map_HW / peak if peak > 0 else map_HW, lines), temporary, "png")
     return folder / name
 
 

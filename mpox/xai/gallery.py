@@ -16,7 +16,7 @@ from mpox.places import check_replaceable
 from mpox.progress import watched
 from mpox.runs.opened import OpenedRun, logits_of
 from mpox.xai.cams import Explainer, is_blank, shown
-from mpox.xai.pictures import Tile, contact_sheet, overlay
+from mpox.xai.pictures import Tile, contact_sheet, overlay, percent
 
 # Photos on one contact sheet.
 SHEET = 24
@@ -115,10 +115,7 @@ def _write_sheets(run: OpenedRun, explainer: Explainer, index: pd.DataFrame, pla
 def _tile(run: OpenedRun, entry: dict[Any, Any], place: Path) -> Tile:
     with Image.open(place / str(entry["overlay"])) as picture:
         overlaid = np.asarray(picture)
-    # A rounded 100 % would suggest a certainty that no model has.
-    share = entry["confidence"]
-    confidence = f"{share:.0%}" if share < 0.995 else "over 99%"
-    answer = f"predicted {entry['predicted']}, confidence {confidence}"
+    answer = f"predicted {entry['predicted']}, confidence {percent(entry['confidence'])}"
     if entry["blank"]:
         answer += f" · no evidence for {entry['target']}"
     elif entry["target"] != entry["predicted"]:

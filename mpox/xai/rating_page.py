@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -10,60 +9,20 @@ from typing import Any
 import jinja2
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from mpox.data.photos import open_photo, square
 from mpox.data.picture_files import picture_uri
-from mpox.errors import UserError
 from mpox.files import replacing
 from mpox.places import inside
 from mpox.runs.opened import OpenedRun
 from mpox.xai.cams import shown
-from mpox.xai.pictures import colours
+from mpox.xai.pictures import COLOURS, WARNING, colours, percent
+from mpox.xai.questions import CANNOT_TELL, Question
 
 # Sides in pixels: photos as clinicians see them, and maps, which hold nothing finer.
 PHOTO_SIDE, MAP_SIDE = 640, 128
 PHOTO_QUALITY = 88
-SHOW = ("always", "blinded", "prediction")
-SCALES = ("nominal", "ordinal")
-MOST_OPTIONS = 9  # one key each
-
-
-@dataclass(frozen=True)
-class Question:
-    """One question of the page. `scale`: ordinal where the options are in order, else nominal."""
-
-    id: str
-    text: str
-    options: tuple[str, ...]
-    scale: str
-
-
-def read_questions(entries: Mapping[str, Mapping[str, Any]], classes: Sequence[str], blinded: bool) -> list[Question]:
-    """Check the configured questions and return those to be asked.
-
-    An entry (by id) has text, options (null: the classes), scale and show (`always`, or only on a `blinded` page or
-    one with the `prediction`). Raises UserError for anything else.
-    """
-    questions = []
-    for name, entry in entries.items():
-        if unknown := set(entry) - {"text", "options", "scale", "show"}:
-            raise UserError(f"review.questions.{name} has an unknown key '{min(unknown)}': remove it")
-        show, scale = entry.get("show", "always"), entry.get("scale", "nominal")
-        options = tuple(str(option) for option in entry.get("options") or classes)
-        if name == "comment" or not entry.get("text"):
-            raise UserError(f"review.questions.{name} needs a text and another name than comment")
-        if show not in SHOW or scale not in SCALES:
-            raise UserError(
-                f"review.questions.{name}: show={show}, scale={scale}: choose among {', '.join(SHOW)} and "
-                f"{', '.join(SCALES)}"
-            )
-        if not 2 <= len(set(options)) == len(options) <= MOST_OPTIONS:
-            raise UserError(f"review.questions.{name} needs 2 to {MOST_OPTIONS} different options")
-        if show == "always" or (show == "blinded") == blinded:
-            questions.append(Question(name, str(entry["text"]), options, scale))
-    if not questions:
-        raise UserError("review.questions asks nothing on this page: add a question with show: always")
-    return questions
 
 
 def write_page(
@@ -78,31 +37,45 @@ def write_page(
 ) -> dict[str, Any]:
     """Write the page of at most `count` photos explained in `folder` (see `gallery`); return what merging needs.
 
-    That is: id of the page, name of the folder, number of photos, questions.
+    That is: id of the page, name of the folder, number of photos and of those with a blank map, questions.
 
-    Half of them, as far as there are any, are the model's mistakes; which ones they are the page does not hold, nor
-    any true class, nor, `blinded`, an answer of the model. The page's id is a hash of its photos, maps and questions.
+    Each photo is read twice: alone, until its answers are locked, and then with its map, and the model's answer unless
+    `blinded`. Half of the photos, as far as there are any, are the model's mistakes; which ones they are the page does
+    not hold, nor any true class, nor, `blinded`, an answer of the model. The page's id is a hash of its photos, maps
+    and questions.
     """
     index = pd.read_parquet(folder / "index.parquet")
     chosen = _choose(index, count, seed)
-    asked = [{"id": one.id, "text": one.text, "options": one.options, "scale": one.scale} for one in questions]
+    asked = [vars(question) for question in questions]
     photos = [_entry(run, folder, row, blinded) for row in chosen.to_dict("records")]
-    shown_maps = [hashlib.sha256(photo["map"].encode()).hexdigest() for photo in photos]
-    text = repr((run.name, folder.name, blinded, asked, [photo["id"] for photo in photos], shown_maps))
+    maps = [hashlib.sha256(photo["map"].encode()).hexdigest() for photo in photos]
+    text = repr((run.name, folder.name, blinded, asked, [photo["id"] for photo in photos], maps))
     page = {
         "id": hashlib.sha256(text.encode()).hexdigest()[:12],
         # Model and fold tell a clinician nothing; the study says what the page is about.
         "title": run.card.study,
         "blinded": blinded,
-        "map_of": "the model's answer",
+        "cannot_tell": CANNOT_TELL,
         "questions": asked,
         "photos": photos,
     }
-    source = resources.files("mpox.xai").joinpath("rating_page.html.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     with replacing(path) as temporary:
-        temporary.write_text(environment.from_string(source).render(page=page), encoding="utf-8")
-    return {"id": page["id"], "folder": folder.name, "photos": len(photos), "blinded": blinded, "questions": asked}
+        temporary.write_text(_rendered(page), encoding="utf-8")
+    blank = sum(not photo["map"] for photo in photos)
+    facts = {"id": page["id"], "folder": folder.name, "photos": len(photos), "blank": blank}
+    return {**facts, "blinded": blinded, "questions": asked}
+
+
+def _rendered(page: dict[str, Any]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("mpox.xai"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    # As the maps are drawn: the colour is the stronger, the higher the value.
+    scale = [f"rgb({r} {g} {b} / {k / (len(COLOURS) - 1):.2f})" for k, (r, g, b) in enumerate(COLOURS)]
+    place = resources.files("mpox.xai") / "templates"
+    parts = {kind: Markup((place / f"rating_page.{kind}").read_text(encoding="utf-8")) for kind in ("css", "js")}
+    template = environment.get_template("rating_page.html.jinja")
+    return template.render(page=page, warning=WARNING, scale=Markup(", ".join(scale)), **parts)
 
 
 def _choose(index: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
@@ -117,20 +90,20 @@ def _choose(index: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
 
 
 def _entry(run: OpenedRun, folder: Path, row: Mapping[Any, Any], blinded: bool) -> dict[str, str]:
+    """Photo, map (empty where it is blank) and, unless `blinded`, the model's answer."""
     photo = open_photo(inside(run.root, row["path"], folder / "index.parquet"))
     side = min(PHOTO_SIDE, *photo.size)
     with np.load(inside(folder, row["map"], folder / "index.parquet")) as content:
         strength = shown(content["map"][None], MAP_SIDE)[0]
-    laid = np.concatenate([colours(strength), 255 * strength[..., None]], -1)
+    rgba = np.concatenate([colours(strength), 255 * strength[..., None]], -1)
     entry = {
         # Not the photo's own id, whose path names its class.
         "id": photo_code(row["photo_id"]),
         "photo": picture_uri(square(photo, side, "lanczos"), "jpeg", quality=PHOTO_QUALITY),
-        "map": picture_uri(np.rint(laid).astype(np.uint8), "png"),
+        "map": picture_uri(np.rint(rgba).astype(np.uint8), "png") if strength.any() else "",
     }
     if not blinded:
-        share = row["confidence"]
-        entry["said"] = f"The model says: {row['predicted']}, {f'{share:.0%}' if share < 0.995 else 'over 99%'} sure"
+        entry["answer"] = f"The model's answer: {row['predicted']}, probability {percent(row['confidence'])}"
     return entry
 
 

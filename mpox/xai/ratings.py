@@ -1,58 +1,25 @@
-"""What clinicians said: ratings of several people merged, their agreement, and how it goes with model and map."""
+"""Clinicians' answers: ratings of several people merged, their agreement, and how it goes with model and map."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mpox.data.csv_table import read_csv
-from mpox.errors import UserError, reason_of
+from mpox.errors import UserError
 from mpox.xai.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
 from mpox.xai.bootstrap import bounds, mean_interval, resampled_weights, written
 from mpox.xai.map_similarity import rank_correlation
-from mpox.xai.rating_page import Question, photo_code
+from mpox.xai.questions import CANNOT_TELL, READINGS, SINGLE, Question
+from mpox.xai.rating_files import COMMENT
+from mpox.xai.rating_page import photo_code
+from mpox.xai.second_reading import as_lines, changes
 
-COLUMNS = ("page", "rater", "photo_id", "question", "answer", "at")
-COMMENT = "comment"
+# Codes of answers that are none of the options.
+MISSING, CANNOT = -1, -2
 # A correlation of fewer photos is noise.
 FEWEST = 8
 Report = dict[str, Any]
-
-
-def read_ratings(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read CSV files exported by review pages into one table of COLUMNS, all str; of repeated answers the last counts.
-
-    Raises UserError for no file, one that is no export, or files of different pages.
-    """
-    if not paths:
-        raise UserError("no ratings: give ratings=<folder of CSV files> or ratings=[a.csv,b.csv]")
-    tables = []
-    for path in paths:
-        try:
-            table = read_csv(path, COLUMNS)
-        except OSError as error:
-            raise UserError(
-                f"{path} cannot be read ({reason_of(error)}): give the file that the page exported"
-            ) from error
-        if lacking := [name for name in COLUMNS if name not in table]:
-            raise UserError(f"{path} lacks the columns {', '.join(lacking)}: give files exported by a review page")
-        tables.append(table[list(COLUMNS)])
-    ratings = pd.concat(tables, ignore_index=True)
-    if ratings.empty:
-        raise UserError(f"{paths[0]} and the other files hold no rating: answer something before exporting")
-    if ratings["page"].nunique() > 1:
-        pages = ", ".join(sorted(ratings["page"].unique()))
-        raise UserError(f"the ratings are of different pages ({pages}): merge those of one page at a time")
-    ratings = ratings.sort_values("at", kind="stable")
-    return ratings.drop_duplicates(["rater", "photo_id", "question"], keep="last", ignore_index=True)
-
-
-def questions_of(ratings: pd.DataFrame) -> list[Question]:
-    """Take questions and options from the ratings themselves, where the page is not at hand: all nominal."""
-    given = ratings[ratings["question"] != COMMENT].groupby("question")["answer"].unique()
-    return [Question(str(name), str(name), tuple(sorted(answers)), "nominal") for name, answers in given.items()]
 
 
 def merge(
@@ -61,10 +28,11 @@ def merge(
     index: pd.DataFrame | None = None,
     scores: pd.DataFrame | None = None,
 ) -> Report:
-    """Agreement a question, and answers against correctness and faithfulness.
+    """Agreement a question and reading, changes from the first reading to the second, and answers against the model.
 
-    `index` is the table of the explained photos, `scores` a table of photo_id and one column a measure; where they are
-    None those parts are left out. Answers that are not among a question's options raise UserError.
+    `ratings` is of `rating_files.read_ratings`, `index` the table of the explained photos, `scores` a table of photo_id
+    and one column a measure; where they are None those parts are left out. "Cannot tell" counts as missing everywhere,
+    and how often it was given is stated. Answers that are not among a question's options raise UserError.
     """
     asked = {question.id: question for question in questions}
     if unknown := sorted(set(ratings["question"]) - set(asked) - {COMMENT}):
@@ -76,37 +44,45 @@ def merge(
         "raters": sorted(ratings["rater"].unique()),
         "photos": int(ratings["photo_id"].nunique()),
         "questions": {},
+        "changes": {},
     }
     photos = None if index is None else index.assign(code=index["photo_id"].map(photo_code)).set_index("code")
     if photos is not None and not set(ratings["photo_id"]) <= set(photos.index):
         raise UserError("the ratings name photos that this run's explained photos lack: give the run of the page")
+    if photos is not None and "blank" in photos:
+        found["blank_maps"] = int(photos.loc[sorted(set(ratings["photo_id"])), "blank"].sum())
     for question in questions:
-        mine = ratings[ratings["question"] == question.id]
-        if mine.empty:
-            continue
-        table = _codes(mine, question)
-        entry = _agreement(table, question)
-        if photos is not None:
-            entry |= _against_correctness(table, question, photos)
-            if scores is not None and question.scale == "ordinal":
-                entry["against_faithfulness"] = _against_scores(table, photos, scores)
-        found["questions"][question.id] = entry
+        coded = {
+            reading: _codes(part, question)
+            for reading in READINGS
+            if len(part := ratings[(ratings["question"] == question.id) & (ratings["reading"] == reading)])
+        }
+        for reading, table in coded.items():
+            entry = _agreement(table, question) | {"question": question.id, "reading": reading}
+            if photos is not None:
+                entry |= _against_correctness(table, question, photos)
+                if scores is not None and question.scale == "ordinal":
+                    entry["against_faithfulness"] = _against_scores(table, photos, scores)
+            found["questions"][question.id if reading == SINGLE else f"{question.id} ({reading} reading)"] = entry
+        if change := changes(coded, question, photos):
+            found["changes"][question.id] = change
     comments = ratings[ratings["question"] == COMMENT]
-    found["comments"] = comments[["rater", "photo_id", "answer"]].to_dict("records")
+    found["comments"] = comments[["rater", "photo_id", "reading", "answer"]].to_dict("records")
     return found
 
 
 def _codes(ratings: pd.DataFrame, question: Question) -> pd.DataFrame:
-    """Photos x raters of option numbers, -1 where missing."""
-    code = {option: k for k, option in enumerate(question.options)}
+    """Photos x raters of option numbers, MISSING or CANNOT."""
+    code = {option: k for k, option in enumerate(question.options)} | {CANNOT_TELL: CANNOT}
     if strange := sorted(set(ratings["answer"]) - set(code)):
         raise UserError(f"'{strange[0]}' is no answer to {question.id}: use the questions the page was made with")
     coded = ratings.assign(answer=ratings["answer"].map(code))
-    return coded.pivot(index="photo_id", columns="rater", values="answer").fillna(-1).astype(int)
+    return coded.pivot(index="photo_id", columns="rater", values="answer").fillna(MISSING).astype(int)
 
 
 def _agreement(table: pd.DataFrame, question: Question) -> Report:
-    codes = table.to_numpy()
+    cannot_tell = int((table == CANNOT).to_numpy().sum())
+    codes = table.clip(lower=MISSING).to_numpy()
     both = codes[(codes >= 0).all(1)]
     same = float((both == both[:, :1]).all(1).mean()) if codes.shape[1] > 1 and len(both) else float("nan")
     given = np.bincount(codes[codes >= 0], minlength=len(question.options))
@@ -114,6 +90,7 @@ def _agreement(table: pd.DataFrame, question: Question) -> Report:
         "text": question.text,
         "scale": question.scale,
         "answers": dict(zip(question.options, map(int, given), strict=True)),
+        "cannot_tell": cannot_tell,
         "rated_by_all": len(both),
         "all_agree": _number(same),
         "cohen_kappa": _number(cohen_kappa(codes, question.scale)) if codes.shape[1] == 2 else None,
@@ -133,15 +110,16 @@ def _against_correctness(table: pd.DataFrame, question: Question, photos: pd.Dat
             "group": np.repeat(matched["group"].to_numpy(str), table.shape[1]),
         }
     )
-    long = long[long["code"] >= 0]
     shares = {}
     for name, part in (("model_right", long[long["correct"]]), ("model_wrong", long[~long["correct"]])):
-        counts = np.bincount(part["code"], minlength=len(question.options))
+        counts = np.bincount(part.loc[part["code"] >= 0, "code"], minlength=len(question.options))
         shares[name] = {
             "ratings": int(counts.sum()),
+            "cannot_tell": int((part["code"] == CANNOT).sum()),
             "answers": dict(zip(question.options, map(int, counts), strict=True)),
         }
     found: Report = {"against_correctness": shares}
+    long = long[long["code"] >= 0]
     if set(photos["label"]) <= set(question.options):
         right = np.asarray(question.options)[long["code"]] == long["label"].to_numpy(str)
         found["raters_right"] = mean_interval(right.astype(float), long["group"].to_numpy(str)).as_json()
@@ -150,6 +128,7 @@ def _against_correctness(table: pd.DataFrame, question: Question, photos: pd.Dat
 
 def _against_scores(table: pd.DataFrame, photos: pd.DataFrame, scores: pd.DataFrame) -> Report:
     """Spearman's correlation of the photo's mean rating with each faithfulness score, interval over groups."""
+    table = table[(table >= 0).any(axis=1)]
     codes = table.to_numpy().astype(float)
     given = codes >= 0
     rating = np.where(given, codes, 0).sum(1) / given.sum(1)
@@ -180,7 +159,7 @@ def _number(value: float) -> float | None:
 
 def as_markdown(report: Report) -> str:
     """Write a `merge` report to be read."""
-    raters = ", ".join(report["raters"])
+    raters = "; ".join(report["raters"])  # a name may hold a comma
     lines = [
         f"# Clinical review, page {report['page']}",
         "",
@@ -188,27 +167,34 @@ def as_markdown(report: Report) -> str:
         "",
         f"{report['photos']} photos, {len(report['raters'])} raters ({raters}).",
     ]
-    for name, entry in report["questions"].items():
-        lines += ["", f"## {entry['text']} (`{name}`, {entry['scale']})", ""]
-        lines.append("Answers: " + ", ".join(f"{option} {count}" for option, count in entry["answers"].items()) + ".")
+    if report.get("blank_maps"):
+        lines += ["", f"The map of {report['blank_maps']} of these photos is blank: no question about it was asked."]
+    for entry in report["questions"].values():
+        lines += ["", f"## {entry['text']} (`{entry['question']}`, {entry['scale']}; {READINGS[entry['reading']]})", ""]
+        answers = entry["answers"] | {CANNOT_TELL: entry["cannot_tell"]}
+        lines.append("Answers: " + ", ".join(f"{option} {count}" for option, count in answers.items()) + ".")
         figures = [("all agree", entry["all_agree"]), ("Cohen's kappa", entry["cohen_kappa"])]
         figures += [("Fleiss' kappa", entry["fleiss_kappa"]), ("Krippendorff's alpha", entry["krippendorff_alpha"])]
         known = ", ".join(f"{what} {value:.3f}" for what, value in figures if value is not None)
         if known:
-            lines += ["", f"Agreement over {entry['rated_by_all']} photos rated by all: {known}."]
+            lines += ["", f"Agreement over {entry['rated_by_all']} photos for which all chose an option: {known}."]
         if right := entry.get("raters_right"):
-            lines += ["", f"Raters name the recorded class in {written(right)} of ratings."]
+            lines += ["", f"Raters name the recorded class in {written(right)} of the ratings that name one."]
         if shares := entry.get("against_correctness"):
             options = list(entry["answers"])
-            lines += ["", "| | ratings | " + " | ".join(options) + " |", "|---|---|" + "---|" * len(options)]
+            lines += ["", "| | ratings | " + " | ".join([*options, CANNOT_TELL]) + " |"]
+            lines.append("|---|---|" + "---|" * (len(options) + 1))
             for what, part in shares.items():
-                cells = " | ".join(str(part["answers"][option]) for option in options)
+                cells = " | ".join(str(count) for count in (*part["answers"].values(), part["cannot_tell"]))
                 lines.append(f"| {what.replace('_', ' ')} | {part['ratings']} | {cells} |")
         for measure, found in (entry.get("against_faithfulness") or {}).items():
             value = found["rank_correlation"]
             text = written(value) if value else "too few photos"
             lines += ["", f"Rank correlation with {measure} over {found['photos']} photos: {text}."]
+    lines += as_lines(report["changes"])
     if report["comments"]:
         lines += ["", "## Comments", ""]
-        lines += [f"- {entry['rater']}, photo {entry['photo_id']}: {entry['answer']}" for entry in report["comments"]]
+        for entry in report["comments"]:
+            text = " ".join(entry["answer"].split())
+            lines.append(f"- {entry['rater']}, photo {entry['photo_id']}, {READINGS[entry['reading']]}: {text}")
     return "\n".join([*lines, ""])

@@ -1,11 +1,11 @@
 """The review page in a real browser: decide by keyboard and mouse, reload, export, import, apply."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from audited import BROKEN, COPY, ODD
+from browser import LAPTOP, TABLET, start
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -21,7 +21,6 @@ from mpox.curation.findings import Audit
 from mpox.curation.review_page import write_page
 
 pytestmark = pytest.mark.slow
-LAPTOP, TABLET = (1366, 768), (820, 1180)
 ORIGINAL, HEALTHY = "set/mpox/mpox-s001_01.jpg", "set/healthy/healthy-s001_01.jpg"
 
 
@@ -50,6 +49,9 @@ class Page:
     def focused(self) -> str | None:
         return self.browser.switch_to.active_element.get_attribute("data-id")
 
+    def marked(self) -> str | None:
+        return self.browser.execute_script("return marked()")  # type: ignore[no-any-return]
+
     def decision(self, photo: str) -> str | None:
         return self.card(photo).get_attribute("data-decision")
 
@@ -60,23 +62,6 @@ class Page:
         self.browser.find_element(By.ID, "export").click()
         WebDriverWait(self.browser, 10).until(lambda _: (folder / "decisions.csv").exists())
         return folder / "decisions.csv"
-
-
-def start(downloads: Path, size: tuple[int, int]) -> webdriver.Chrome:
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if program is None or driver is None:
-        pytest.skip("no Chromium and chromedriver here (Debian: apt-get install chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    # In a container, Chromium's sandbox and shared memory are not to be had; the page is the project's own.
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
-        options.add_argument(argument)
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    browser.set_window_size(*size)
-    return browser
 
 
 @pytest.fixture(params=[LAPTOP, TABLET], ids=["laptop", "tablet"])
@@ -92,6 +77,41 @@ def browser(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[webdrive
 def url(small_audit: Audit, tmp_path: Path) -> str:
     write_page(small_audit, tmp_path / "review" / "review.html", title="27 photos")
     return (tmp_path / "review" / "review.html").as_uri()
+
+
+def test_keys_act_at_once_on_the_marked_photo(browser: webdriver.Chrome, url: str) -> None:
+    """No click and no focus first; after a reload too; with a keyboard whose keys have other letters."""
+    for _ in range(2):
+        page = Page(browser, url)
+        page.press("d")  # the first sheet holds one photo, which cannot be read
+        assert page.decision(BROKEN) == "drop"
+        browser.execute_script("document.activeElement.blur(); choose('all')")
+        first = page.marked()
+        assert first and page.focused() is None
+        page.press("d")
+        assert page.decision(first) == "drop"
+        assert page.marked() != first
+        page.press(Keys.ARROW_LEFT)
+        assert page.marked() == first
+        page.press("u")
+        assert page.decision(first) == ""
+    browser.execute_script(
+        "document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'л', code: 'KeyK', bubbles: true}))"
+    )
+    assert page.decision(first) == "keep"
+
+
+def test_no_key_decides_about_a_photo_that_is_not_seen(browser: webdriver.Chrome, url: str) -> None:
+    page = Page(browser, url)
+    browser.execute_script("choose('all')")
+    first = page.marked()
+    browser.execute_script("window.scrollTo(0, document.body.scrollHeight)")
+    WebDriverWait(browser, 30).until(lambda _: not browser.execute_script("return inView(arguments[0])", first))
+    page.press("d")
+    assert page.decision(first) == ""
+    assert browser.execute_script("return inView(arguments[0])", first)
+    page.press("d")
+    assert page.decision(first) == "drop"
 
 
 def test_decide_reload_export_apply(browser: webdriver.Chrome, url: str, small_audit: Audit, tmp_path: Path) -> None:
@@ -142,7 +162,7 @@ def test_decide_reload_export_apply(browser: webdriver.Chrome, url: str, small_a
     browser.execute_script("arguments[0].focus()", page.card(ODD))
     page.press("4")
     assert page.decision(ODD) == "relabel"
-    page.press(Keys.ENTER)
+    page.press(Keys.ENTER, Keys.ENTER)  # the second decides nothing
     overlay = browser.find_element(By.ID, "overlay")
     WebDriverWait(browser, 30).until(lambda _: browser.execute_script("return $('viewer-photo').naturalWidth") == 100)
     shape = overlay.size["width"] / overlay.size["height"]

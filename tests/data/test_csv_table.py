@@ -8,7 +8,7 @@ from mpox.curation.decisions import read_decisions
 from mpox.data.csv_table import read_csv
 from mpox.data.manifest import read_manifest
 from mpox.errors import UserError
-from mpox.xai.ratings import read_ratings
+from mpox.xai.rating_files import read_ratings
 
 ROWS = [["path", "label", "subject"], ["mpox/a.jpg", "mpox", "Ann, née Ö"], ["acne/b.jpg", "acne", ""]]
 

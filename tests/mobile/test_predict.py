@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
@@ -120,8 +121,15 @@ def test_maps_are_drawn_where_the_file_has_them(
 ) -> None:
     entries = predict(asked(exported, f"maps={tmp_path}/maps"))["photos"]
     assert len({one["map"] for one in entries}) == len(entries) == 24
+    scales = 0
     for one in entries:
-        assert Image.open(one["map"]).size == (96, 96)
+        with Image.open(one["map"]) as picture:
+            # The photo, enlarged so that what is below can be read, and a caption of several lines.
+            assert picture.width == 448 and 500 < picture.height < 700
+            below = np.asarray(picture.convert("RGB"))[448:].astype(int)
+        yellow = (below[..., 0] > 200) & (below[..., 1] > 180) & (below[..., 2] < 120)
+        scales += bool(yellow.any())  # the end of the scale; a blank map has none
+    assert scales > 12
 
 
 @pytest.mark.parametrize(

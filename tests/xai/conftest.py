@@ -1,13 +1,16 @@
 """A finished run to explain: a small CNN trained for a moment on small synthetic photos that have lesion masks."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from mpox.commands.explain import explain
 from mpox.options import config_dir
 from mpox.runs.opened import OpenedRun, open_run
 from mpox.training.job import train
@@ -45,3 +48,25 @@ def configured(trained: Path) -> Callable[..., DictConfig]:
             return compose("explain", [f"run={trained}", "batch_size=3", *overrides])
 
     return composed
+
+
+@pytest.fixture
+def page(configured: Callable[..., DictConfig], trained: Path) -> Iterator[Callable[..., Path]]:
+    """Make the page with the given options, and with so many blank maps."""
+    kept = trained / "explain"
+
+    def made(*options: str, blank: int = 0) -> Path:
+        # Maps of all validation and test photos, so that there are ten to rate.
+        folder = Path(explain(configured("split=all", "target=predicted"))["folder"])
+        index = pd.read_parquet(folder / "index.parquet")
+        index.loc[: blank - 1, "blank"] = True
+        index.to_parquet(folder / "index.parquet")
+        for name in index["map"][:blank]:
+            with np.load(folder / name) as content:
+                written = dict(content)
+            np.savez_compressed(folder / name, **{**written, "map": -np.abs(written["map"])})
+        return Path(explain(configured("command=review", *options))["page"])
+
+    yield made
+    for name in ("review.html", "review-page.json", "ratings.json", "ratings.md"):
+        (kept / name).unlink(missing_ok=True)

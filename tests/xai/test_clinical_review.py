@@ -1,53 +1,48 @@
 """The page for clinicians: its content, its use in a browser, and the report of its ratings."""
 
-import shutil
-import time
-from collections.abc import Callable, Iterator
+import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from omegaconf import DictConfig
 
-from mpox.commands.explain import explain
 from mpox.errors import UserError
 from mpox.files import read_json
-from mpox.xai.rating_page import Question, photo_code, read_questions
-from mpox.xai.ratings import COLUMNS, merge, read_ratings
+from mpox.xai.questions import CANNOT_TELL, Question, read_questions
+from mpox.xai.rating_files import COLUMNS, NEWER, questions_of, read_ratings
+from mpox.xai.rating_page import photo_code
+from mpox.xai.ratings import as_markdown, merge
 
 CLASSES = ("acne", "chickenpox", "healthy", "mpox")
 
 
-@pytest.fixture
-def page(configured: Callable[..., DictConfig], trained: Path) -> Iterator[Callable[..., Path]]:
-    """Make the page with the given options."""
-    kept = trained / "explain"
-
-    def made(*options: str) -> Path:
-        # Maps of all validation and test photos, so that there are ten to rate.
-        explain(configured("split=all", "target=predicted"))
-        return Path(explain(configured("command=review", *options))["page"])
-
-    yield made
-    for name in ("review.html", "review-page.json", "ratings.json", "ratings.md"):
-        (kept / name).unlink(missing_ok=True)
+def embedded(page: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="page">(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    return json.loads(found[1])  # type: ignore[no-any-return]
 
 
 def test_the_page_gives_no_answer_away(page: Callable[..., Path]) -> None:
-    blinded = page().read_text(encoding="utf-8")
-    facts = read_json(page().with_name("review-page.json"))
-    assert facts["photos"] == blinded.count("data:image/jpeg;base64,") == blinded.count("data:image/png;base64,")
+    path = page(blank=2)
+    blinded, facts = path.read_text(encoding="utf-8"), read_json(path.with_name("review-page.json"))
+    photos = embedded(blinded)["photos"]
+    assert facts["photos"] == len(photos) == blinded.count("data:image/jpeg;base64,")
+    assert facts["blank"] == sum(not photo["map"] for photo in photos) == 2
     assert "-s00" not in blinded  # ids and paths of the photos name their class
-    assert "The model says" not in blinded
-    assert "What does the photo show?" in blinded
+    assert not any("answer" in photo for photo in photos)
+    assert {entry["id"]: entry["reading"] for entry in facts["questions"]} == {
+        "diagnosis": "both", "quality": "first", "map_on_lesion": "map"
+    }  # fmt: skip
     assert "not a diagnosis" in blinded
     assert "http" not in blinded.replace("http-equiv", "")
-    open_page = page("review.blinded=false").read_text(encoding="utf-8")
-    assert open_page.count("The model says:") == facts["photos"]
-    assert "What does the photo show?" not in open_page
-    assert "-s00" not in open_page
+    with_answers = page("review.blinded=false").read_text(encoding="utf-8")
+    assert all(photo["answer"].startswith("The model's answer: ") for photo in embedded(with_answers)["photos"])
+    assert "plausible" in {entry["id"] for entry in embedded(with_answers)["questions"]}
+    assert "-s00" not in with_answers
 
 
 @pytest.mark.parametrize(
@@ -57,7 +52,10 @@ def test_the_page_gives_no_answer_away(page: Callable[..., Path]) -> None:
         ({"text": "?", "options": ["a", "a"]}, "needs 2 to 9 different options"),
         ({"text": "?", "option": ["a", "b"]}, "unknown key 'option'"),
         ({"options": ["a", "b"]}, "needs a text"),
-        ({"text": "?", "scale": "interval"}, "scale=interval"),
+        ({"text": "?", "options": ["a", "b", "cannot tell"]}, "remove it from the options"),
+        ({"text": "?", "scale": "interval"}, "scale=interval is unknown"),
+        ({"text": "?", "reading": "third"}, "reading=third is unknown"),
+        ({"text": "?", "reading": "map"}, "asks nothing of the photo alone"),
     ],
 )
 def test_questions_are_checked(entry: dict[str, Any], message: str) -> None:
@@ -85,13 +83,91 @@ QUESTIONS = (
 def ratings_file(
     path: Path, rater: str, answers: dict[str, tuple[str, str]], page: str = "p", at: str = "2026"
 ) -> Path:
+    """A file as pages exported it before they had two readings."""
     rows = [
         (page, rater, photo_code(photo), question.id, answer, at)
         for photo, given in answers.items()
         for question, answer in zip(QUESTIONS, given, strict=True)
     ]
+    pd.DataFrame(rows, columns=[name for name in COLUMNS if name not in NEWER]).to_csv(path, index=False)
+    return path
+
+
+def two_readings(path: Path, rater: str, answers: list[tuple[str, str, str]], locked: str = "2026-01-02") -> Path:
+    """A file with each photo's first and second diagnosis."""
+    rows = [
+        ("p", rater, photo_code(photo), reading, "diagnosis", answer, "2026", locked if reading == "first" else "")
+        for photo, *given in answers
+        for reading, answer in zip(("first", "second"), given, strict=True)
+    ]
     pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(path, index=False)
     return path
+
+
+def explained(count: int) -> pd.DataFrame:
+    names = [f"set/{k}.jpg" for k in range(count)]
+    return pd.DataFrame({"photo_id": names, "group": names, "label": "mpox", "correct": True, "blank": False})
+
+
+def test_the_two_readings_are_held_against_one_another(tmp_path: Path) -> None:
+    index = explained(4)
+    index.loc[0, "blank"] = True
+    names = index["photo_id"]
+    first = [(names[0], "mpox", "mpox"), (names[1], "acne", "mpox"), (names[2], "mpox", "acne")]
+    second = [(names[1], CANNOT_TELL, "mpox"), (names[3], CANNOT_TELL, CANNOT_TELL)]
+    files = [two_readings(tmp_path / "a.csv", "Zoë", first), two_readings(tmp_path / "b.csv", "王 小明", second)]
+    report = merge(read_ratings(files), QUESTIONS, index)
+    assert set(report["questions"]) == {"diagnosis (first reading)", "diagnosis (second reading)"}
+    alone, with_map = report["questions"].values()
+    assert (alone["reading"], alone["cannot_tell"], alone["answers"]["mpox"]) == ("first", 2, 2)
+    assert alone["rated_by_all"] == 0  # the only photo that both rated has one answer that names a class
+    assert alone["krippendorff_alpha"] is None
+    assert alone["raters_right"]["value"] == pytest.approx(2 / 3)
+    assert alone["against_correctness"]["model_right"]["cannot_tell"] == 2
+    assert with_map["rated_by_all"] == 1 and with_map["all_agree"] == 1
+    change = report["changes"]["diagnosis"]
+    assert (change["pairs"], change["changed"], change["to_recorded"], change["from_recorded"]) == (5, 3, 2, 1)
+    assert change["gain"]["value"] == pytest.approx(1 / 5)
+    assert report["blank_maps"] == 1
+    text = as_markdown(report)
+    assert "3 of 5 answers were changed in the second reading, 2 to the recorded class and 1 away from it" in text
+    assert "cannot tell 2" in text
+    assert "Zoë; 王 小明" in text
+
+
+def test_nobody_can_tell(tmp_path: Path) -> None:
+    """No option was chosen at all: no figure, and no error either."""
+    index = explained(2)
+    answers = dict.fromkeys(index["photo_id"], (CANNOT_TELL, CANNOT_TELL))
+    ratings = read_ratings([ratings_file(tmp_path / f"{rater}.csv", rater, answers) for rater in ("a", "b", "c")])
+    scores = pd.DataFrame({"photo_id": index["photo_id"], "insertion": 0.5})
+    for report in (merge(ratings, QUESTIONS, index, scores), merge(ratings, questions_of(ratings))):
+        for entry in report["questions"].values():
+            assert (entry["cannot_tell"], entry["rated_by_all"], entry["fleiss_kappa"]) == (6, 0, None)
+        assert "cannot tell 6" in as_markdown(report)
+
+
+@pytest.mark.parametrize("name", ["María José Núñez", "王小明", "عمر الفاروق", 'O\'Neil, "Pat"; Dr.', "=1+1", "🩺"])
+def test_any_name_is_read(name: str, tmp_path: Path) -> None:
+    two_readings(tmp_path / "a.csv", name, [("x", "mpox", "mpox")])
+    assert set(read_ratings([tmp_path / "a.csv"])["rater"]) == {name}
+
+
+def test_one_person_is_one_rater_however_the_accent_is_written(tmp_path: Path) -> None:
+    spelled = [" Zoë  Müller", "Zoe\u0308 Mu\u0308ller "]
+    files = [two_readings(tmp_path / f"{k}.csv", name, [("x", "mpox", "mpox")]) for k, name in enumerate(spelled)]
+    assert len(read_ratings(files)) == 2
+    assert set(read_ratings(files)["rater"]) == {"Zoë Müller"}
+
+
+def test_the_first_answers_that_were_locked_first_count(tmp_path: Path) -> None:
+    """Read again elsewhere the map has been seen already; answers not yet locked never count against locked ones."""
+    files = [
+        two_readings(tmp_path / f"{locked or 'open'}.csv", "a", [("x", answer, answer)], locked)
+        for locked, answer in (("2026-01-03", "acne"), ("2026-01-02", "mpox"), ("", "healthy"))
+    ]
+    ratings = read_ratings(files).set_index("reading")
+    assert ratings.loc["first", "answer"] == "mpox"
 
 
 def test_ratings_meet_correctness_and_faithfulness(tmp_path: Path) -> None:
@@ -114,6 +190,8 @@ def test_ratings_meet_correctness_and_faithfulness(tmp_path: Path) -> None:
     assert diagnosis["all_agree"] == pytest.approx(11 / 12)
     assert diagnosis["against_correctness"]["model_right"]["answers"]["acne"] == 1
     assert diagnosis["against_correctness"]["model_wrong"]["ratings"] == 6
+    assert diagnosis["reading"] == "single"  # files of before the two readings have no such column
+    assert not report["changes"]
     assert 0.9 < fit["cohen_kappa"] < 1
     assert fit["fleiss_kappa"] is None
     assert fit["against_faithfulness"]["insertion"]["rank_correlation"]["value"] > 0.9
@@ -129,105 +207,12 @@ def test_ratings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         read_ratings([tmp_path / "other.csv"])
     with pytest.raises(UserError, match="no ratings"):
         read_ratings([])
+    with pytest.raises(UserError, match=r"a\.csv, line 2: no rater"):
+        read_ratings([ratings_file(tmp_path / "a.csv", " ", answers)])
+    table = pd.read_csv(two_readings(tmp_path / "a.csv", "a", [("x", "mpox", "mpox")]))
+    table.assign(reading=["first", "third"]).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(UserError, match=r"a\.csv, line 3: no reading of first, second"):
+        read_ratings([tmp_path / "a.csv"])
     ratings = read_ratings([ratings_file(tmp_path / "a.csv", "a", {"x": ("flu", "good")})])
     with pytest.raises(UserError, match="'flu' is no answer to diagnosis"):
         merge(ratings, QUESTIONS)
-
-
-@pytest.mark.slow
-def test_a_browser_rates_reloads_exports_and_imports(
-    page: Callable[..., Path], configured: Callable[..., DictConfig], tmp_path: Path
-) -> None:
-    """Ten photos by keyboard, a reload in the middle, two raters, a file brought back: in headless Chromium."""
-    webdriver = pytest.importorskip("selenium.webdriver")
-    chromium, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("needs Chromium and chromedriver (apt-get install chromium chromium-driver)")
-    path = page("review.photos=10")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1366,768"):
-        options.add_argument(argument)
-    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path)})
-    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    try:
-        orders = [rate(browser, path, rater, tmp_path) for rater in ("anna", "ben")]
-        assert sorted(orders[0]) == sorted(orders[1])
-        assert orders[0] != orders[1]
-        severe = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-        assert not severe
-        bring_back(browser, tmp_path)
-    finally:
-        browser.quit()
-    report = explain(configured("command=review", f"ratings={tmp_path}"))
-    assert report["raters"] == ["anna", "ben"]
-    assert report["photos"] == 10
-    for entry in report["questions"].values():
-        assert entry["rated_by_all"] == 10
-        assert entry["all_agree"] == 1
-    assert report["comments"][0]["answer"] == 'shiny, "wet"'
-    assert "Krippendorff's alpha" in (path.parent / "ratings.md").read_text()
-
-
-def rate(browser: Any, path: Path, rater: str, downloads: Path) -> list[str]:
-    """Answer every question by keys alone; the answer is a function of the photo, so that raters agree."""
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.common.keys import Keys
-
-    def press(*keys: str) -> None:
-        for key in keys:
-            browser.switch_to.active_element.send_keys(key)
-
-    def shown(name: str) -> Any:
-        return browser.find_element(By.ID, name)
-
-    browser.get(path.as_uri())
-    if not shown("start").get_attribute("open"):
-        shown("leave").click()
-    shown("rater").clear()
-    shown("rater").send_keys(rater, Keys.ENTER)
-    assert shown("who").text == f"rater: {rater}"
-    questions = browser.find_elements(By.CSS_SELECTOR, "#questions fieldset")
-    order = []
-    for n in range(10):
-        photo = shown("photo").get_attribute("data-id")
-        order.append(photo)
-        assert shown("place").text == f"photo {n + 1} of 10"
-        if n == 0:
-            press(" ")
-            assert browser.execute_script("return getComputedStyle(document.getElementById('map')).opacity") == "0"
-            press(" ", "]", "c", 'shiny, "wet"', Keys.ESCAPE)
-            assert browser.execute_script("return getComputedStyle(document.getElementById('map')).opacity") == "0.7"
-        for _ in questions:
-            press(str(1 + int(photo[0], 16) % 3))
-        if n == 4:
-            browser.refresh()
-            assert shown("who").text == f"rater: {rater}"
-            assert shown("finished").text == "5 complete"
-    assert shown("finished").text.startswith("all answered")
-    press("e")
-    waited = time.monotonic() + 20
-    while not list(downloads.glob(f"ratings-*-{rater}.csv")):
-        assert time.monotonic() < waited
-        time.sleep(0.1)
-    return order
-
-
-def bring_back(browser: Any, downloads: Path) -> None:
-    """Forget everything the browser holds, import what the last rater exported: all is there again."""
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.common.keys import Keys
-
-    browser.execute_script("localStorage.clear()")
-    browser.refresh()
-    browser.find_element(By.ID, "rater").send_keys("ben", Keys.ENTER)
-    assert browser.find_element(By.ID, "finished").text == "0 complete"
-    file = browser.find_element(By.ID, "file")
-    file.send_keys(str(next(downloads.glob("ratings-*-anna.csv"))))
-    waited = time.monotonic() + 10
-    while "left out" not in browser.find_element(By.ID, "note").text:
-        assert time.monotonic() < waited
-    assert browser.find_element(By.ID, "finished").text == "0 complete"
-    file.send_keys(str(next(downloads.glob("ratings-*-ben.csv"))))
-    while not browser.find_element(By.ID, "finished").text.startswith("all answered"):
-        assert time.monotonic() < waited + 10

@@ -231,6 +231,13 @@ function setTab(element, value) {
   element.tabIndex = value;
   for (const control of element.querySelectorAll("button, input, select")) control.tabIndex = value;
 }
+function marked() { // the card that keys act on
+  return document.querySelector('.card[tabindex="0"]')?.dataset.id;
+}
+function inView(id) {
+  const box = cards.get(id).getBoundingClientRect();
+  return box.bottom > document.querySelector("header").getBoundingClientRect().bottom && box.top < window.innerHeight;
+}
 function focusCard(id) {
   cards.get(id)?.focus({ preventScroll: true });
   cards.get(id)?.scrollIntoView({ block: "nearest" });
@@ -304,21 +311,26 @@ function vertical(id, direction) { // the card above or below whose middle is ne
   }
   return best;
 }
+// What was pressed, whatever the keyboard's layout: letters and digits by their place where they are other signs there.
+function pressedKey(event) {
+  if (/^([0-9a-z]|Enter|Arrow\w+)$/i.test(event.key)) return event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  return /^(?:Digit|Numpad|Key)([0-9A-Z])$/.exec(event.code)?.[1].toLowerCase() || event.key;
+}
 function key(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || $("help").open) return;
   const typing = event.target.matches("input, select, textarea");
-  const id = open ?? event.target.closest?.(".card")?.dataset.id;
+  const within = event.target.closest?.(".card")?.dataset.id;
+  const id = open ?? within ?? marked();
   if (typing) {
-    if ((event.key === "Enter" || event.key === "Escape") && id && !open) {
-      event.target.blur();
-      focusCard(id);
+    if ((event.key === "Enter" || event.key === "Escape") && !open) {
+      if (within) focusCard(within); else event.target.blur();
       event.preventDefault();
     }
     return;
   }
   if (event.key === "?") return $("help").showModal();
   if (!id) return;
-  const pressed = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const pressed = pressedKey(event);
   const move = (to) => { if (to) (open ? view : focusCard)(to); };
   const onButton = event.target.matches("button");
   const commands = {
@@ -335,9 +347,14 @@ function key(event) {
     Enter: () => { if (!open) view(id); },
   };
   if (pressed === "Enter" && onButton) return; // it presses that button
-  if (/^[1-9]$/.test(pressed) && labels[pressed - 1]) { if (relabel(id, labels[pressed - 1])) move(neighbour(id, 1)); }
-  else if (commands[pressed]) commands[pressed]();
-  else return;
+  const label = /^[1-9]$/.test(pressed) && labels[pressed - 1];
+  if (!label && !commands[pressed]) return;
+  if (!open && !pressed.startsWith("Arrow") && !inView(id)) { // nothing is decided about a photo that is not seen
+    focusCard(id);
+    event.preventDefault();
+    return say("This is the marked photo: press the key again.");
+  }
+  if (label) { if (relabel(id, label)) move(neighbour(id, 1)); } else commands[pressed]();
   event.preventDefault();
 }
 
