@@ -90,9 +90,10 @@ def mean_interval(
 def effective_size(hits_N: np.ndarray, codes_N: np.ndarray, confidence: float) -> float:
     """Return how many independent photos say as much about the share of hits (bool or 0..1, N) as these N in groups.
 
-    The size at which independent photos would have the share's variance between groups (Rao & Scott 1992), estimated
-    with G/(G-1) and shrunk by the squared ratio of the normal's to Student's quantile of G-1 degrees of freedom, since
-    few groups say little of their variance (Korn & Graubard 1998). At most N; at least what the photos would say if
+    The size at which independent photos would have the share's variance between groups (Rao & Scott 1992). That is
+    estimated with G/(G-1), where groups differ in size by each one's part of it, n/(n-m) (Bell & McCaffrey 2002); and
+    the size is shrunk by the squared ratio of the normal's to Student's quantile of G-1 degrees of freedom, since few
+    groups say little of their variance (Korn & Graubard 1998). At most N; at least what the photos would say if
     those of a group were all alike, n²/Σm² for groups of m, which is also what is left where all photos agree, so that
     no variance can be seen.
     """
@@ -102,7 +103,7 @@ def effective_size(hits_N: np.ndarray, codes_N: np.ndarray, confidence: float) -
     if share in (0.0, 1.0) or n_groups == 1:
         return least
     residuals = np.bincount(codes, weights=hits_N - share)
-    variance = n_groups / (n_groups - 1) * float(np.square(residuals).sum()) / n**2
+    variance = float((np.square(residuals) / (1 - sizes / n)).sum()) / n**2
     size = min(float(n), share * (1 - share) / variance + 1) if variance > 0 else float(n)
     tail = (1 + confidence) / 2
     return max(least, size * float(stats.norm.ppf(tail) / stats.t.ppf(tail, n_groups - 1)) ** 2)
