@@ -58,7 +58,9 @@ def test_an_old_study_is_compared(runs: Path, photos: Path) -> None:
     (old,), (new,) = before["models"], again["models"]
     assert len(old["scores"]) >= 8
     for name, score in old["scores"].items():
-        assert new["scores"][name]["folds"] == pytest.approx(score["folds"], nan_ok=True), name
+        # Matthews' correlation of answers of one class was a made-up 0; it is not defined.
+        folds = [None if name == "mcc" and value == 0 else value for value in score["folds"]]
+        assert new["scores"][name]["folds"] == pytest.approx(folds, nan_ok=True), name
     assert (runs / "old" / "comparison" / "index.html").stat().st_size > 10_000
 
 

@@ -27,11 +27,12 @@ from mpox.places import folder_name
 from mpox.runs import environment
 from mpox.runs.opened import choose_device
 from mpox.runs.run_directory import RunDirectory
+from mpox.stats.metrics import METRICS, key_metrics
 from mpox.stats.predictions import PREFIX, read_predictions, score, write_predictions
 
 log = logging.getLogger("mpox")
 # The figures of the closing table, in reading order.
-SHOWN = ("balanced_accuracy", "auroc", "sensitivity", "specificity")
+SHOWN = key_metrics("balanced_accuracy")
 # What a scored run holds: a run directory without a network of its own.
 RESULTS = ("predictions.parquet", "metrics.json", "environment.json")
 # Configuration that says where things lie or how fast it goes, not what is scored.
@@ -228,8 +229,8 @@ def run(cfg: DictConfig) -> None:
     )
     view.add_column("model", no_wrap=True)
     view.add_column("photos", no_wrap=True)
-    for name in ("n", *SHOWN):
-        view.add_column(name.replace("_", "\n"), justify="right")
+    for title in ("n", *(METRICS[name].title for name in SHOWN)):
+        view.add_column(title.replace(" ", "\n"), justify="right")
     for row in _rows(results):
         view.add_row(*row)
     console = results_console()

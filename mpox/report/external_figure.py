@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from mpox.report.formatting import metric_name
 from mpox.report.style import BLUE, CURVES, VERMILLION, side_by_side
 from mpox.stats.comparison import Comparison, External
+from mpox.stats.metrics import key_metrics
 
 
 def external(comparison: Comparison) -> Figure | None:
@@ -15,7 +16,7 @@ def external(comparison: Comparison) -> Figure | None:
     if not comparison.external:
         return None
     names = [model.name for model in comparison.models[:CURVES]]
-    shown = ("balanced_accuracy", "auroc", "sensitivity", "specificity")
+    shown = key_metrics(comparison.metric)
     groups = {
         name: [one for model in names for one in comparison.external if (one.name, one.model) == (name, model)]
         for name in dict.fromkeys(one.name for one in comparison.external)

@@ -8,6 +8,7 @@ from mpox.report import formatting as words
 from mpox.report.checklist import ITEMS
 from mpox.report.page import environment
 from mpox.stats.comparison import Comparison
+from mpox.stats.metrics import key_metrics
 
 
 def write_model_card(comparison: Comparison, folder: Path) -> Path:
@@ -22,6 +23,7 @@ def write_model_card(comparison: Comparison, folder: Path) -> Path:
         .render(
             c=comparison,
             model=model,
+            key=key_metrics(comparison.metric),
             external=[one for one in comparison.external if one.model == model.name],
             open_items=[item for item in ITEMS if item.section is None],
             version=__version__,

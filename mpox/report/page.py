@@ -15,13 +15,13 @@ from mpox.report.explanations import explained_runs
 from mpox.report.figures import write_figures
 from mpox.report.mistakes import failures
 from mpox.runs.portable import portable
+from mpox.stats import printed
 from mpox.stats.comparison import BEST, Comparison
+from mpox.stats.metrics import key_metrics
 from mpox.stats.model_result import ModelResult
 
 # Pairs and cells beyond these numbers are counted; the JSON has all.
 PAIRS, CELLS = 30, 60
-# Columns of the table of models, in reading order.
-COLUMNS = ("accuracy", "auroc", "sensitivity", "specificity")
 
 
 def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) -> Path:
@@ -34,6 +34,7 @@ def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) ->
     pictures = write_figures(comparison, folder / "figures")
     study = folder.parent
     model = words.chosen(comparison)
+    key = [name for name in key_metrics(comparison.metric) if name in model.scores]
     gallery = failures(model.mistakes, photo_root, study / model.name)
     html = (
         environment()
@@ -47,7 +48,8 @@ def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) ->
             audit=_curated(model.config),
             explained=explained_runs(study, [one.name for one in comparison.models], comparison.folds),
             checklist=ITEMS,
-            columns=[name for name in COLUMNS if name in model.scores and name != comparison.metric],
+            key=key,
+            columns=[name for name in dict.fromkeys(["accuracy", *key]) if name != comparison.metric],
             config=portable(_flat(comparison.config)),
             own_config=portable(_own(comparison, model)),
             incomplete=[cell for cell in comparison.completeness if not cell.used],
@@ -73,9 +75,10 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("metric_name", "number", "percent", "interval", "percent_interval", "over_folds", "p_value", "count"):
+    for name in ("metric_name", "over_folds", "count", "reason"):
         made.filters[name] = getattr(words, name)
-    made.filters["reason"] = words.reason
+    for name in ("number", "percent", "interval", "percent_interval", "p_value"):
+        made.filters[name] = getattr(printed, name)
     return made
 
 

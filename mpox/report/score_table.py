@@ -9,10 +9,9 @@ from rich.table import Table
 from mpox.console import shown
 from mpox.files import replacing
 from mpox.stats.comparison import WORSE, Cell, Comparison
+from mpox.stats.metrics import METRICS, key_metrics
 from mpox.stats.model_result import Score
 
-# Metrics of the narrow tables; the CSV has all.
-SHOWN = ("accuracy", "auroc", "sensitivity", "specificity")
 LATEX = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}"})
 
 
@@ -37,8 +36,8 @@ def write_csv(comparison: Comparison, path: Path) -> None:
 
 
 def write_latex(comparison: Comparison, path: Path) -> None:
-    """Write the narrow table for a document that uses the package booktabs."""
-    metrics = _columns(comparison)
+    """Write the narrow table, with accuracy, for a document that uses the package booktabs."""
+    metrics = list(dict.fromkeys([comparison.metric, "accuracy", *_columns(comparison)]))
     heads = ["Model", *(_title(metric) for metric in metrics), "Parameters (M)", "Against the best"]
     lines = [
         "% Needs \\usepackage{booktabs}. Mean $\\pm$ sd over folds; brackets: interval of the pooled figure.",
@@ -57,7 +56,7 @@ def write_latex(comparison: Comparison, path: Path) -> None:
 
 def score_view(comparison: Comparison) -> Table:
     """Return a table that fits 80 columns: mean, sd over folds and pooled interval one below the other."""
-    metrics = [metric for metric in _columns(comparison) if metric == comparison.metric or metric != "accuracy"]
+    metrics = _columns(comparison)
     folds = f"{len(comparison.folds)} of {comparison.n_folds} folds"
     view = Table(
         title=f"{shown(comparison.study)}: {comparison.data.n_photos} photos, {folds}",
@@ -67,7 +66,7 @@ def score_view(comparison: Comparison) -> Table:
     )
     view.add_column("model", overflow="fold", width=22)
     for metric in metrics:
-        view.add_column(_title(metric).lower().replace("auroc", "AUROC"), justify="right")
+        view.add_column(METRICS[metric].title, justify="right")
     for model in comparison.models:
         style = "dim" if model.verdict == WORSE else None
         name = f"{shown(model.name)}\n[italic]{model.verdict}[/]"
@@ -96,11 +95,12 @@ def _mark(cell: Cell | None) -> str:
 
 def _columns(comparison: Comparison) -> list[str]:
     known = comparison.models[0].scores
-    return list(dict.fromkeys([comparison.metric, *(metric for metric in SHOWN if metric in known)]))
+    return [name for name in key_metrics(comparison.metric) if name in known]
 
 
 def _title(metric: str) -> str:
-    return {"auroc": "AUROC", "mcc": "MCC"}.get(metric, metric.replace("_", " ").capitalize())
+    title = METRICS[metric].title
+    return title[0].upper() + title[1:]
 
 
 def _cell(score: Score) -> str:

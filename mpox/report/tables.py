@@ -5,9 +5,8 @@ from typing import Any
 from rich.table import Table
 
 from mpox.console import shown
-
-# The figures of the closing table, in reading order; metrics.json has all of them.
-HEADLINE = ("accuracy", "balanced_accuracy", "auroc", "sensitivity", "specificity", "f1_macro", "mcc", "nll", "ece")
+from mpox.stats.metrics import METRICS
+from mpox.stats.printed import number
 
 
 def result_table(result: dict[str, Any], title: str) -> Table:
@@ -16,11 +15,7 @@ def result_table(result: dict[str, Any], title: str) -> Table:
     view.add_column("")
     for split in ("val", "test"):
         view.add_column(f"{split} (n={result[split]['n']})", justify="right")
-    for name in HEADLINE:
-        if name in result["test"]:
-            view.add_row(name, *(_figure(result[split][name]) for split in ("val", "test")))
+    for name, metric in METRICS.items():
+        if metric.in_run and name in result["test"]:
+            view.add_row(metric.title, *(number(result[split][name]) for split in ("val", "test")))
     return view
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

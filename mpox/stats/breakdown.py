@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from mpox.stats.intervals import percentile_interval, proportion
+from mpox.stats.intervals import mean_proportion, percentile_interval, proportion
 from mpox.stats.model_result import ClassScore, Curve, Mistake, Subgroup
-from mpox.stats.pooled import balanced_accuracy, weighted_confusion
 
 # Points of a curve that are kept: more than a picture can show.
 POINTS = 300
@@ -87,9 +86,7 @@ def subgroups(
     answers_N: np.ndarray,
     targets_N: np.ndarray,
     codes_N: np.ndarray,
-    weights_RN: np.ndarray,
     labels: Mapping[str, np.ndarray],
-    n_classes: int,
     positive: int | None,
     confidence: float,
 ) -> tuple[Subgroup, ...]:
@@ -102,23 +99,18 @@ def subgroups(
     for column, values in labels.items():
         for value in sorted(set(values) - {""}, key=_place):
             mine = values == value
-            one = np.ones((1, int(mine.sum())), "float32")
-            whole, drawn = (
-                balanced_accuracy(weighted_confusion(answers_N[mine], targets_N[mine], weights, n_classes))
-                for weights in (one, weights_RN[:, mine])
-            )
             sick, well = mine & (targets_N == positive), mine & (targets_N != positive)
-            mpox = None if positive is None else proportion(hit[sick], codes_N[sick], confidence)
-            other = None if positive is None else proportion(answers_N[well] != positive, codes_N[well], confidence)
             found.append(
                 Subgroup(
-                    column,
-                    value,
-                    int(mine.sum()),
-                    proportion(hit[mine], codes_N[mine], confidence),
-                    percentile_interval(float(whole[0]), drawn, int(mine.sum()), confidence),
-                    mpox,
-                    other,
+                    column=column,
+                    value=value,
+                    n=int(mine.sum()),
+                    accuracy=proportion(hit[mine], codes_N[mine], confidence),
+                    balanced_accuracy=mean_proportion(hit[mine], targets_N[mine], codes_N[mine], confidence),
+                    sensitivity=None if positive is None else proportion(hit[sick], codes_N[sick], confidence),
+                    specificity=None
+                    if positive is None
+                    else proportion(answers_N[well] != positive, codes_N[well], confidence),
                 )
             )
     return tuple(found)

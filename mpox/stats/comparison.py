@@ -15,11 +15,6 @@ from mpox.stats.model_result import ModelResult
 
 # What a model's comparison with the best can end in; the column `versus_best`.
 BEST, SAME, WORSE, UNTESTED = "best", "not distinguishable from the best", "worse than the best", "not tested"
-# Metrics of the score table in reading order; those of mpox only where the study has such a class.
-METRICS = (
-    *("accuracy", "balanced_accuracy", "f1_macro", "mcc", "auroc", "average_precision", "nll", "brier", "ece"),
-    *("sensitivity", "specificity", "auroc_mpox"),
-)
 
 
 @dataclass(frozen=True)
@@ -64,7 +59,9 @@ class Pair:
 
     difference: mean over folds of first minus second, its interval by the corrected resampled t; t, p: two-sided
     (Nadeau & Bengio 2003); p_holm: corrected over all pairs. Bayesian correlated t (Benavoli et al. 2017):
-    probabilities that first is better, that both are the same within `Comparison.rope`, that second is better.
+    probabilities that first is better, that both are the same within `Comparison.rope`, that second is better. All of
+    them are None with fewer than two folds, and where every fold differs by the same: then nothing says how much folds
+    vary.
     McNemar on pooled predictions: photos only the first (second) got right, exact p, Holm over all pairs.
     pooled_difference: of pooled figures, paired bootstrap over groups. `words`: the verdict. With one fold only the
     pooled figures are defined.

@@ -1,15 +1,20 @@
 """How far a figure from this many photos can be trusted, where photos of one subject are not independent.
 
-Two instruments: the bootstrap over groups (Field & Welsh 2007: whole clusters are drawn, never single photos) for any
-figure, and Wilson's interval on the effective sample size (Rao & Scott 1992) for proportions, which stays honest at 0
-and 1 where the bootstrap collapses.
+Two instruments: for shares, and for means of shares such as balanced accuracy, Wilson's interval on the effective
+sample size, which has a width at 0 and 1 too; for every other figure the bootstrap over groups (Field & Welsh 2007:
+whole clusters are drawn, never single photos).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
+
+# Of reports that do not ask: the comparison's own is an option.
+CONFIDENCE, RESAMPLES = 0.95, 2000
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,16 @@ class Interval:
     low: float | None
     high: float | None
     n: int
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> "Interval":
+        """Return the interval of its fields in a JSON report; older ones lack `n`."""
+        return cls(fields["value"], fields["low"], fields["high"], fields.get("n", 0))
+
+    @property
+    def figure(self) -> float | None:
+        """The value."""
+        return self.value
 
 
 def group_codes(groups: Sequence[str] | np.ndarray) -> np.ndarray:
@@ -48,7 +63,7 @@ def percentile_interval(
     """Return the percentile interval of bootstrap draws (R, NaN where undefined) around the figure `value`.
 
     Bounds are None where no draw is defined, and where all are alike: an interval of no width (every answer right)
-    says that the bootstrap sees no variation, not that there is none.
+    says that the bootstrap sees no variation, not that there is none. Shares have `proportion` instead.
     """
     draws = draws_R[np.isfinite(draws_R)]
     if value is None or not np.isfinite(value):
@@ -60,28 +75,93 @@ def percentile_interval(
     return Interval(float(value), float(low), float(high), n)
 
 
-def effective_size(hits_N: np.ndarray, codes_N: np.ndarray) -> float:
-    """Return how many independent photos tell as much about the share of hits (bool, N) as these N in groups.
+def mean_interval(
+    values_N: np.ndarray, groups_N: Sequence[str] | np.ndarray, confidence: float = CONFIDENCE, seed: int = 0
+) -> Interval:
+    """Return the mean of values (float, N; NaN are left out) with its percentile interval over groups."""
+    defined = np.isfinite(values_N)
+    n = int(defined.sum())
+    if not n:
+        return Interval(None, None, None, 0)
+    values, weights = values_N[defined], resampling_weights(group_codes(np.asarray(groups_N)[defined]), RESAMPLES, seed)
+    return percentile_interval(float(values.mean()), weights @ values / weights.sum(1), n, confidence)
 
-    N divided by the design effect, the variance of the share between groups over that of independent photos (Rao &
-    Scott 1992), which is never taken to be below 1. Where all photos agree no effect can be seen: the number of groups.
-    One group is one observation, whatever its photos say.
+
+def effective_size(hits_N: np.ndarray, codes_N: np.ndarray, confidence: float) -> float:
+    """Return how many independent photos say as much about the share of hits (bool or 0..1, N) as these N in groups.
+
+    The size at which independent photos would have the share's variance between groups (Rao & Scott 1992). That is
+    estimated with G/(G-1), where groups differ in size by each one's part of it, n/(n-m) (Bell & McCaffrey 2002); and
+    the size is shrunk by the squared ratio of the normal's to Student's quantile of G-1 degrees of freedom, since few
+    groups say little of their variance (Korn & Graubard 1998). At most N; at least what the photos would say if
+    those of a group were all alike, n²/Σm² for groups of m, which is also what is left where all photos agree, so that
+    no variance can be seen.
     """
     n, share = len(hits_N), float(np.mean(hits_N))
-    n_groups = len(np.unique(codes_N))
+    _, codes, sizes = np.unique(codes_N, return_inverse=True, return_counts=True)
+    least, n_groups = float(n**2 / np.square(sizes).sum()), len(sizes)
     if share in (0.0, 1.0) or n_groups == 1:
-        return float(n_groups)
-    _, codes = np.unique(codes_N, return_inverse=True)
+        return least
     residuals = np.bincount(codes, weights=hits_N - share)
-    effect = float(np.square(residuals).sum() / n**2) / (share * (1 - share) / n)
-    return n / max(1.0, effect)
+    variance = float((np.square(residuals) / (1 - sizes / n)).sum()) / n**2
+    size = min(float(n), share * (1 - share) / variance + 1) if variance > 0 else float(n)
+    tail = (1 + confidence) / 2
+    return max(least, size * float(stats.norm.ppf(tail) / stats.t.ppf(tail, n_groups - 1)) ** 2)
 
 
 def proportion(hits_N: np.ndarray, codes_N: np.ndarray, confidence: float) -> Interval:
-    """Return the share of hits (bool, N) with Wilson's interval on the effective sample size; undefined for N = 0."""
+    """Return the share of hits (bool or 0..1, N) with Wilson's interval on the effective size; undefined for N = 0."""
     n = len(hits_N)
     if n == 0:
         return Interval(None, None, None, 0)
-    share, size = float(np.mean(hits_N)), effective_size(hits_N, codes_N)
+    share, size = float(np.mean(hits_N)), effective_size(hits_N, codes_N, confidence)
     low, high = proportion_confint(share * size, size, alpha=1 - confidence, method="wilson")
     return Interval(share, float(low) if share > 0 else 0.0, float(high) if share < 1 else 1.0, n)
+
+
+def mean_proportion(hits_N: np.ndarray, strata_N: np.ndarray, codes_N: np.ndarray, confidence: float) -> Interval:
+    """Return the mean over strata (int or str, N) of the share of hits in each; undefined for N = 0.
+
+    With classes for strata it is balanced accuracy, with one stratum `proportion`. The bounds are put together from
+    those of the shares, each as far from the mean as their distances add up to (MOVER: Zou & Donner 2008), groups that
+    are in several strata correlating them as their residuals do.
+    """
+    names = np.unique(strata_N)
+    if not len(names):
+        return Interval(None, None, None, 0)
+    parts = [strata_N == name for name in names]
+    shares = [proportion(hits_N[part], codes_N[part], confidence) for part in parts]
+    value, low, high = (np.array([getattr(one, side) for one in shares], float) for side in ("value", "low", "high"))
+    _, codes = np.unique(codes_N, return_inverse=True)
+    residuals = np.stack(
+        [
+            np.bincount(codes[part], hits_N[part] - mean, codes.max() + 1)
+            for part, mean in zip(parts, value, strict=True)
+        ]
+    )
+    norms = np.linalg.norm(residuals, axis=1)
+    alike = residuals @ residuals.T / np.maximum(np.outer(norms, norms), np.finfo(float).tiny)
+    np.fill_diagonal(alike, 1)
+    below, above = (np.sqrt(max(0.0, float(d @ alike @ d))) / len(names) for d in (value - low, high - value))
+    mean = float(value.mean())
+    return Interval(mean, max(0.0, mean - below), min(1.0, mean + above), len(hits_N))
+
+
+def ratio(part: Interval, whole: Interval) -> Interval:
+    """Return part over whole with the bounds that follow from theirs, taken for independent (MOVER: Donner & Zou 2012).
+
+    Undefined where whole is not above 0; a bound is undefined where whole may be 0 within its own.
+    """
+    figures = (part.value, part.low, part.high, whole.value, whole.low, whole.high)
+    if any(figure is None for figure in figures) or (whole.value or 0.0) <= 0:
+        return Interval(None, None, None, part.n)
+    a, a_low, a_high, b, b_low, b_high = (float(figure) for figure in figures if figure is not None)
+
+    def bound(own: float, other: float, sign: int) -> float | None:
+        scale = other * (2 * b - other)
+        root = (a * b) ** 2 - own * (2 * a - own) * scale
+        return (a * b + sign * float(np.sqrt(max(0.0, root)))) / scale if scale > 0 else None
+
+    if b_low <= 0:
+        return Interval(a / b, None, None, part.n)
+    return Interval(a / b, bound(a_low, b_high, -1), bound(a_high, b_low, 1), part.n)

@@ -1,99 +1,177 @@
-"""Figures of merit from logits and labels, each named so that it can mean one thing only.
+"""The figures of merit, each named so that it can mean one thing only: one table that everything reads.
 
-All are torchmetrics' own, with the averaging spelled out. A figure that is not defined (a class without photos, one
-class only) is None, never a made-up zero.
+A metric is one entry of METRICS. Its figures of a run, of a fold, of all photos and of each resample come from the same
+function; ranking, sentences, tables, the page and W&B take its name and title from here. One that is not defined (a
+class without photos, answers of one class only) is NaN in arrays and None in results, never a made-up zero.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-from torchmetrics.functional import classification as tm
+import numpy as np
+import numpy.typing as npt
 
-# Bins of the expected calibration error (Guo et al. 2017 use 15), equal in width.
-ECE_BINS = 15
+from mpox.stats.intervals import Interval, mean_proportion, percentile_interval
+from mpox.stats.pooled import Weighted, calibration_error, matthews, mean_defined
 
 Metrics = dict[str, float | int | None]
+# From answers (N), targets (N), the mpox class: hits (bool, N) and the stratum of each photo (int, N; -1: not counted).
+Shares = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure of merit.
+
+    name: its key in files and options. title: its name in words. of: its value under each weighting (R). better: which
+    way is better. needs_positive: it is of mpox against the rest. ranks: models may be ranked by it. shares: what it is
+    a mean of shares of, for a metric that is one, which gives it Wilson's interval; others have the bootstrap's, where
+    `resampled`. in_run: it stands in the closing table of a run. key: it stands in the narrow tables of a study, too.
+    """
+
+    name: str
+    title: str
+    of: Callable[[Weighted], np.ndarray]
+    better: str = "higher"
+    needs_positive: bool = False
+    ranks: bool = True
+    shares: Shares | None = None
+    resampled: bool = True
+    in_run: bool = False
+    key: bool = False
+
+    @property
+    def method(self) -> str:
+        """How its interval is made: wilson, bootstrap or none."""
+        return "wilson" if self.shares else "bootstrap" if self.resampled else "none"
+
+    def interval(
+        self,
+        value: float | None,
+        draws_R: np.ndarray,
+        answers_KN: np.ndarray,
+        targets_N: np.ndarray,
+        codes_N: np.ndarray,
+        positive: int | None,
+        confidence: float,
+    ) -> Interval:
+        """Return the figure `value` with its interval: of K networks' answers (K, N), the mean of their figures.
+
+        `draws_R` are the figures of resamples, `codes_N` the photos' groups.
+        """
+        if self.shares is not None:
+            each = [self.shares(answers, targets_N, -1 if positive is None else positive) for answers in answers_KN]
+            counted = each[0][1] >= 0
+            hits = np.mean([hits for hits, _ in each], axis=0)
+            return mean_proportion(hits[counted], each[0][1][counted], codes_N[counted], confidence)
+        if not self.resampled:
+            finite = value is not None and np.isfinite(value)
+            return Interval(value if finite else None, None, None, len(targets_N))
+        return percentile_interval(value, draws_R, len(targets_N), confidence)
+
+
+def _mpox(figures_RC: np.ndarray, weighted: Weighted) -> np.ndarray:
+    assert weighted.positive is not None
+    return np.asarray(figures_RC[:, weighted.positive])
+
+
+def _squared_error(weighted: Weighted) -> np.ndarray:
+    one_hot = np.eye(weighted.logits.shape[1])[weighted.targets]
+    return np.asarray(np.square(weighted.probabilities - one_hot).sum(1))
+
+
+# In reading order; those of mpox last.
+_ALL = (
+    Metric(
+        "accuracy",
+        "accuracy",
+        lambda w: w.hits.sum(1) / w.total,
+        shares=lambda answers, targets, _: (answers == targets, np.zeros(len(targets), int)),
+        in_run=True,
+    ),
+    Metric(  # the mean recall over the classes present
+        "balanced_accuracy",
+        "balanced accuracy",
+        lambda w: mean_defined(w.recall),
+        shares=lambda answers, targets, _: (answers == targets, targets),
+        in_run=True,
+    ),
+    # over the classes present or answered
+    Metric("f1_macro", "macro F1", lambda w: mean_defined(w.f1), in_run=True),
+    Metric("mcc", "Matthews correlation", matthews, in_run=True),
+    # one class against the rest, mean over the classes present
+    Metric("auroc", "AUROC", lambda w: mean_defined(w.ranking[0]), in_run=True, key=True),
+    Metric("average_precision", "average precision", lambda w: mean_defined(w.ranking[1])),
+    Metric("nll", "NLL", lambda w: w.mean(w.surprise()), better="lower", ranks=False, in_run=True),
+    Metric("brier", "Brier score", lambda w: w.mean(_squared_error(w)), better="lower", ranks=False),  # 0..2
+    # A resample repeats photos, which raises its calibration error: the draws lie beside the figure, not around it.
+    Metric("ece", "ECE", calibration_error, better="lower", ranks=False, resampled=False, in_run=True),
+    # at the most probable class
+    Metric(
+        "sensitivity",
+        "sensitivity",
+        lambda w: _mpox(w.recall, w),
+        needs_positive=True,
+        ranks=False,
+        shares=lambda answers, targets, mpox: (answers == mpox, np.where(targets == mpox, 0, -1)),
+        in_run=True,
+        key=True,
+    ),
+    Metric(
+        "specificity",
+        "specificity",
+        lambda w: _mpox(w.specificity, w),
+        needs_positive=True,
+        ranks=False,
+        shares=lambda answers, targets, mpox: (answers != mpox, np.where(targets != mpox, 0, -1)),
+        in_run=True,
+        key=True,
+    ),
+    Metric("auroc_mpox", "AUROC of mpox", lambda w: _mpox(w.ranking[0], w), needs_positive=True),
+)
+METRICS = {metric.name: metric for metric in _ALL}
+
+
+def defined_metrics(positive: int | None) -> dict[str, Metric]:
+    """Return the metrics that a task with this mpox class (None: without one) has, in reading order."""
+    return {name: one for name, one in METRICS.items() if positive is not None or not one.needs_positive}
+
+
+def key_metrics(first: str) -> list[str]:
+    """Return the names that a narrow table shows: `first`, then those that stand in every one."""
+    return list(dict.fromkeys([first, *(name for name, one in METRICS.items() if one.key)]))
+
+
+def weighted_metrics(
+    logits_NC: np.ndarray, targets_N: np.ndarray, weights_RN: np.ndarray, positive: int | None
+) -> dict[str, np.ndarray]:
+    """Return each metric (float64, R) under R weightings; NaN where a weighting leaves it undefined.
+
+    Arguments as the fields of `Weighted`. Further keys: auroc/<k> and average_precision/<k> of each class k.
+    """
+    weighted = Weighted(logits_NC, targets_N, weights_RN, positive)
+    found = {name: metric.of(weighted) for name, metric in defined_metrics(positive).items()}
+    for k in range(logits_NC.shape[1]):
+        found |= {f"auroc/{k}": weighted.ranking[0][:, k], f"average_precision/{k}": weighted.ranking[1][:, k]}
+    return found
 
 
 def classification_metrics(
-    logits_NC: Tensor,
-    targets_N: Tensor,
-    classes: Sequence[str],
-    positive: int | None,
+    logits_NC: npt.ArrayLike, targets_N: npt.ArrayLike, classes: Sequence[str], positive: int | None
 ) -> Metrics:
-    """Score N photos. logits float (N, C), targets int64 (N) in 0..C-1, `positive` the index of the mpox class.
+    """Score N photos: n, every metric, and recall/<class>, precision/<class>, specificity/<class>.
 
-    n; accuracy; balanced_accuracy (mean recall over classes present); f1_macro (over classes present or predicted);
-    mcc (None where the photos or the answers are of one class); auroc and average_precision (one against the rest,
-    mean over classes present); nll (nats); brier (sum over classes of squared error, 0..2); ece (15 bins, L1);
-    recall/<class>, precision/<class>, specificity/<class>; with `positive` sensitivity, specificity and auroc_mpox of
-    mpox against the rest at the most probable class.
-    Raises ValueError for logits that are not finite or shapes that do not match.
+    logits float (N, C), targets int64 (N) in 0..C-1, `positive` the index of the mpox class. Raises ValueError for
+    logits that are not finite or shapes that do not match.
     """
-    if logits_NC.shape != (len(targets_N), len(classes)):
-        raise ValueError(
-            f"logits {tuple(logits_NC.shape)} do not fit {len(targets_N)} photos of {len(classes)} classes"
-        )
-    if not torch.isfinite(logits_NC).all():
+    logits, targets = np.asarray(logits_NC, "float64"), np.asarray(targets_N, "int64")
+    if logits.shape != (len(targets), len(classes)):
+        raise ValueError(f"logits {logits.shape} do not fit {len(targets)} photos of {len(classes)} classes")
+    if not np.isfinite(logits).all():
         raise ValueError("logits hold NaN or infinity")
-    logits, targets, n_classes = logits_NC.double(), targets_N.long(), len(classes)
-    probabilities = logits.softmax(1)
-    predictions = probabilities.argmax(1)
-    true_positive, false_positive, true_negative, false_negative = _counts(predictions, targets, n_classes)
-    recall = _ratio(true_positive, true_positive + false_negative)
-    precision = _ratio(true_positive, true_positive + false_positive)
-    specificity = _ratio(true_negative, true_negative + false_positive)
-    f1 = _ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative)
-    ranking = [_ranking(probabilities[:, k], targets == k) for k in range(n_classes)]
-    one_hot = F.one_hot(targets, n_classes)
-    several = min(len(targets.unique()), len(predictions.unique())) > 1
-    metrics: Metrics = {
-        "n": len(targets),
-        "accuracy": _mean([float(hit) for hit in predictions == targets]),
-        "balanced_accuracy": _mean(recall),
-        "f1_macro": _mean(f1),
-        "mcc": tm.multiclass_matthews_corrcoef(predictions, targets, n_classes).item() if several else None,
-        "auroc": _mean([auroc for auroc, _ in ranking]),
-        "average_precision": _mean([precision for _, precision in ranking]),
-        "nll": F.cross_entropy(logits, targets).item(),
-        "brier": (probabilities - one_hot).square().sum(1).mean().item(),
-        "ece": tm.multiclass_calibration_error(probabilities, targets, n_classes, n_bins=ECE_BINS, norm="l1").item(),
-    }
-    for name, values in (("recall", recall), ("precision", precision), ("specificity", specificity)):
-        metrics |= {f"{name}/{label}": value for label, value in zip(classes, values, strict=True)}
-    if positive is not None:
-        metrics["sensitivity"] = recall[positive]
-        metrics["specificity"] = specificity[positive]
-        metrics["auroc_mpox"] = ranking[positive][0]
-    return metrics
-
-
-def confusion_matrix(predictions_N: Tensor, targets_N: Tensor, n_classes: int) -> Tensor:
-    """Return counts (C, C) int64: rows are true classes, columns predicted ones."""
-    return tm.multiclass_confusion_matrix(predictions_N, targets_N, n_classes)
-
-
-def _counts(predictions: Tensor, targets: Tensor, n_classes: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    scores = tm.multiclass_stat_scores(predictions, targets, n_classes, average=None)
-    true_positive, false_positive, true_negative, false_negative = scores.double().unbind(1)[:4]
-    return true_positive, false_positive, true_negative, false_negative
-
-
-def _ratio(numerator: Tensor, denominator: Tensor) -> list[float | None]:
-    pairs = zip(numerator.tolist(), denominator.tolist(), strict=True)
-    return [above / below if below else None for above, below in pairs]
-
-
-def _ranking(scores: Tensor, is_class: Tensor) -> tuple[float | None, float | None]:
-    """Return AUROC and average precision of one class against the rest; None where one side has no photo."""
-    if is_class.all() or not is_class.any():
-        return None, None
-    labels = is_class.long()
-    return tm.binary_auroc(scores, labels).item(), tm.binary_average_precision(scores, labels).item()
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    defined = [value for value in values if value is not None]
-    return sum(defined) / len(defined) if defined else None
+    weighted = Weighted(logits, targets, np.ones((1, len(targets)), "float32"), positive)
+    figures = {name: metric.of(weighted)[0] for name, metric in defined_metrics(positive).items()}
+    for name in ("recall", "precision", "specificity"):
+        values = getattr(weighted, name)[0]
+        figures |= {f"{name}/{label}": value for label, value in zip(classes, values, strict=True)}
+    return {"n": len(targets)} | {name: float(x) if np.isfinite(x) else None for name, x in figures.items()}

@@ -10,8 +10,8 @@ from mpox.stats.intervals import Interval
 class Score:
     """One metric of one model: over folds (mean, sd with ddof 1, each fold's value) and pooled with an interval.
 
-    `method`: how the interval was made: `bootstrap` (over groups), `wilson` (effective sample size) or `none` (ece,
-    which resampling biases).
+    `method`: how the interval was made: `wilson` (shares and means of shares, on the effective sample size),
+    `bootstrap` (over groups) or `none` (ece, which resampling biases).
     """
 
     mean: float | None
@@ -21,6 +21,11 @@ class Score:
     low: float | None
     high: float | None
     method: str
+
+    @property
+    def figure(self) -> float | None:
+        """The pooled figure, which the interval is about."""
+        return self.pooled
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def operating_point(
     positive, codes = is_positive_N[used], codes_N[used]
     sick, well = (called[positive], codes[positive]), (~called[~positive], codes[~positive])
     random = np.random.default_rng(seed)
-    draws = [_posterior(*side, random) for side in (sick, well)]
+    draws = [_posterior(*side, confidence, random) for side in (sick, well)]
     sensitivity, specificity = proportion(*sick, confidence), proportion(*well, confidence)
     n = int(used.sum())
     return OperatingPoint(
@@ -95,10 +95,10 @@ def decision_curve(probability_N: np.ndarray, is_positive_N: np.ndarray) -> Deci
     )
 
 
-def _posterior(hits: np.ndarray, codes: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def _posterior(hits: np.ndarray, codes: np.ndarray, confidence: float, random: np.random.Generator) -> np.ndarray:
     if not len(hits):
         return np.full(DRAWS, np.nan)
-    size, share = effective_size(hits, codes), float(hits.mean())
+    size, share = effective_size(hits, codes, confidence), float(hits.mean())
     return random.beta(share * size + 0.5, (1 - share) * size + 0.5, DRAWS)
 
 

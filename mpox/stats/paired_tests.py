@@ -16,7 +16,7 @@ MIN_DATASETS = 5
 
 @dataclass(frozen=True)
 class FoldDifference:
-    """The posterior of the true mean difference is Student's t with df degrees of freedom about mean, scaled by se."""
+    """The posterior of the true mean difference: Student's t of df degrees of freedom about mean, scaled by se > 0."""
 
     mean: float
     se: float
@@ -24,9 +24,7 @@ class FoldDifference:
 
     @property
     def t(self) -> float:
-        """The statistic; 0 where folds do not differ at all, infinite where all differ by the same amount."""
-        if self.se == 0:
-            return float(np.sign(self.mean) * np.inf) if self.mean else 0.0
+        """The statistic."""
         return self.mean / self.se
 
     @property
@@ -41,28 +39,30 @@ class FoldDifference:
 
     def probabilities(self, rope: float) -> tuple[float, float, float]:
         """Return P(difference > rope), P(-rope <= difference <= rope), P(difference < -rope)."""
-        if self.se == 0:
-            return float(self.mean > rope), float(abs(self.mean) <= rope), float(self.mean < -rope)
         above = float(stats.t.sf((rope - self.mean) / self.se, self.df))
         below = float(stats.t.cdf((-rope - self.mean) / self.se, self.df))
         return above, max(0.0, 1 - above - below), below
 
 
-def fold_difference(first_K: Sequence[float], second_K: Sequence[float], test_to_train: float) -> FoldDifference:
+def fold_difference(
+    first_K: Sequence[float], second_K: Sequence[float], test_to_train: float, *, least_se: float = 0.0
+) -> FoldDifference | None:
     """Compare two models' scores on the same K folds, allowing for training sets that overlap.
 
     The variance of the mean is (1/K + n_test/n_train) times that of the differences (Nadeau & Bengio 2003); a flat
     prior makes it the posterior of the Bayesian correlated t-test (Benavoli et al. 2017). `test_to_train` is
-    n_test/n_train: 1/(K-1) in plain cross-validation, 1/(K-2) where one more fold validates. Raises ValueError for
-    fewer than two folds or scores that are not finite.
+    n_test/n_train: 1/(K-1) in plain cross-validation, 1/(K-2) where one more fold validates. `least_se`: the standard
+    error that drawing other photos alone would give (of the bootstrap), below which folds that happen to differ nearly
+    alike cannot bring it. None where all folds differ by the same: their variance is not 0, it is not known. Raises
+    ValueError for fewer than two folds or scores that are not finite.
     """
     differences = np.asarray(first_K, float) - np.asarray(second_K, float)
     if len(differences) < 2 or not np.isfinite(differences).all():
         raise ValueError("a test over folds needs finite scores on two folds or more")
     variance = float(np.var(differences, ddof=1))
     if variance < 1e-24:  # what rounding leaves of differences that are all alike
-        variance = 0.0
-    se = float(np.sqrt((1 / len(differences) + test_to_train) * variance))
+        return None
+    se = max(float(np.sqrt((1 / len(differences) + test_to_train) * variance)), least_se)
     return FoldDifference(float(differences.mean()), se, len(differences) - 1)
 
 

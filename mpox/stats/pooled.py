@@ -1,17 +1,106 @@
-"""Every metric under many weightings of the same photos at once: a fold, all of them, thousands of resamples.
+"""Sums over photos under many weightings at once: a fold, all of them, thousands of resamples.
 
-A weighting is a row of whole numbers, one a photo. Each metric is a function of weighted sums, so that one matrix
-product replaces a loop over resamples. The metrics are those of `mpox.stats.metrics`, which defines them.
+A weighting is a row of whole numbers, one a photo. Each metric of `mpox.stats.metrics` is a function of weighted sums,
+so that one matrix product replaces a loop over resamples.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from mpox.stats.metrics import ECE_BINS
-
+# Bins of the expected calibration error (Guo et al. 2017 use 15), equal in width.
+ECE_BINS = 15
 # Bytes of the largest array of comparisons between photos that is held at once.
 BLOCK_BYTES = 200_000_000
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """Answers of one network to N photos of C classes under R weightings: what a metric is computed from.
+
+    logits float (N, C), finite; targets int64 (N); weights float32 (R, N), whole numbers >= 0; `positive` the index of
+    the mpox class. What is summed is float64 with R first.
+    """
+
+    logits: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+    positive: int | None
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """Softmax of the logits (N, C)."""
+        return softmax(self.logits)
+
+    @cached_property
+    def answers(self) -> np.ndarray:
+        """The most probable class (N)."""
+        return np.asarray(self.logits.argmax(1))
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """Confusion counts (R, C, C): rows are true classes, columns answers."""
+        return weighted_confusion(self.answers, self.targets, self.weights, self.logits.shape[1])
+
+    @cached_property
+    def hits(self) -> np.ndarray:
+        """Photos of each class answered rightly (R, C)."""
+        return np.einsum("rkk->rk", self.counts)
+
+    @property
+    def of_class(self) -> np.ndarray:
+        """Photos of each class (R, C)."""
+        return np.asarray(self.counts.sum(2))
+
+    @property
+    def answered(self) -> np.ndarray:
+        """Photos answered as each class (R, C)."""
+        return np.asarray(self.counts.sum(1))
+
+    @cached_property
+    def total(self) -> np.ndarray:
+        """Photos in all (R)."""
+        return np.asarray(self.counts.sum((1, 2)))
+
+    @cached_property
+    def recall(self) -> np.ndarray:
+        """Share of each class's photos answered so (R, C); NaN without any."""
+        return _ratio(self.hits, self.of_class)
+
+    @cached_property
+    def precision(self) -> np.ndarray:
+        """Share of the photos answered as a class that are of it (R, C); NaN where none is."""
+        return _ratio(self.hits, self.answered)
+
+    @cached_property
+    def specificity(self) -> np.ndarray:
+        """Share of the other classes' photos not answered as a class (R, C); NaN without any."""
+        others = self.total[:, None] - self.of_class
+        return _ratio(others - self.answered + self.hits, others)
+
+    @cached_property
+    def f1(self) -> np.ndarray:
+        """F1 of each class (R, C); NaN where it is neither there nor answered."""
+        return _ratio(2 * self.hits, self.of_class + self.answered)
+
+    @cached_property
+    def ranking(self) -> tuple[np.ndarray, np.ndarray]:
+        """AUROC and average precision of each class against the rest, (R, C) each; NaN where one side is empty."""
+        classes = range(self.logits.shape[1])
+        pairs = [_ranking(self.probabilities[:, k], self.targets == k, self.weights) for k in classes]
+        return np.stack([auroc for auroc, _ in pairs], 1), np.stack([precision for _, precision in pairs], 1)
+
+    def mean(self, values_N: np.ndarray) -> np.ndarray:
+        """Return the weighted mean (R) of a value a photo."""
+        return _ratio(self.weights @ values_N, self.total)
+
+    def surprise(self) -> np.ndarray:
+        """Return -ln of the probability of the truth (N), nats."""
+        logits = self.logits.astype("float64")
+        logits = logits - logits.max(1, keepdims=True)
+        return np.asarray(np.log(np.exp(logits).sum(1)) - logits[np.arange(len(logits)), self.targets])
 
 
 def softmax(logits_NC: np.ndarray, temperature: float | np.ndarray = 1.0) -> np.ndarray:
@@ -19,51 +108,6 @@ def softmax(logits_NC: np.ndarray, temperature: float | np.ndarray = 1.0) -> np.
     scaled = logits_NC.astype("float64") / temperature
     exponentials = np.exp(scaled - scaled.max(1, keepdims=True))
     return exponentials / exponentials.sum(1, keepdims=True)
-
-
-def weighted_metrics(
-    logits_NC: np.ndarray,
-    targets_N: np.ndarray,
-    weights_RN: np.ndarray,
-    positive: int | None,
-) -> dict[str, np.ndarray]:
-    """Return each metric (float64, R) under R weightings; NaN where a weighting leaves it undefined.
-
-    logits float (N, C), finite; targets int64 (N); weights float32 (R, N), whole numbers >= 0. Keys: METRICS of
-    `mpox.stats.comparison`, those of mpox only with `positive`; auroc/<k> and average_precision/<k> of each class k.
-    """
-    n, n_classes = logits_NC.shape
-    probabilities = softmax(logits_NC)
-    answers = probabilities.argmax(1)
-    rows = np.arange(n)
-    counts = weighted_confusion(answers, targets_N, weights_RN, n_classes)
-    total = counts.sum((1, 2))
-    hit = np.einsum("rkk->rk", counts)
-    of_class, answered = counts.sum(2), counts.sum(1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        recall = hit / of_class
-        specificity = 1 - (answered - hit) / (total[:, None] - of_class)
-        ranking = [_ranking(probabilities[:, k], targets_N == k, weights_RN) for k in range(n_classes)]
-        log_likelihood = np.log(np.maximum(probabilities[rows, targets_N], np.finfo(float).tiny))
-        squares = np.square(probabilities - np.eye(n_classes)[targets_N]).sum(1)
-        metrics = {
-            "accuracy": hit.sum(1) / total,
-            "balanced_accuracy": balanced_accuracy(counts),
-            "f1_macro": _mean(2 * hit / (of_class + answered)),
-            "mcc": _matthews(hit.sum(1), of_class, answered, total),
-            "auroc": _mean(np.stack([auroc for auroc, _ in ranking], 1)),
-            "average_precision": _mean(np.stack([precision for _, precision in ranking], 1)),
-            "nll": -(weights_RN @ log_likelihood) / total,
-            "brier": (weights_RN @ squares) / total,
-            "ece": _calibration_error(probabilities.max(1), answers == targets_N, weights_RN) / total,
-        }
-        for k, (auroc, average_precision) in enumerate(ranking):
-            metrics |= {f"auroc/{k}": auroc, f"average_precision/{k}": average_precision}
-        if positive is not None:
-            metrics["sensitivity"] = recall[:, positive]
-            metrics["specificity"] = specificity[:, positive]
-            metrics["auroc_mpox"] = ranking[positive][0]
-    return metrics
 
 
 def weighted_confusion(
@@ -80,21 +124,21 @@ def weighted_confusion(
 
 def balanced_accuracy(counts_RCC: np.ndarray) -> np.ndarray:
     """Return the mean recall over the classes present (R) of confusion counts (R, C, C)."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return _mean(np.einsum("rkk->rk", counts_RCC) / counts_RCC.sum(2))
+    return mean_defined(_ratio(np.einsum("rkk->rk", counts_RCC), counts_RCC.sum(2)))
 
 
-def _mean(values_RC: np.ndarray) -> np.ndarray:
+def mean_defined(values_RC: np.ndarray) -> np.ndarray:
     """Mean over the classes that are defined; NaN where none is."""
     defined = np.isfinite(values_RC)
-    return np.where(defined, values_RC, 0).sum(1) / defined.sum(1)
+    return _ratio(np.where(defined, values_RC, 0).sum(1), defined.sum(1))
 
 
-def _matthews(hits: np.ndarray, of_class: np.ndarray, answered: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """Matthews' correlation for many classes (Gorodkin 2004); 0 where either side knows one class only."""
-    covariance = hits * total - (of_class * answered).sum(1)
+def matthews(weighted: Weighted) -> np.ndarray:
+    """Matthews' correlation for many classes (Gorodkin 2004); NaN where the photos or the answers are of one class."""
+    total, of_class, answered = weighted.total, weighted.of_class, weighted.answered
+    covariance = weighted.hits.sum(1) * total - (of_class * answered).sum(1)
     spread = (total**2 - np.square(answered).sum(1)) * (total**2 - np.square(of_class).sum(1))
-    return np.where(spread > 0, covariance / np.sqrt(np.maximum(spread, 1)), 0.0)
+    return _ratio(covariance, np.sqrt(np.maximum(spread, 0)))
 
 
 def _ranking(scores: np.ndarray, is_class: np.ndarray, weights_RN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -113,8 +157,7 @@ def _ranking(scores: np.ndarray, is_class: np.ndarray, weights_RN: np.ndarray) -
         precision += np.einsum("rp,rp->r", found, mine[:, part], dtype="float64")
     n_inside, n_outside = mine.sum(1, dtype="float64"), others.sum(1, dtype="float64")
     defined = (n_inside > 0) & (n_outside > 0)
-    auroc = np.where(defined, wins / (n_inside * n_outside), np.nan)
-    return auroc, np.where(defined, precision / n_inside, np.nan)
+    return _ratio(wins, n_inside * n_outside), np.where(defined, _ratio(precision, n_inside), np.nan)
 
 
 def _blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
@@ -123,9 +166,15 @@ def _blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-def _calibration_error(confidence: np.ndarray, hit: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
-    """Sum over bins of equal width of |weighted sum of (confidence - hit)|, (R); a probability of 1 has its own bin."""
+def calibration_error(weighted: Weighted) -> np.ndarray:
+    """Mean over photos of |stated - right| by bins of equal width (R); a probability of 1 has its own bin."""
+    stated, hit = weighted.probabilities.max(1), weighted.answers == weighted.targets
     edges = np.linspace(0, 1, ECE_BINS + 1, dtype="float32")
     bins = np.zeros((len(hit), ECE_BINS + 1))
-    bins[np.arange(len(hit)), np.searchsorted(edges, confidence, side="right") - 1] = confidence - hit
-    return np.abs(weights_RN @ bins).sum(1)
+    bins[np.arange(len(hit)), np.searchsorted(edges, stated, side="right") - 1] = stated - hit
+    return _ratio(np.abs(weighted.weights @ bins).sum(1), weighted.total)
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Divide; NaN for 0 / 0."""
+    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from mpox.errors import UserError
 from mpox.files import replacing
@@ -40,9 +39,9 @@ def predictions_table(
 
 def score(predictions: pd.DataFrame, classes: Sequence[str], positive: int | None) -> Metrics:
     """Return `classification_metrics` of a predictions table (or a part of it)."""
-    logits = torch.from_numpy(predictions[[f"{PREFIX}{name}" for name in classes]].to_numpy(copy=True))
+    logits = predictions[[f"{PREFIX}{name}" for name in classes]].to_numpy()
     index = {name: k for k, name in enumerate(classes)}
-    targets = torch.from_numpy(predictions["label"].map(index).to_numpy("int64", copy=True))
+    targets = predictions["label"].map(index).to_numpy("int64")
     return classification_metrics(logits, targets, classes, positive)
 
 

@@ -9,10 +9,9 @@ import yaml
 from mpox.errors import UserError
 from mpox.files import replacing
 from mpox.stats.comparison import BEST, SAME, Choice, Comparison
+from mpox.stats.metrics import METRICS, weighted_metrics
 from mpox.stats.model_result import ModelResult
-from mpox.stats.pooled import weighted_metrics
 from mpox.study.results import StudyResults
-from mpox.study.sentences import NAMES
 
 BYTES_PER_PARAMETER = 4
 FOLD_RULE = (
@@ -46,7 +45,7 @@ def choose(
     chosen = min(fitting, key=lambda model: (model.costs.parameters or 0, model.rank))
     fold = _fold(chosen, results, comparison.metric)
     budget = [f"{name} {limit:g}" for name, limit in (("MB", max_size_mb), ("ms", max_latency_ms)) if limit is not None]
-    metric = NAMES[comparison.metric]
+    metric = METRICS[comparison.metric].title
     n = len(candidates)
     choice = Choice(
         model=chosen.name,

@@ -12,8 +12,8 @@ from mpox.errors import UserError
 from mpox.stats import breakdown, paired_tests
 from mpox.stats.comparison import UNTESTED, Comparison, DatasetComparison, DataSummary
 from mpox.stats.intervals import resampling_weights
+from mpox.stats.metrics import METRICS, weighted_metrics
 from mpox.stats.model_result import ModelResult
-from mpox.stats.pooled import weighted_metrics
 from mpox.study import sentences as wording
 from mpox.study.costs import costs
 from mpox.study.description import describe
@@ -37,8 +37,8 @@ def compare(
     `exports` is where exported models lie, `cache` where counted costs are kept, `others` further studies (other data
     sets) for ranks over data sets. Raises UserError where `options.metric` is not defined for the study.
     """
-    if options.metric == "auroc_mpox" and results.positive is None:
-        raise UserError("metric=auroc_mpox needs a class that means mpox, which this study does not have")
+    if METRICS[options.metric].needs_positive and results.positive is None:
+        raise UserError(f"metric={options.metric} needs a class that means mpox, which this study does not have")
     draws = resampling_weights(results.codes, options.resamples, options.seed)
     by_fold = np.equal.outer(np.arange(len(results.folds)), results.fold_index).astype("float32")
     weights = np.concatenate([np.ones((1, len(results.targets)), "float32"), by_fold, draws])
@@ -56,7 +56,6 @@ def compare(
             results,
             options,
             pairs=pairs,
-            draws=draws,
             subgroups=subgroups,
             costs=costs(one.runs, results, exports, cache),
         )
@@ -136,8 +135,10 @@ def _warnings(results: StudyResults, models: Sequence[ModelResult]) -> list[str]
         )
     if len(models) == 1:
         found.append("there is one model only: nothing to compare it with")
+    elif len(results.folds) < 2:
+        found.append("there is one fold only: no test over folds can be made")
     elif models[1].verdict == UNTESTED:
-        found.append("fewer than two folds have the metric for every model: no test over folds can be made")
+        found.append(f"{models[1].name} is not tested against the best: {models[1].words}")
     if results.positive is None:
         found.append("no class means mpox: figures of mpox against the rest are left out")
     return found
@@ -161,7 +162,8 @@ def _datasets(
          for name, study in studies.items()}
     ).T[sorted(shared)]  # fmt: skip
     ranks = paired_tests.compare_over_datasets(table, 1 - options.confidence)
-    note = f"Ranks by mean {options.metric} over the folds of each of {len(studies)} data sets (Demšar 2006)."
+    title = METRICS[options.metric].title
+    note = f"Ranks by mean {title} over the folds of each of {len(studies)} data sets (Demšar 2006)."
     return DatasetComparison(tuple(studies), *dataclasses.astuple(ranks)), note
 
 

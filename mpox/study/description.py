@@ -6,7 +6,8 @@ import numpy as np
 
 from mpox.stats import breakdown, conformal, operating_point
 from mpox.stats.calibration import calibration, fit_temperature
-from mpox.stats.comparison import METRICS, Pair
+from mpox.stats.comparison import Pair
+from mpox.stats.metrics import defined_metrics
 from mpox.stats.model_result import Costs, DecisionCurve, ModelResult, OperatingPoint
 from mpox.stats.pooled import softmax, weighted_confusion
 from mpox.study import sentences as wording
@@ -22,11 +23,10 @@ def describe(
     options: Options,
     *,
     pairs: Sequence[Pair],
-    draws: np.ndarray,
     subgroups: Mapping[str, np.ndarray],
     costs: Costs,
 ) -> ModelResult:
-    """Describe the model of a rank. `draws` (R, N) are the resamples, `subgroups` the photos' values by column."""
+    """Describe the model of a rank. `subgroups` are the photos' values by column."""
     runs, targets, codes, positive = one.runs, results.targets, results.codes, results.positive
     confidence, n_classes = options.confidence, len(results.classes)
     temperatures = [fit_temperature(*val) for val in runs.val]
@@ -44,7 +44,7 @@ def describe(
         verdict=verdict,
         words=wording.against_best(runs.name, verdict, pairs, options.metric, options.rope, confidence),
         scores={
-            metric: score(one, metric, results, answers, confidence) for metric in METRICS if metric in one.figures
+            name: score(one, metric, results, answers, confidence) for name, metric in defined_metrics(positive).items()
         },
         per_class=breakdown.class_scores(answers, targets, codes, results.classes, aurocs, confidence),
         confusion=tuple(tuple(int(count) for count in row) for row in counts),
@@ -62,7 +62,7 @@ def describe(
             sets, targets, codes, results.classes, target=options.coverage, confidence=confidence
         ),
         referral=conformal.referral_curve(scaled, targets, positive),
-        subgroups=breakdown.subgroups(answers, targets, codes, draws, subgroups, n_classes, positive, confidence),
+        subgroups=breakdown.subgroups(answers, targets, codes, subgroups, positive, confidence),
         costs=costs,
         mistakes=breakdown.mistakes(results.photos, scaled, targets, results.classes, options.mistakes),
         mistakes_total=int((answers != targets).sum()),

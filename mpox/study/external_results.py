@@ -1,5 +1,7 @@
 """What `mpox.evaluate` left of a study on other collections, held against the study's own test folds."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,10 @@ from mpox.errors import UserError
 from mpox.external.mapping import collapse, ensemble
 from mpox.files import read_json, read_yaml
 from mpox.runs.run_directory import damage
-from mpox.stats.comparison import METRICS, External, ExternalScore
+from mpox.stats.comparison import External, ExternalScore
 from mpox.stats.intervals import Interval, group_codes, percentile_interval, resampling_weights
-from mpox.stats.pooled import weighted_confusion, weighted_metrics
+from mpox.stats.metrics import Metric, defined_metrics, weighted_metrics
+from mpox.stats.pooled import weighted_confusion
 from mpox.stats.predictions import PREFIX, read_predictions
 from mpox.study.results import ModelRuns, StudyResults
 
@@ -44,8 +47,8 @@ def read_external(results: StudyResults, resamples: int, seed: int, confidence: 
             targets = tables[0]["label"].map(index).to_numpy("int64")
             logits = [table[[PREFIX + label for label in classes]].to_numpy("float64") for table in tables]
             codes = group_codes(tables[0]["group"].to_numpy())
-            outside = _figures(logits, targets, codes, k_positive, resamples, seed + 1)
-            inside = _figures(*_internal(results, runs, classes, k_positive), k_positive, resamples, seed)
+            outside = _Scored(logits, targets, codes, k_positive, resamples, seed + 1)
+            inside = _Scored(*_internal(results, runs, classes, k_positive), k_positive, resamples, seed)
             ones = np.ones((1, len(targets)), "float32")
             together = ensemble(np.stack(logits)).argmax(1)
             counts = weighted_confusion(together, targets, ones, len(classes))[0]
@@ -57,7 +60,7 @@ def read_external(results: StudyResults, resamples: int, seed: int, confidence: 
                     left_out={key: int(n) for key, n in facts["flow"].items() if key not in NOT_REASONS and n},
                     classes=classes,
                     positive=positive,
-                    scores=_scores(inside, outside, len(results.targets), len(targets), confidence),
+                    scores=_scores(inside, outside, confidence),
                     confusion=tuple(tuple(int(count) for count in row) for row in counts),
                 )
             )
@@ -108,29 +111,44 @@ def _internal(
     )
 
 
-def _figures(
-    logits: list[np.ndarray], targets: np.ndarray, codes: np.ndarray, positive: int | None, resamples: int, seed: int
-) -> dict[str, np.ndarray]:
-    """Return each metric, mean over the networks: of all photos first, then of each resample."""
-    ones = np.ones((1, len(targets)), "float32")
-    weights = np.concatenate([ones, resampling_weights(codes, resamples, seed)])
-    each = [weighted_metrics(one, targets, weights, positive) for one in logits]
-    return {metric: np.mean([one[metric] for one in each], axis=0) for metric in METRICS if metric in each[0]}
+@dataclass(frozen=True)
+class _Scored:
+    """Networks' logits (N, C) of the same photos, and how often their groups are drawn."""
 
+    logits: list[np.ndarray]
+    targets: np.ndarray
+    codes: np.ndarray
+    positive: int | None
+    resamples: int
+    seed: int
 
-def _scores(
-    inside: dict[str, np.ndarray], outside: dict[str, np.ndarray], n_inside: int, n_outside: int, confidence: float
-) -> tuple[ExternalScore, ...]:
-    def interval(figures: np.ndarray, n: int) -> Interval:
-        return percentile_interval(float(figures[0]), figures[1:], n, confidence)
+    @cached_property
+    def figures(self) -> dict[str, np.ndarray]:
+        """Each metric, mean over the networks: of all photos first, then of each resample."""
+        ones = np.ones((1, len(self.targets)), "float32")
+        weights = np.concatenate([ones, resampling_weights(self.codes, self.resamples, self.seed)])
+        each = [weighted_metrics(one, self.targets, weights, self.positive) for one in self.logits]
+        return {name: np.mean([one[name] for one in each], axis=0) for name in defined_metrics(self.positive)}
 
-    return tuple(
-        ExternalScore(
-            metric,
-            interval(inside[metric], n_inside),
-            interval(outside[metric], n_outside),
-            interval(outside[metric] - inside[metric], n_outside),
+    def interval(self, metric: Metric, confidence: float) -> Interval:
+        """Return a metric of all photos with its interval."""
+        figures = self.figures[metric.name]
+        answers = np.stack([one.argmax(1) for one in self.logits])
+        return metric.interval(
+            float(figures[0]), figures[1:], answers, self.targets, self.codes, self.positive, confidence
         )
-        for metric in METRICS
-        if metric in inside
-    )
+
+
+def _scores(inside: _Scored, outside: _Scored, confidence: float) -> tuple[ExternalScore, ...]:
+    found = []
+    for name, metric in defined_metrics(inside.positive).items():
+        change = outside.figures[name] - inside.figures[name]
+        found.append(
+            ExternalScore(
+                name,
+                inside.interval(metric, confidence),
+                outside.interval(metric, confidence),
+                percentile_interval(float(change[0]), change[1:], len(outside.targets), confidence),
+            )
+        )
+    return tuple(found)

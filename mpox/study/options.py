@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 
 from mpox.errors import UserError
-
-# Metrics of which more is better: what models may be ranked by.
-RANKING = ("accuracy", "balanced_accuracy", "f1_macro", "mcc", "auroc", "average_precision", "auroc_mpox")
+from mpox.stats.metrics import METRICS
 
 
 @dataclass(frozen=True)
@@ -24,8 +22,9 @@ class Options:
     mistakes: int = 24
 
     def __post_init__(self) -> None:
-        if self.metric not in RANKING:
-            raise UserError(f"metric={self.metric} cannot rank models: choose one of {', '.join(RANKING)}")
+        ranking = [name for name, metric in METRICS.items() if metric.ranks]
+        if self.metric not in ranking:
+            raise UserError(f"metric={self.metric} cannot rank models: choose one of {', '.join(ranking)}")
         shares = [(name, getattr(self, name)) for name in ("confidence", "target_sensitivity", "coverage")]
         for name, value in [*shares, *(("prevalences", value) for value in self.prevalences)]:
             if not 0 < value < 1:

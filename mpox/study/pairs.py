@@ -12,7 +12,7 @@ from mpox.stats.intervals import Interval, percentile_interval
 from mpox.study import sentences as wording
 from mpox.study.options import Options
 from mpox.study.results import StudyResults
-from mpox.study.scored import Scored, defined
+from mpox.study.scored import Scored
 
 
 def compare_pairs(scored: Sequence[Scored], results: StudyResults, options: Options) -> tuple[Pair, ...]:
@@ -35,9 +35,11 @@ def _pair(first: Scored, second: Scored, results: StudyResults, options: Options
     sizes = zip(results.test_sizes, results.train_sizes, strict=True)
     a, b = first.folds(metric), second.folds(metric)
     both = np.isfinite(a) & np.isfinite(b)
-    test = None
+    apart, test = first.draws(metric) - second.draws(metric), None
     if both.sum() > 1:
-        test = paired_tests.fold_difference(a[both], b[both], float(np.mean([test / train for test, train in sizes])))
+        test_to_train = float(np.mean([test / train for test, train in sizes]))
+        drawn = float(np.nanstd(apart)) if np.isfinite(apart).any() else 0.0
+        test = paired_tests.fold_difference(a[both], b[both], test_to_train, least_se=drawn)
     low, high = test.interval(options.confidence) if test else (None, None)
     better, same, worse = test.probabilities(options.rope) if test else (None, None, None)
     right = [one.runs.logits.argmax(1) == results.targets for one in (first, second)]
@@ -47,8 +49,8 @@ def _pair(first: Scored, second: Scored, results: StudyResults, options: Options
     return Pair(
         first=first.runs.name,
         second=second.runs.name,
-        difference=Interval(test.mean if test else None, low, high, n),
-        t=defined(test.t) if test else None,
+        difference=Interval(float((a - b)[both].mean()) if both.sum() > 1 else None, low, high, n),
+        t=test.t if test else None,
         p=test.p if test else None,
         p_holm=None,
         p_first_better=better,
@@ -58,8 +60,6 @@ def _pair(first: Scored, second: Scored, results: StudyResults, options: Options
         only_second_right=only_second,
         mcnemar_p=mcnemar_p,
         mcnemar_p_holm=mcnemar_p,
-        pooled_difference=percentile_interval(
-            pooled, first.draws(metric) - second.draws(metric), n, options.confidence
-        ),
+        pooled_difference=percentile_interval(pooled, apart, n, options.confidence),
         words="",
     )

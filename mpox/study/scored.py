@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpox.stats.intervals import Interval, percentile_interval, proportion
+from mpox.stats.metrics import Metric
 from mpox.stats.model_result import Score
 from mpox.study.results import ModelRuns, StudyResults
 
@@ -40,22 +40,19 @@ def defined(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def score(one: Scored, metric: str, results: StudyResults, answers: np.ndarray, confidence: float) -> Score:
+def score(one: Scored, metric: Metric, results: StudyResults, answers: np.ndarray, confidence: float) -> Score:
     """Return one metric of a model: over folds, and pooled with the interval that suits it; answers (N) are classes."""
-    folds = one.folds(metric)
+    folds, pooled = one.folds(metric.name), one.pooled(metric.name)
     valid = folds[np.isfinite(folds)]
-    pooled = one.pooled(metric)
-    if metric in ("sensitivity", "specificity"):
-        sick = results.targets == results.positive
-        mine, hit = (
-            (sick, answers == results.positive) if metric == "sensitivity" else (~sick, answers != results.positive)
-        )
-        interval, method = proportion(hit[mine], results.codes[mine], confidence), "wilson"
-    elif metric == "ece":
-        # A resample repeats photos, which raises its calibration error: the draws lie beside the figure, not around it.
-        interval, method = Interval(pooled, None, None, len(answers)), "none"
-    else:
-        interval, method = percentile_interval(pooled, one.draws(metric), len(answers), confidence), "bootstrap"
+    interval = metric.interval(
+        pooled,
+        one.draws(metric.name),
+        answers[None],
+        results.targets,
+        results.codes,
+        results.positive,
+        confidence,
+    )
     return Score(
         mean=float(valid.mean()) if len(valid) else None,
         sd=float(valid.std(ddof=1)) if len(valid) > 1 else None,
@@ -63,5 +60,5 @@ def score(one: Scored, metric: str, results: StudyResults, answers: np.ndarray, 
         pooled=pooled,
         low=interval.low,
         high=interval.high,
-        method=method,
+        method=metric.method,
     )

@@ -3,17 +3,9 @@
 from collections.abc import Sequence
 
 from mpox.stats.comparison import BEST, SAME, UNTESTED, WORSE, Comparison, Pair
+from mpox.stats.metrics import METRICS
 from mpox.stats.model_result import ModelResult, Score
-
-NAMES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "f1_macro": "macro F1",
-    "mcc": "Matthews correlation",
-    "auroc": "AUROC",
-    "average_precision": "average precision",
-    "auroc_mpox": "AUROC of mpox",
-}
+from mpox.stats.printed import DASH, Bounded, bounds, number, p_value, percent
 
 
 def verdict(name: str, rank: int, pairs: Sequence[Pair], confidence: float) -> str:
@@ -29,10 +21,10 @@ def verdict(name: str, rank: int, pairs: Sequence[Pair], confidence: float) -> s
 def against_best(name: str, told: str, pairs: Sequence[Pair], metric: str, rope: float, confidence: float) -> str:
     """Return one sentence on a model's distance from the best."""
     if told == BEST:
-        return f"The highest mean {NAMES[metric]} of all."
+        return f"The highest mean {METRICS[metric].title} of all."
     pair_ = _with_best(name, pairs)
     if told == UNTESTED:
-        return f"Not tested against {pair_.first}: that takes two folds or more."
+        return f"Not tested against {pair_.first}: {_why_untested(pair_)}."
     assert pair_.p_second_better is not None
     assert pair_.p_same is not None
     equal = pair_.p_same + pair_.p_second_better
@@ -46,10 +38,11 @@ def against_best(name: str, told: str, pairs: Sequence[Pair], metric: str, rope:
 def pair(pair: Pair, metric: str, confidence: float) -> str:
     """Return the verdict on a pair in one sentence."""
     if pair.p_holm is None:
-        return f"{pair.first} and {pair.second} share fewer than two folds: not tested."
+        return f"{pair.first} and {pair.second} are not tested: {_why_untested(pair)}."
+    title = METRICS[metric].title
     if pair.p_holm < 1 - confidence:
-        return f"{pair.first} has the higher {NAMES[metric]}: by {_apart(pair, confidence)}."
-    return f"{pair.first} and {pair.second} are not distinguishable on {NAMES[metric]}: {_apart(pair, confidence)}."
+        return f"{pair.first} has the higher {title}: by {_apart(pair, confidence)}."
+    return f"{pair.first} and {pair.second} are not distinguishable on {title}: {_apart(pair, confidence)}."
 
 
 def headline(comparison: Comparison) -> str:
@@ -58,8 +51,9 @@ def headline(comparison: Comparison) -> str:
     n_models = len(comparison.models)
     of = f"of {n_models} models" if n_models > 1 else "(the only model)"
     text = (
-        f"{best.name} has the highest mean {NAMES[metric]} {of}: {score_text(best.scores[metric], comparison)} on "
-        f"{comparison.data.n_photos} photos that its networks were not trained on."
+        f"{best.name} has the highest mean {METRICS[metric].title} {of}: "
+        f"{score_text(best.scores[metric], comparison)} on {comparison.data.n_photos} photos that its networks were "
+        "not trained on."
     )
     if comparison.positive and (sensitivity := best.scores["sensitivity"]).pooled is not None:
         specificity = best.scores["specificity"]
@@ -78,11 +72,13 @@ def conclusion(comparison: Comparison) -> tuple[str, ...]:
     for told, text in (
         (SAME, "cannot be told apart from it on these folds"),
         (WORSE, "are worse" if sum(m.verdict == WORSE for m in others) > 1 else "is worse"),
-        (UNTESTED, "could not be tested against it: that takes two folds or more"),
+        (UNTESTED, "could not be tested against it"),
     ):
         if names := [model.name for model in others if model.verdict == told]:
-            n = len(comparison.folds)
-            how = f" (corrected resampled t-test over {n} folds, Holm, {level})" if told != UNTESTED else ""
+            how = f" (corrected resampled t-test over {len(comparison.folds)} folds, Holm, {level})"
+            if told == UNTESTED:
+                why = dict.fromkeys(_why_untested(_with_best(name, comparison.pairs)) for name in names)
+                how = f": {'; '.join(why)}"
             said.append(f"{_listed(names)} {text}{how}.")
     if same := [model for model in others if model.verdict == SAME]:
         close = [model.name for model in same if _equivalence(comparison, model) >= comparison.confidence]
@@ -98,7 +94,7 @@ def conclusion(comparison: Comparison) -> tuple[str, ...]:
     point = comparison.best.operating_point
     if point and point.sensitivity.value is not None and point.specificity.value is not None:
         figures = [
-            f"{percent(side.value or 0)} {name} ({percent(side.low or 0)} to {percent(side.high or 0)})"
+            f"{percent(side.value)} {name} ({percent(side.low)} to {percent(side.high)})"
             for name, side in (("sensitivity", point.sensitivity), ("specificity", point.specificity))
         ]
         said.append(
@@ -110,10 +106,10 @@ def conclusion(comparison: Comparison) -> tuple[str, ...]:
         for one in mine:
             score = {score.metric: score for score in one.scores}.get(comparison.metric)
             if score and score.change.value is not None:
+                title, change = METRICS[comparison.metric].title, score.change
                 said.append(
-                    f"On {one.n} photos of {name}, which it never saw, its {NAMES[comparison.metric]} is "
-                    f"{score.external.value:.3f}, {score.change.value:+.3f} against its own test folds "
-                    f"({_range(score.change.low, score.change.high, signed=True)})."
+                    f"On {one.n} photos of {name}, which it never saw, its {title} is {number(score.external.value)}, "
+                    f"{number(change.value, signed=True)} against its own test folds ({_range(change, signed=True)})."
                 )
     said.append("Research software: these figures describe photos of this collection and are not a diagnosis.")
     return tuple(said)
@@ -125,29 +121,23 @@ def score_text(score: Score, comparison: Comparison) -> str:
     if score.mean is not None:
         spread = f" ± {score.sd:.3f}" if score.sd is not None else ""
         folds = f"over {len(comparison.folds)} folds" if len(comparison.folds) > 1 else "on one fold"
-        parts.append(f"{score.mean:.3f}{spread} {folds}")
+        parts.append(f"{number(score.mean)}{spread} {folds}")
     if score.pooled is not None:
-        parts.append(
-            f"pooled {score.pooled:.3f} ({percent(comparison.confidence, 0)} interval {_range(score.low, score.high)})"
-        )
+        parts.append(f"pooled {number(score.pooled)} ({percent(comparison.confidence, 0)} interval {_range(score)})")
     return ", ".join(parts) or "not defined"
-
-
-def percent(share: float, digits: int = 1) -> str:
-    """Return a share as it is printed."""
-    return f"{100 * share:.{digits}f} %"
-
-
-def p_value(p: float | None) -> str:
-    """Return a p-value as it is printed."""
-    if p is None:
-        return "-"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _with_best(name: str, pairs: Sequence[Pair]) -> Pair:
     """Pairs are in rank order, so that the first with this name second is the pair with the best."""
     return next(pair for pair in pairs if pair.second == name)
+
+
+def _why_untested(pair: Pair) -> str:
+    if pair.difference.value is None:
+        return "that takes two folds or more"
+    return (
+        f"every fold differs by the same {number(pair.difference.value, signed=True)}, which leaves nothing to test by"
+    )
 
 
 def _equivalence(comparison: Comparison, model: ModelResult) -> float:
@@ -158,15 +148,14 @@ def _equivalence(comparison: Comparison, model: ModelResult) -> float:
 
 def _apart(pair: Pair, confidence: float) -> str:
     difference = pair.difference
-    assert difference.value is not None
-    bounds = _range(difference.low, difference.high, signed=True)
-    return f"{difference.value:+.3f} ({percent(confidence, 0)} interval {bounds})"
+    return (
+        f"{number(difference.value, signed=True)} ({percent(confidence, 0)} interval {_range(difference, signed=True)})"
+    )
 
 
-def _range(low: float | None, high: float | None, *, signed: bool = False) -> str:
-    if low is None or high is None:
-        return "interval not defined"
-    return f"{low:+.3f} to {high:+.3f}" if signed else f"{low:.3f} to {high:.3f}"
+def _range(figure: Bounded, *, signed: bool = False) -> str:
+    around = bounds(figure, signed=signed)
+    return "not defined" if around == DASH else around
 
 
 def _share(score: Score, *, complement: bool = False) -> str:
@@ -176,9 +165,8 @@ def _share(score: Score, *, complement: bool = False) -> str:
     if complement:
         values = [None if value is None else 1 - value for value in (score.pooled, score.high, score.low)]
     middle, low, high = values
-    assert middle is not None
-    bounds = "" if low is None or high is None else f" ({percent(low)} to {percent(high)})"
-    return f"{percent(middle)}{bounds}"
+    around = "" if low is None or high is None else f" ({percent(low)} to {percent(high)})"
+    return f"{percent(middle)}{around}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """Whether the explanations of one run can be believed: every measure of this room on a sample of its photos."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ from torch import Tensor
 from mpox.model.backbone import PhotoClassifier
 from mpox.progress import watched
 from mpox.runs.opened import OpenedRun, logits_of
+from mpox.stats import printed
+from mpox.stats.intervals import Interval, mean_interval
 from mpox.xai import baselines
-from mpox.xai.bootstrap import mean_interval, written
 from mpox.xai.cams import Explainer, shown
 from mpox.xai.faithfulness import deletion_insertion, road
 from mpox.xai.localisation import MEASURES, lesion_masks
@@ -82,18 +84,18 @@ def examine(
         "photos_with_mask": int(masks.any((1, 2)).sum()),
         "measures": {measure: _compared(found, groups) for measure, found in scores.items()},
         "randomisation": [
-            {"depth": depth, "rank_correlation": mean_interval(values, groups).as_json()}
+            {"depth": depth, "rank_correlation": asdict(mean_interval(values, groups))}
             for depth, values in randomisation(run.network, factory, images, targets, seed=seed).items()
         ],
         "stability": {
-            "shift": mean_interval(shifted(explainer, images, targets), groups).as_json(),
-            "jpeg": mean_interval(recompressed(explainer, images, targets), groups).as_json(),
+            "shift": asdict(mean_interval(shifted(explainer, images, targets), groups)),
+            "jpeg": asdict(mean_interval(recompressed(explainer, images, targets), groups)),
         },
     }
     if siblings:
         others = [_batched(factory(one, images), images, targets, batch_size) for one in siblings]
         agreement = mean_interval(between_models([raw, *others]), groups)
-        report["agreement"] = {"models": len(others) + 1, "rank_correlation": agreement.as_json()}
+        report["agreement"] = {"models": len(others) + 1, "rank_correlation": asdict(agreement)}
     report["verdicts"] = verdicts(report)
     columns = {measure: pd.Series(found["map"]) for measure, found in scores.items()}
     table = pd.DataFrame({"photo_id": run.photos["photo_id"].to_numpy()[rows], **columns})
@@ -110,7 +112,8 @@ def verdicts(report: Report) -> list[str]:
                 few = f"{found['groups']} independent photos are too few to compare by"
                 said.append(f"{measure}: {few if found['groups'] else 'not measured'}.")
                 break
-            low, high = sorted(better[measure] * found["differences"][baseline][end] for end in ("low", "high"))
+            apart = Interval.read(found["differences"][baseline])
+            low, high = sorted(better[measure] * (end or 0.0) for end in (apart.low, apart.high))
             if low > 0:
                 word = "beats"
             elif high < 0:
@@ -118,8 +121,11 @@ def verdicts(report: Report) -> list[str]:
             else:
                 word = "is not shown to differ from"
             said.append(f"{measure}: the map {word} {_NAMES[baseline]}.")
-    last = report["randomisation"][-1]["rank_correlation"]
-    if last["high"] < SANE:
+    last = Interval.read(report["randomisation"][-1]["rank_correlation"])
+    kept = last.value if last.high is None else last.high
+    if kept is None:
+        said.append("randomisation: not measured.")
+    elif kept < SANE:
         said.append("randomisation: the map changes when the model forgets what it learned, as it must.")
     else:
         said.append(
@@ -134,9 +140,9 @@ _NAMES = {"random": "random maps", "edges": "an edge detector", "centre": "alway
 def _compared(found: dict[str, np.ndarray], groups: np.ndarray) -> Report:
     mine = groups[: len(found["map"])]
     differences = {
-        name: mean_interval(found["map"] - values, mine).as_json() for name, values in found.items() if name != "map"
+        name: asdict(mean_interval(found["map"] - values, mine)) for name, values in found.items() if name != "map"
     }
-    figures = {name: mean_interval(values, mine).as_json() for name, values in found.items()}
+    figures = {name: asdict(mean_interval(values, mine)) for name, values in found.items()}
     return {**figures, "differences": differences, "groups": len(set(mine[np.isfinite(found["map"])]))}
 
 
@@ -162,14 +168,20 @@ def as_markdown(report: Report) -> str:
         "|---|---|---|---|---|",
     ]
     for measure, found in report["measures"].items():
-        lines.append(f"| {measure} | " + " | ".join(written(found[name]) for name in ("map", *_NAMES)) + " |")
+        lines.append(f"| {measure} | " + " | ".join(_written(found[name]) for name in ("map", *_NAMES)) + " |")
     lines += ["", "| rank correlation of the map with itself after … | |", "|---|---|"]
     lines += [
         f"| layers from depth {entry['depth']:g} (1 the head, 0 the input) were shuffled | "
-        f"{written(entry['rank_correlation'])} |"
+        f"{_written(entry['rank_correlation'])} |"
         for entry in report["randomisation"]
     ]
-    lines += [f"| {name} | {written(found)} |" for name, found in report["stability"].items()]
+    lines += [f"| {name} | {_written(found)} |" for name, found in report["stability"].items()]
     if agreement := report.get("agreement"):
-        lines.append(f"| agreement of {agreement['models']} folds' models | {written(agreement['rank_correlation'])} |")
+        lines.append(
+            f"| agreement of {agreement['models']} folds' models | {_written(agreement['rank_correlation'])} |"
+        )
     return "\n".join([*lines, ""])
+
+
+def _written(interval: dict[str, Any]) -> str:
+    return printed.interval(Interval.read(interval))

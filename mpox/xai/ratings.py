@@ -1,14 +1,23 @@
 """Clinicians' answers: ratings of several people merged, their agreement, and how it goes with model and map."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mpox.errors import UserError
+from mpox.stats.intervals import (
+    CONFIDENCE,
+    Interval,
+    group_codes,
+    percentile_interval,
+    proportion,
+    resampling_weights,
+)
+from mpox.stats.printed import interval
 from mpox.xai.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
-from mpox.xai.bootstrap import bounds, mean_interval, resampled_weights, written
 from mpox.xai.map_similarity import rank_correlation
 from mpox.xai.questions import CANNOT_TELL, READINGS, SINGLE, Question
 from mpox.xai.rating_files import COMMENT
@@ -17,6 +26,8 @@ from mpox.xai.second_reading import as_lines, changes
 
 # Codes of answers that are none of the options.
 MISSING, CANNOT = -1, -2
+# Of the bootstrap of a rank correlation.
+RESAMPLES = 500
 # A correlation of fewer photos is noise.
 FEWEST = 8
 Report = dict[str, Any]
@@ -122,7 +133,7 @@ def _against_correctness(table: pd.DataFrame, question: Question, photos: pd.Dat
     long = long[long["code"] >= 0]
     if set(photos["label"]) <= set(question.options):
         right = np.asarray(question.options)[long["code"]] == long["label"].to_numpy(str)
-        found["raters_right"] = mean_interval(right.astype(float), long["group"].to_numpy(str)).as_json()
+        found["raters_right"] = asdict(proportion(right, group_codes(long["group"].to_numpy(str)), CONFIDENCE))
     return found
 
 
@@ -140,12 +151,10 @@ def _against_scores(table: pd.DataFrame, photos: pd.DataFrame, scores: pd.DataFr
             found[measure] = {"photos": len(part), "rank_correlation": None}
             continue
         pair = part[["rating", measure]].to_numpy(float)
-        draws = [
-            _spearman(np.repeat(pair, weights, axis=0))
-            for weights in resampled_weights(part["group"].to_numpy(str), draws=500)
-        ]
-        interval = bounds(_spearman(pair), np.array(draws))
-        found[measure] = {"photos": len(part), "rank_correlation": interval.as_json()}
+        weights = resampling_weights(group_codes(part["group"].to_numpy(str)), RESAMPLES, seed=0)
+        draws = np.array([_spearman(np.repeat(pair, row.astype(int), axis=0)) for row in weights])
+        correlation = percentile_interval(_spearman(pair), draws, len(part), CONFIDENCE)
+        found[measure] = {"photos": len(part), "rank_correlation": asdict(correlation)}
     return found
 
 
@@ -179,7 +188,10 @@ def as_markdown(report: Report) -> str:
         if known:
             lines += ["", f"Agreement over {entry['rated_by_all']} photos for which all chose an option: {known}."]
         if right := entry.get("raters_right"):
-            lines += ["", f"Raters name the recorded class in {written(right)} of the ratings that name one."]
+            lines += [
+                "",
+                f"Raters name the recorded class in {interval(Interval.read(right))} of the ratings that name one.",
+            ]
         if shares := entry.get("against_correctness"):
             options = list(entry["answers"])
             lines += ["", "| | ratings | " + " | ".join([*options, CANNOT_TELL]) + " |"]
@@ -189,7 +201,7 @@ def as_markdown(report: Report) -> str:
                 lines.append(f"| {what.replace('_', ' ')} | {part['ratings']} | {cells} |")
         for measure, found in (entry.get("against_faithfulness") or {}).items():
             value = found["rank_correlation"]
-            text = written(value) if value else "too few photos"
+            text = interval(Interval.read(value)) if value else "too few photos"
             lines += ["", f"Rank correlation with {measure} over {found['photos']} photos: {text}."]
     lines += as_lines(report["changes"])
     if report["comments"]:

@@ -8,6 +8,8 @@ border, heavily blurred. Of the photos: whether a classifier that cannot see the
 photos, separates the classes by colours or by background.
 """
 
+from dataclasses import asdict
+
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -45,17 +47,17 @@ def audit(
     masked = bool((run.photos["mask"] != "").all())
     sample = _sample(run, explainer, rows, masked, batch_size)
     intact = _predicted_classes(run, run.pixels[rows], batch_size)
-    judge = Judge(sample, intact, seed)
+    judge = Judge(sample, intact)
     report: Report = {
         "run": run.name,
         "photos": len(rows),
         "groups": len(set(sample.groups)),
         "lesions": "masks" if masked else f"the brightest {SALIENT:.0%} of {explainer.method}",
         "chance": judge.chance,
-        "intact": judge.intact.as_json(),
+        "intact": asdict(judge.intact),
         "tests": [],
     }
-    if not judge.intact.low > judge.chance:
+    if not (judge.intact.low or 0.0) > judge.chance:
         report |= {"flagged": False, "verdict": "The model is not shown to be better than guessing: nothing to audit."}
         return report
     tests = _model_tests(run, sample, masked, batch_size)

@@ -1,11 +1,12 @@
 """Audit tests judged: balanced accuracy, the share of the model's advantage that is kept, a level, and plain words."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from mpox.xai.bootstrap import Interval, bounds, resampled_weights, written
+from mpox.stats import printed
+from mpox.stats.intervals import CONFIDENCE, Interval, group_codes, mean_proportion, ratio
 
 # Keeping more than this share of its advantage over guessing (by the lower bound) without the lesion is a shortcut.
 SHORTCUT = 0.5
@@ -25,33 +26,28 @@ class Sample:
 class Judge:
     """Turns the answers to one test into balanced accuracy, kept advantage, level and words."""
 
-    def __init__(self, sample: Sample, intact: np.ndarray, seed: int) -> None:
+    def __init__(self, sample: Sample, intact: np.ndarray) -> None:
         self.sample, self.hits = sample, intact == sample.targets
-        self.weights = resampled_weights(sample.groups, seed)
+        self.codes = group_codes(sample.groups)
         self.chance = _chance(sample.targets)
-        self.intact, self.draws = self._accuracy(self.hits, np.ones(len(self.hits), bool), sample.targets)
+        self.intact = self._accuracy(self.hits, np.ones(len(self.hits), bool), sample.targets)
 
     def of(self, name: str, answers: np.ndarray, masked: bool, kept: np.ndarray | None = None) -> Report:
         """Judge the answers (N) to one test, or of the photos `kept` (N) bool of it."""
         kept = np.ones(len(self.hits), bool) if kept is None else kept
         hits = np.zeros(len(kept), bool)
         hits[kept] = answers == self.sample.targets[kept]
-        accuracy, draws = self._accuracy(hits, kept, self.sample.targets)
-        whole, whole_draws = (self.intact, self.draws) if kept.all() else self._accuracy(
-            self.hits, kept, self.sample.targets
-        )  # fmt: skip
+        accuracy, whole = (self._accuracy(some, kept, self.sample.targets) for some in (hits, self.hits))
         chance = _chance(self.sample.targets[kept])
-        gain = np.where(whole_draws > chance, whole_draws - chance, np.nan)
-        share = (accuracy.value - chance) / (whole.value - chance) if whole.value > chance else np.nan
-        retained = bounds(share, (draws - chance) / gain)
-        above = "hint" if accuracy.low > chance else "clear"
-        level = "shortcut" if retained.low > SHORTCUT else above
+        retained = ratio(_above(accuracy, chance), _above(whole, chance))
+        above = "hint" if accuracy.low is not None and accuracy.low > chance else "clear"
+        level = "shortcut" if retained.low is not None and retained.low > SHORTCUT else above
         level, words = _words(name, level, retained, masked)
         return {
             "name": name,
             "photos": int(kept.sum()),
-            "balanced_accuracy": accuracy.as_json(),
-            "retained": retained.as_json(),
+            "balanced_accuracy": asdict(accuracy),
+            "retained": asdict(retained),
             "level": level,
             "verdict": words,
         }
@@ -60,8 +56,8 @@ class Judge:
         """Judge how well the background names the collection a photo comes from."""
         hits = np.zeros(len(kept), bool)
         hits[kept] = right
-        accuracy, _ = self._accuracy(hits, kept, sources)
-        known = accuracy.low > 1 / len(set(sources))
+        accuracy = self._accuracy(hits, kept, sources)
+        known = accuracy.low is not None and accuracy.low > 1 / len(set(sources))
         words = (
             "The background says which collection a photo is from: where classes come from different collections, a "
             "model can answer by that."
@@ -71,24 +67,21 @@ class Judge:
         return {
             "name": "background names the source",
             "photos": int(kept.sum()),
-            "balanced_accuracy": accuracy.as_json(),
+            "balanced_accuracy": asdict(accuracy),
             "retained": None,
             "level": "hint" if known else "clear",
             "verdict": words,
         }
 
-    def _accuracy(self, hits: np.ndarray, kept: np.ndarray, labels: np.ndarray) -> tuple[Interval, np.ndarray]:
-        """Balanced accuracy over the photos `kept`, with its interval and its resampled values."""
-        recalls, draws = [], []
-        for label in sorted(set(labels[kept])):
-            mine = kept & (labels == label)
-            weights = self.weights[:, mine]
-            recalls.append(hits[mine].mean())
-            total = weights.sum(1)
-            right = weights @ hits[mine].astype(float)
-            draws.append(np.divide(right, total, out=np.full(len(total), np.nan), where=total > 0))
-        resampled = np.nanmean(draws, 0)
-        return bounds(float(np.mean(recalls)), resampled), resampled
+    def _accuracy(self, hits: np.ndarray, kept: np.ndarray, labels: np.ndarray) -> Interval:
+        """Balanced accuracy over the photos `kept`."""
+        return mean_proportion(hits[kept], labels[kept], self.codes[kept], CONFIDENCE)
+
+
+def _above(accuracy: Interval, chance: float) -> Interval:
+    """The advantage over guessing."""
+    value, low, high = (None if x is None else x - chance for x in (accuracy.value, accuracy.low, accuracy.high))
+    return Interval(value, low, high, accuracy.n)
 
 
 def _chance(targets: np.ndarray) -> float:
@@ -98,7 +91,8 @@ def _chance(targets: np.ndarray) -> float:
 
 def _words(name: str, level: str, retained: Interval, masked: bool) -> tuple[str, str]:
     """Level and verdict of a test; some tests cannot say more than a hint, and one asks the opposite question."""
-    kept = f"{max(0.0, retained.value):.0%} of the model's advantage over guessing"
+    share = "an unknown share" if retained.value is None else f"{max(0.0, retained.value):.0%}"
+    kept = f"{share} of the model's advantage over guessing"
     if name.startswith(("only the lesion", "only the salient")):
         what = name.removeprefix("only the ")
         if level == "clear":
@@ -131,6 +125,7 @@ def _words(name: str, level: str, retained: Interval, masked: bool) -> tuple[str
 
 def as_markdown(report: Report) -> str:
     """Write an `audit` report to be read."""
+    intact = printed.interval(Interval.read(report["intact"]))
     lines = [
         f"# Shortcut audit: {report['run']}",
         "",
@@ -139,14 +134,15 @@ def as_markdown(report: Report) -> str:
         f"**{report['verdict']}**",
         "",
         f"{report['photos']} photos of {report['groups']} groups; lesions: {report['lesions']}; balanced accuracy on "
-        f"intact photos {written(report['intact'])}, guessing {report['chance']:.3f}. 95 % intervals over groups.",
+        f"intact photos {intact}, guessing {report['chance']:.3f}. 95 % intervals over groups.",
         "",
         "| test | balanced accuracy | advantage kept | | verdict |",
         "|---|---|---|---|---|",
     ]
     for test in report["tests"]:
-        kept = "-" if test["retained"] is None else written(test["retained"])
-        lines.append(
-            f"| {test['name']} | {written(test['balanced_accuracy'])} | {kept} | {test['level']} | {test['verdict']} |"
+        accuracy, retained = (
+            printed.DASH if test[name] is None else printed.interval(Interval.read(test[name]))
+            for name in ("balanced_accuracy", "retained")
         )
+        lines.append(f"| {test['name']} | {accuracy} | {retained} | {test['level']} | {test['verdict']} |")
     return "\n".join([*lines, ""])

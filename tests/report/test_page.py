@@ -25,6 +25,7 @@ from mpox.report.checklist import ITEMS
 from mpox.report.figures import FIGURES, write_figures
 from mpox.report.model_card import write_model_card
 from mpox.report.page import write_page
+from mpox.stats import printed
 from mpox.stats.comparison import Comparison, DatasetComparison
 from mpox.stats.intervals import Interval
 from mpox.stats.paired_tests import compare_over_datasets
@@ -112,7 +113,7 @@ def test_page_stands_alone_and_says_what_the_comparison_says(
     assert "Nothing on this page is a diagnosis" in page.text
     for model in comparison.models:
         assert model.name in page.text
-        assert words.interval(model.scores["balanced_accuracy"]) in page.text
+        assert printed.interval(model.scores["balanced_accuracy"]) in page.text
         assert model.words in page.text
     best = comparison.best
     embedded = [source for source in page.sources if source.startswith("data:image/jpeg")]
@@ -120,8 +121,8 @@ def test_page_stands_alone_and_says_what_the_comparison_says(
     assert f"{best.mistakes_total} of 24 test photos wrongly" in page.text
     external = comparison.external[0]
     change = next(score.change for score in external.scores if score.metric == "balanced_accuracy")
-    low, high = words.number(change.low, signed=True), words.number(change.high, signed=True)
-    assert f"{words.number(change.value, signed=True)}{low} to {high}" in page.text
+    low, high = printed.number(change.low, signed=True), printed.number(change.high, signed=True)
+    assert f"{printed.number(change.value, signed=True)}{low} to {high}" in page.text
     assert comparison.splits_sha256[:16] in page.text
     assert "schedule.probe.penalties" in page.text
     assert f"torch{comparison.versions['torch']}" in page.text
@@ -227,8 +228,8 @@ def test_model_card(comparison: Comparison, tmp_path: Path) -> None:
 
 def test_what_is_not_defined_is_a_dash() -> None:
     nothing = Interval(None, None, None, 0)
-    assert words.interval(nothing) == words.percent_interval(nothing) == words.number(None) == words.DASH
-    assert words.interval(Interval(0.5, None, None, 3)) == "0.500"
-    assert words.interval(Interval(-0.25, -0.5, 0.125, 3), signed=True) == "-0.250 (-0.500 to +0.125)"
-    assert words.p_value(0.0004) == "< 0.001"
+    assert printed.interval(nothing) == printed.percent_interval(nothing) == printed.number(None) == printed.DASH
+    assert printed.interval(Interval(0.5, None, None, 3)) == "0.500"
+    assert printed.interval(Interval(-0.25, -0.5, 0.125, 3), signed=True) == "-0.250 (-0.500 to +0.125)"
+    assert printed.p_value(0.0004) == "< 0.001"
     assert words.count(5_288_548, 1e6, " M") == "5.29 M"

@@ -31,7 +31,7 @@ def test_a_share_of_nothing_is_undefined_and_a_full_one_ends_at_one() -> None:
 
 def test_photos_of_one_group_are_one_observation() -> None:
     hits, one = np.array([True] * 19 + [False]), np.zeros(20, int)
-    assert effective_size(hits, one) == 1
+    assert effective_size(hits, one, 0.95) == 1
     interval = proportion(hits, one, 0.95)
     assert interval.low is not None and interval.low < 0.4
 
@@ -42,7 +42,7 @@ def test_copies_of_photos_tell_nothing_new(hits: list[bool], copies: int) -> Non
     once = np.array(hits)
     alone = proportion(once, np.arange(len(once)), 0.95)
     copied = proportion(np.repeat(once, copies), np.repeat(np.arange(len(once)), copies), 0.95)
-    assert effective_size(once, np.arange(len(once))) == pytest.approx(len(once))
+    assert effective_size(once, np.arange(len(once)), 0.95) == pytest.approx(len(once))
     assert (copied.low, copied.high) == (pytest.approx(alone.low), pytest.approx(alone.high))
 
 

@@ -59,11 +59,19 @@ def test_overlap_of_training_sets_makes_the_test_slower_to_tell_apart() -> None:
     assert fold_difference(first, second, PLAIN_CV).p > plain.pvalue
 
 
-def test_folds_that_do_not_differ() -> None:
-    same = fold_difference([0.9, 0.8], [0.9, 0.8], 1.0)
-    assert (same.t, same.p, same.probabilities(0.01)) == (0.0, 1.0, (0.0, 1.0, 0.0))
-    ahead = fold_difference([0.9, 0.8], [0.7, 0.6], 1.0)
-    assert (ahead.p, ahead.probabilities(0.01)) == (0.0, (1.0, 0.0, 0.0))
+def test_folds_that_all_differ_alike_are_no_test() -> None:
+    """Their variance is not 0 but unknown: a t of 0/0 or infinity says nothing."""
+    assert fold_difference([0.9, 0.8], [0.9, 0.8], 1.0) is None
+    assert fold_difference([0.9, 0.8], [0.7, 0.6], 1.0) is None
+
+
+def test_folds_that_differ_nearly_alike_are_as_unsure_as_their_photos() -> None:
+    nearly = [1 / 26, 1 / 28, 1 / 30]
+    alone = fold_difference(nearly, [0.0] * 3, 1.0)
+    bounded = fold_difference(nearly, [0.0] * 3, 1.0, least_se=0.02)
+    assert alone is not None and bounded is not None
+    assert alone.p < 0.01 < 0.05 < bounded.p
+    assert bounded.interval(0.95)[0] < 0 < bounded.interval(0.95)[1]
 
 
 def test_one_fold_or_a_missing_score_is_no_test() -> None:

@@ -16,8 +16,8 @@ from mpox.data.folds import read_folds
 from mpox.data.manifest import read_manifest, write_manifest
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
-from mpox.stats.comparison import BEST, METRICS, SAME, UNTESTED, WORSE, Comparison
-from mpox.stats.metrics import classification_metrics
+from mpox.stats.comparison import BEST, SAME, UNTESTED, WORSE, Comparison
+from mpox.stats.metrics import METRICS, classification_metrics
 from mpox.stats.predictions import write_predictions
 from mpox.study.choice import choose
 from mpox.study.comparing import compare

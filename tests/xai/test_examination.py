@@ -42,7 +42,10 @@ def test_faithfulness_is_measured_written_and_reported(
         gap = found["map"]["value"] - found["random"]["value"]
         assert found["differences"]["random"]["value"] == pytest.approx(gap, abs=1e-6)
     # The other "fold" is a copy: it must agree with itself, and so show that the maps do not depend on what ran before.
-    assert report["agreement"] == {"models": 2, "rank_correlation": {"value": 1.0, "low": 1.0, "high": 1.0}}
+    assert report["agreement"] == {
+        "models": 2,
+        "rank_correlation": {"value": 1.0, "low": None, "high": None, "n": report["photos"]},
+    }
     assert any("too few" in line for line in result["said"])
     text = (trained / "explain" / "faithfulness-gradcam.md").read_text()
     assert all(verdict in text for verdict in report["verdicts"])
@@ -51,7 +54,7 @@ def test_faithfulness_is_measured_written_and_reported(
 
 def test_verdicts_say_which_way_a_difference_goes() -> None:
     def measure(low: float, high: float) -> dict[str, object]:
-        found = {"low": low, "high": high}
+        found = {"value": (low + high) / 2, "low": low, "high": high}
         return {"groups": 50, "differences": {"random": found, "edges": found, "centre": found}}
 
     report = {

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from mpox.errors import UserError
 from mpox.mobile.run.decision_rule import DecisionRule
@@ -100,7 +99,7 @@ def _figures(
 ) -> dict[str, Any]:
     """Figures of one side; sensitivity and specificity for mpox at the chosen threshold."""
     raw, scaled = (
-        classification_metrics(torch.from_numpy(values), torch.from_numpy(targets), classes, positive)
+        classification_metrics(values, targets, classes, positive)
         for values in (logits.astype("float64"), logits / rule.temperature)
     )
     figures: dict[str, Any] = {name: raw[name] for name in SHOWN if name in raw}
