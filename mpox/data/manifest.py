@@ -16,7 +16,7 @@
 """
 
 import os
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 import pandas as pd
 
@@ -96,8 +96,9 @@ def read_manifest(path: Path, source: str | None = None, *, root: Path | None = 
 
 
 def _staying(frame: pd.DataFrame) -> pd.DataFrame:
-    for column in ("path", "mask"):
-        if away := [path for path in frame[column] if leaves(path)]:
+    """Refuse paths that lead elsewhere on this machine, wherever the manifest comes from."""
+    for column in PATH_COLUMNS:
+        if away := [path for path in frame[column] if Path(path).anchor or ".." in Path(path).parts]:
             raise UserError(
                 f"{away[0]} leads out of the folder that its paths start in ({len(away)} such {column}s): give "
                 "data.root=<a folder that holds all> and write the paths relative to it"
@@ -116,8 +117,7 @@ def _below(root: Path, paths: pd.Series) -> list[str]:
         meant = path.strip().replace("\\", "/")
         if meant != path and path and os.path.lexists(root / path):
             meant = path
-        parts = PurePosixPath(meant)
-        if parts.is_absolute() or ".." in parts.parts or PureWindowsPath(meant).drive:
+        if leaves(meant):
             raise UserError(f"{paths.name} {meant} leaves the folder of the photos: give paths below {root}")
         found.append(meant)
     return found

@@ -25,6 +25,7 @@ from typing import Any
 
 import yaml
 
+from mpox.console import PlainFormatter
 from mpox.errors import UserError
 from mpox.files import read_json, read_yaml, replacing, sha256_of, swap_folder, write_json
 from mpox.locks import HeldError, locked
@@ -37,6 +38,13 @@ CHECKPOINT = "checkpoint.ckpt"
 RESULTS = (CHECKPOINT, "predictions.parquet", "metrics.json", "environment.json")
 # The C version, where PyYAML was built with it, writes ten times as fast.
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+# What this tool writes into a run directory, loggers and explanations included.
+OWN = frozenset(
+    [
+        *("config.yaml", "checkpoint.ckpt", "predictions.parquet", "metrics.json", "environment.json", "status.json"),
+        *("train.log", "traceback.txt", "resume", "explain", "wandb", "metrics.csv", "hparams.yaml"),
+    ]
+)
 # How many differences a refusal shows before it counts the rest.
 SHOWN = 6
 
@@ -167,7 +175,7 @@ class RunDirectory:
     def logging_to_file(self) -> Iterator[None]:
         """Copy the project's log to train.log (appended: a resumed run keeps its history)."""
         handler = logging.FileHandler(self.path / "train.log", encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(PlainFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         handler.handleError = _let_go  # type: ignore[method-assign]
         loggers = [logging.getLogger(name) for name in ("mpox", "lightning", "py.warnings")]
         loggers[0].setLevel(logging.INFO)
@@ -188,6 +196,9 @@ class RunDirectory:
         if self._old.exists() and self.place.exists():
             shutil.rmtree(self._old)
         if _is_done(self._next):
+            for entry in self.place.iterdir() if self.place.exists() else ():
+                if not _is_own(entry) and not (self._next / entry.name).exists():  # a person's notes go with the run
+                    entry.rename(self._next / entry.name)
             swap_folder(self._next, self.place, self._old)
             shutil.rmtree(self._old, ignore_errors=True)
 
@@ -198,8 +209,14 @@ class RunDirectory:
             return True
 
     def _empty(self) -> None:
+        """Remove what a run wrote; what a person put beside it stays."""
         for entry in self.path.iterdir():
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            if _is_own(entry):
+                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+
+
+def _is_own(entry: Path) -> bool:
+    return entry.name in OWN or entry.name.endswith((".part", ".lock"))
 
 
 def state_of(place: Path) -> str:

@@ -177,6 +177,27 @@ def test_results_of_the_former_release_are_read(tmp_path: Path, name: str, harm:
     assert name in damage(place)
 
 
+def test_what_a_person_put_beside_a_run_stays_with_it(tmp_path: Path) -> None:
+    """Begun again, and replaced when it was done: what the tool wrote goes, notes stay."""
+    run = RunDirectory(tmp_path, "study", "model", 0)
+    notes = run.place / "notes.txt"
+    with run.claimed():
+        run.begin(CONFIG, overwrite=False)
+        notes.write_text("a person's")
+        (run.path / "metrics.json").touch()
+        run.begin({**CONFIG, "fold": 1}, overwrite=True)
+        assert {path.name for path in run.place.iterdir()} == {"config.yaml", "notes.txt", "status.json"}
+        run.finish()
+    again = RunDirectory(tmp_path, "study", "model", 0)
+    with again.claimed():
+        again.begin(CONFIG, overwrite=True)
+        assert again.path != again.place and notes.exists()
+        again.finish()
+        again.settle()
+    assert notes.read_text() == "a person's"
+    assert {path.name for path in run.place.parent.iterdir() if not path.name.startswith(".")} == {"fold-0"}
+
+
 def test_two_processes_do_not_share_a_run(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path, "study", "model", 0)
     with run.claimed(), pytest.raises(UserError, match="another process"), run.claimed():
