@@ -144,8 +144,6 @@ def manifest(
             raise UserError(f"data.{option}={name}: {path} has no such source (it has: {has})")
         frame = frame[(frame["source"] == str(name)) == (option == "only")].reset_index(drop=True)
     kept = frame["keep"]
-    if not kept.any():
-        raise UserError(f"no photo of {base} is to be kept: the manifest's column 'keep' is false everywhere")
     if strict:
         check_labels(frame.loc[kept, "label"].unique(), str(path))
     if subject_pattern is not None:
@@ -153,7 +151,7 @@ def manifest(
         frame.loc[lacking, "subject"] = subjects(list(frame.loc[lacking, "path"]), subject_pattern)
     frame = keep_together(frame.assign(subject=one_spelling(list(frame["subject"]))))
     checked, lost = check_photos(frame, base, follow_links=follow_links)
-    if not checked["keep"].any() and all(entry.why.startswith("no such file") for entry in lost):
+    if lost and not checked["keep"].any() and all(entry.why.startswith("no such file") for entry in lost):
         raise PhotoError(
             f"{len(lost)} of {len(lost)} photos cannot be used: {base / lost[0].path}: no such file (is "
             f"data.root={base} the folder their paths start in?)"
@@ -254,4 +252,6 @@ def _account(checked: pd.DataFrame, lost: list[Lost], root: Path, may_miss: floa
     if isinstance(may_miss, bool) or not isinstance(may_miss, int | float) or not 0 <= may_miss <= 1:
         raise UserError(f"data.may_miss={may_miss} is no share of the photos: give a number from 0 to 1")
     kept = checked[checked["keep"]]
+    if kept.empty and not lost:
+        raise UserError(f"no photo of {root} is to be kept: the manifest's column 'keep' is false everywhere")
     account(lost, set(kept["label"]), len(kept), root, may_miss if strict or kept.empty else None)

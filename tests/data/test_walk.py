@@ -220,7 +220,7 @@ def test_a_manifest_stays_below_its_root(root: Path, tmp_path: Path, path: str) 
     picture(tmp_path / "secret.jpg")
     for text in (f"path,label\n{path},a\n", f"path,label,mask\nacne/0.jpg,a,{path}\n"):
         (tmp_path / "m.csv").write_text(text)
-        with pytest.raises(UserError, match=r"m\.csv: .* leaves the folder of the photos"):
+        with pytest.raises(UserError, match=r"m\.csv: .* leads out of the folder that its paths start in"):
             sources.manifest(str(tmp_path / "m.csv"), root=str(root))
 
 

@@ -225,3 +225,12 @@ def test_journal_reads_from_where_a_sweep_began(tmp_path: Path) -> None:
     assert journal.read(tmp_path, start) == entries[1:]
     assert journal.read(tmp_path) == entries
     assert journal.read(tmp_path / "none") == []
+
+
+def test_options_that_came_later_change_nothing_unless_given() -> None:
+    before = {"data": {"_target_": "mpox.data.sources.manifest", "only": None}}
+    later = {"data": before["data"] | {"may_miss": 0, "follow_links": False, "subject_pattern": None}}
+    assert differences(before, later) == []
+    assert differences(before, {"data": later["data"] | {"subject_pattern": "(x)"}}) == [
+        "data.subject_pattern: (not set) -> (x)"
+    ]
