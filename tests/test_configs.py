@@ -1,5 +1,10 @@
 """Every file of conf/ composes; every model of conf/model/ builds, runs, and ends in the head its features feed."""
 
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +12,17 @@ import pytest
 import torch
 import yaml
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from mpox.config import TARGETS, share_of_side
+from mpox.curation.about import About, Pictures
+from mpox.curation.thresholds import PairThresholds, QualityThresholds
+from mpox.mobile.export.original import Request
+from mpox.mobile.export.prune import Tuning
+from mpox.mobile.run.verify import Bound
 from mpox.model.backbone import build, input_record, layer_depths
 from mpox.options import config_dir
+from mpox.study.options import Options
 
 CONF = Path(config_dir())
 MODELS = sorted(path.stem for path in CONF.glob("model/*.yaml"))
@@ -36,17 +48,14 @@ def test_every_choice_composes(choice: str) -> None:
         input_record(cfg.model.timm_name)
 
 
-def test_sweeps_compose_and_name_every_model() -> None:
+def test_sweeps_compose() -> None:
     sweeps = Path(config_dir("sweeps"))
     for name in ("paper", "quick"):
         with initialize_config_dir(str(sweeps), version_base="1.3"):
             cfg = compose(name, [f"hydra.searchpath=[file://{CONF}]"], return_hydra_config=True)
         assert cfg.study == name
         assert set(cfg.hydra.sweeper.params) == {"model", "fold"}
-    grid = yaml.safe_load((sweeps / "wandb_grid.yaml").read_text())
-    assert sorted(grid["parameters"]["model"]["values"]) == MODELS
-    for path in sweeps.glob("wandb_*.yaml"):
-        sweep = yaml.safe_load(path.read_text())
+    for sweep in [printed_grid(), *(yaml.safe_load(path.read_text()) for path in sweeps.glob("wandb_*.yaml"))]:
         options = [part for part in sweep["command"] if "=" in part]
         with initialize_config_dir(config_dir(), version_base="1.3"):
             compose("train", [*options, *(f"{key}={_first(space)}" for key, space in sweep["parameters"].items())])
@@ -54,6 +63,69 @@ def test_sweeps_compose_and_name_every_model() -> None:
         for launcher in (CONF / "hydra" / "launcher").glob("*.yaml"):
             cfg = compose("train", [f"hydra/launcher={launcher.stem}"], return_hydra_config=True)
             assert cfg.hydra.launcher._target_.startswith("hydra_plugins.")
+
+
+def printed_grid(python_path: Path | None = None) -> dict[str, Any]:
+    """What sweeps/wandb_grid.py prints, with the package of another folder where one is given."""
+    environment = os.environ if python_path is None else {**os.environ, "PYTHONPATH": str(python_path)}
+    script = [sys.executable, str(Path(config_dir("sweeps")) / "wandb_grid.py")]
+    done = subprocess.run(script, env=environment, cwd=python_path, capture_output=True, text=True, check=True)
+    return dict(yaml.safe_load(done.stdout))
+
+
+def test_a_cnn_is_one_file(tmp_path: Path) -> None:
+    """A further file of conf/model/ is in the grid of W&B sweeps as well; nothing else lists the CNNs."""
+    for name in ("mpox", "conf"):
+        shutil.copytree(CONF.parent / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "conf" / "model" / "resnet18.yaml").write_text("name: resnet18\ntimm_name: resnet18.a1_in1k\n")
+    assert printed_grid(tmp_path)["parameters"]["model"]["values"] == sorted([*MODELS, "resnet18"])
+    for path in (*CONF.parent.glob("sweeps/*.yaml"), *CONF.rglob("*.yaml")):
+        listed = sum(f"{name}" in path.read_text() for name in MODELS)
+        assert listed <= 3 or path.name == "wandb_quick.yaml", f"{path} lists CNNs of its own"
+
+
+# Dataclasses whose defaults stand in for conf/ where they are made in Python: (class, file, its node, other names).
+DEFAULTS: tuple[tuple[type, str, str, dict[str, str]], ...] = (
+    (Options, "compare", "", {}),
+    (PairThresholds, "curate", "pairs", {}),
+    (QualityThresholds, "curate", "quality", {}),
+    (Pictures, "curate", "pictures", {}),
+    (About, "curate", "about", {}),
+    (Tuning, "export", "prune", {}),
+    (Bound, "export", "bound", {}),
+    (
+        Request,
+        "export",
+        "",
+        {
+            "calibration_photos": "calibration.photos",
+            "tune_steps": "qat.steps",
+            "tune_rate": "qat.rate",
+            "tune_batch": "qat.batch_size",
+            "timing_rounds": "timing.rounds",
+        },
+    ),
+)
+
+
+@pytest.mark.parametrize(("kind", "file", "node", "names"), DEFAULTS, ids=lambda part: getattr(part, "__name__", ""))
+def test_defaults_of_dataclasses_are_those_of_conf(kind: type, file: str, node: str, names: dict[str, str]) -> None:
+    conf = OmegaConf.load(CONF / f"{file}.yaml")
+    checked = 0
+    for field in dataclasses.fields(kind):
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        if field.name == "bound":
+            default = dataclasses.asdict(default)
+        if default is dataclasses.MISSING:
+            continue
+        place = ".".join(part for part in (node, names.get(field.name, field.name)) if part)
+        value = OmegaConf.select(conf, place, throw_on_missing=True, default="absent")
+        plain_value = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+        # YAML reads 2e-5, without a point, as text; omegaconf turns it into a number where the options say so.
+        same = float(plain_value) if isinstance(default, float) else plain_value
+        assert (tuple(same) if isinstance(default, tuple) else same) == default, f"{kind.__name__}.{field.name}"
+        checked += 1
+    assert checked or kind is Bound
 
 
 def _first(space: dict[str, Any]) -> Any:

@@ -21,8 +21,9 @@ from mpox.curation.curated import Curated, apply_decisions
 from mpox.curation.decisions import DECISION_COLUMNS, merge, read_decisions, write_decisions
 from mpox.curation.findings import Audit, is_audit, read_audit, write_audit
 from mpox.curation.flow import Step, flow
+from mpox.curation.kinds import KINDS
 from mpox.curation.release import write_release
-from mpox.curation.review_page import WORDS, write_page
+from mpox.curation.review_page import write_page
 from mpox.data.manifest import read_manifest, write_manifest
 from mpox.errors import UsageError, UserError
 from mpox.files import read_json, write_json
@@ -181,7 +182,9 @@ def _findings_table(result: Audit) -> Table:
     for name in ("finding", "photos", "suggested"):
         view.add_column(name, justify="right" if name == "photos" else "left")
     for kind, rows in result.findings[result.findings["photo_id"] != ""].groupby("kind", sort=False):
-        view.add_row(WORDS[str(kind)][0], str(rows["photo_id"].nunique()), ", ".join(sorted(rows["action"].unique())))
+        view.add_row(
+            KINDS[str(kind)].title, str(rows["photo_id"].nunique()), ", ".join(sorted(rows["action"].unique()))
+        )
     return view
 
 

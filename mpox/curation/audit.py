@@ -17,8 +17,9 @@ from mpox.curation.cached_table import kept_table
 from mpox.curation.candidates import embeddings
 from mpox.curation.descriptors import open_looks
 from mpox.curation.duplicates import PAIRING_VERSION, find_pairs, unique_photos
-from mpox.curation.findings import ACTIONS, AUDIT_VERSION, AUDITED, MEASURES, Audit, findings_table
+from mpox.curation.findings import AUDIT_VERSION, AUDITED, MEASURES, Audit, findings_table
 from mpox.curation.inventory import combine, file_findings
+from mpox.curation.kinds import KINDS
 from mpox.curation.thresholds import PairThresholds, QualityThresholds
 from mpox.data.groups import merge_groups
 from mpox.data.sources import PhotoSet
@@ -83,7 +84,7 @@ def audit(
         "kept": len(kept),
         "groups": int(manifest.loc[manifest["keep"], "group"].nunique()),
         "groups_of_several": int((manifest.loc[manifest["keep"], "group"].value_counts() > 1).sum()),
-        "findings": {kind: int(count) for kind in ACTIONS if (count := (findings["kind"] == kind).sum())},
+        "findings": {kind: int(count) for kind in KINDS if (count := (findings["kind"] == kind).sum())},
         "pairs": {str(kind): int(count) for kind, count in found["kind"].value_counts().items()},
         "by_class": _counts(kept, findings, "label"),
         "by_source": _counts(kept, findings, "source"),

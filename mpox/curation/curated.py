@@ -40,10 +40,10 @@ def apply_decisions(
     """Apply checked decisions to an audit.
 
     A photo nobody decided stays as the audit left it; with `undecided` "suggested" it is dropped where the audit
-    suggests so, except that one of several exact copies stays, and that label conflicts are left to people. `conflicts`
-    says what becomes of two kept photos of one picture under two labels, at least one of them undecided: "stop",
-    "drop" both, or "keep". Raises UserError for another value, for conflicts to stop at, where no photo is left, and
-    as `check_against` does.
+    suggests so, except that one of the photos of a picture stays, and that label conflicts are left to people.
+    `conflicts` says what becomes of two kept photos of one picture under two labels, at least one of them undecided:
+    "stop", "drop" both, or "keep". Raises UserError for another value, for conflicts to stop at, where no photo is
+    left, and as `check_against` does.
     """
     for name, value, allowed in (("undecided", undecided, UNDECIDED), ("conflicts", conflicts, CONFLICTS)):
         if value not in allowed:
@@ -56,6 +56,7 @@ def apply_decisions(
     frame.loc[decided.index, ["decision", "box"]] = decided[["decision", "box"]]
     frame.loc[decided.index, "keep"] = ~dropped
     frame.loc[decided.index, "reason"] = decided["reason"].mask(dropped & (decided["reason"] == ""), "no reason given")
+    frame.loc[decided.index, ["reason_kind", "reason_other"]] = ""
     frame.loc[decided.index, "label"] = decided["label"].where(decided["label"] != "", frame["label"])
     if undecided == "suggested":
         _follow_suggestions(frame, audit.findings)
@@ -67,19 +68,33 @@ def apply_decisions(
 
 
 def _follow_suggestions(frame: pd.DataFrame, findings: pd.DataFrame) -> None:
-    in_conflict = set(findings.loc[findings["kind"] == "label_conflict", ["photo_id", "other"]].to_numpy().flat)
-    copies_left = Counter(frame.loc[frame["keep"], "sha256"])
-    for row in findings[findings["action"] == "drop"].to_dict("records"):
-        photo = row["photo_id"]
-        if photo in in_conflict or photo not in frame.index or frame.loc[photo, "decision"]:
-            continue
-        content = frame.loc[photo, "sha256"]
-        if row["other"] and copies_left[content] < 2:
-            continue
-        if frame.loc[photo, "keep"]:
-            copies_left[content] -= 1
-        frame.loc[photo, "keep"], frame.loc[photo, "decision"] = False, SUGGESTED
-        frame.loc[photo, "reason"] = f"{row['kind']}: {row['evidence']}"
+    """Drop what the findings suggest to drop; of photos that show one picture, the last one kept stays.
+
+    Of a label conflict it is not known which label is right: both photos go where that is suggested, and otherwise
+    neither does for any other reason.
+    """
+    at_odds = findings["kind"] == "label_conflict"
+    left_to_people = findings[at_odds & (findings["action"] != "drop")]
+    spared = set(left_to_people[["photo_id", "other"]].to_numpy().flat)
+    suggested = findings[findings["action"] == "drop"]
+    content = frame["sha256"]
+    kept = Counter(frame.loc[frame["keep"], "sha256"])
+    for row in suggested.to_dict("records"):
+        photo, other, both = row["photo_id"], row["other"], row["kind"] == "label_conflict"
+        for one, twin in ((photo, other), *(((other, photo),) if both else ())):
+            if one in spared or one not in frame.index or frame.loc[one, "decision"]:
+                continue
+            if twin and not both and not _stays_without(content[one], content.get(twin), kept):
+                continue
+            if frame.loc[one, "keep"]:
+                kept[content[one]] -= 1
+            frame.loc[one, "keep"], frame.loc[one, "decision"] = False, SUGGESTED
+            frame.loc[one, ["reason", "reason_kind", "reason_other"]] = [row["evidence"], row["kind"], twin]
+
+
+def _stays_without(content: str, twin: str | None, kept: Counter[str]) -> bool:
+    """Whether another photo of the same bytes, or of those of its twin, is kept."""
+    return kept[content] > 1 or (twin is not None and twin != content and kept[twin] > 0)
 
 
 def _settle_conflicts(
@@ -107,7 +122,10 @@ def _settle_conflicts(
         both = sorted({photo for pair in open_ for photo in pair})
         frame.loc[both, "keep"] = False
         frame.loc[both, "decision"] = SUGGESTED
-        frame.loc[both, "reason"] = "label_conflict: one picture under two labels"
+        frame.loc[both, "reason"] = "one picture under two labels"
+        frame.loc[both, "reason_kind"] = "label_conflict"
+        frame.loc[[a for a, _ in open_], "reason_other"] = [b for _, b in open_]
+        frame.loc[[b for _, b in open_], "reason_other"] = [a for a, _ in open_]
         return [*remarks, f"{what}: these {len(both)} photos are dropped"]
     return [*remarks, f"{what}: kept, so one of each pair is labelled wrongly"]
 

@@ -5,7 +5,7 @@
 | column | type | meaning |
 |---|---|---|
 | photo_id | str | of the manifest |
-| kind | str | one of ACTIONS' keys |
+| kind | str | one of KINDS' keys |
 | evidence | str | what was seen and measured, one readable line |
 | score | float64 | the measure behind it; NaN where there is none |
 | other | str | photo_id of the other photo where the finding is about two; else empty |
@@ -27,35 +27,13 @@ from typing import Any
 import pandas as pd
 
 from mpox.command_line import command
+from mpox.curation.kinds import KINDS
 from mpox.data.manifest import read_manifest, write_manifest
 from mpox.errors import UserError
 from mpox.files import read_json, replacing, write_json
 
 FINDING_COLUMNS = ("photo_id", "kind", "evidence", "score", "other", "action")
 PAIR_COLUMNS = ("photo_id", "other", "kind", "score", "evidence")
-# Kinds of findings, in the order of a review, with the action each suggests.
-ACTIONS = {
-    "undecodable": "drop",  # not an image, truncated, empty, or too many pixels to be a photo
-    "unsupported_format": "drop",  # an image, but of a type that training does not read
-    "label_conflict": "review",  # the same picture under two labels
-    "exact_duplicate": "drop",  # the same bytes as an earlier photo
-    "near_duplicate": "group",  # the same picture in place, flipped or turned by right angles
-    "same_source": "group",  # another crop, scale, rotation or edit of the same picture
-    "cross_dataset_duplicate": "review",  # the same picture in another data set
-    "wrong_extension": "keep",  # the content is of another image type than the ending says
-    "animated": "review",  # several frames: the first is used
-    "unusual_mode": "keep",  # CMYK, 16-bit, palette with transparency: converted to 8-bit RGB
-    "very_large": "keep",  # far more pixels than a phone photo
-    "too_small": "review",
-    "blurred": "review",
-    "overexposed": "review",
-    "underexposed": "review",
-    "border": "review",  # letterbox or frame
-    "text": "review",  # banner, caption or watermark
-    "grey": "review",  # no colour
-    "not_skin": "review",  # hardly any skin colours and unlike the rest of the set
-    "imbalance": "review",  # about a class or a source; photo_id is empty
-}
 PAIR_KINDS = ("exact_duplicate", "near_duplicate", "same_source")
 # Measures added to the manifest: skin tone, then the quality scores of `mpox.curation.quality`. NaN where unknown.
 MEASURES = (
@@ -93,17 +71,19 @@ class Audit:
 def findings_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Return rows (photo_id, kind, evidence and optionally score, other, action) as a findings table.
 
-    Sorted by kind in the order of ACTIONS, then by photo. ValueError for a kind ACTIONS does not have.
+    Sorted by kind in the order of KINDS, then by photo. ValueError for a kind KINDS does not have.
     """
     # Objects: a column that nothing fills would otherwise be one of floats, and take no text.
     frame = pd.DataFrame(rows, columns=list(FINDING_COLUMNS), dtype=object)
-    if unknown := sorted(set(frame["kind"]) - set(ACTIONS)):
+    if unknown := sorted(set(frame["kind"]) - set(KINDS)):
         raise ValueError(f"no such kinds of findings: {unknown}")
-    frame["action"] = frame["action"].where(frame["action"].notna(), frame["kind"].map(ACTIONS))
+    frame["action"] = frame["action"].where(
+        frame["action"].notna(), frame["kind"].map({name: kind.action for name, kind in KINDS.items()})
+    )
     frame = frame.fillna({"other": "", "evidence": ""}).astype({"score": "float64"})
     text = [column for column in FINDING_COLUMNS if column != "score"]
     frame[text] = frame[text].astype(str)
-    rank = frame["kind"].map({kind: k for k, kind in enumerate(ACTIONS)})
+    rank = frame["kind"].map({kind: k for k, kind in enumerate(KINDS)})
     return frame.assign(rank=rank).sort_values(["rank", "photo_id", "other"], ignore_index=True).drop(columns="rank")
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mpox.curation.curated import SUGGESTED
+from mpox.data.manifest import reasons
 
 # Reasons of one step that are named; the rest is counted as one.
 NAMED = 8
@@ -46,7 +47,7 @@ def flow(manifest: pd.DataFrame) -> list[Step]:
     name, details, count = "Photos found", _by(manifest["source"], "from"), len(manifest)
     for after, why, removed in stages:
         if len(removed):
-            steps.append(Step(name, count, details, len(removed), why, _reasons(removed["reason"])))
+            steps.append(Step(name, count, details, len(removed), why, _counted(reasons(removed))))
             name, details, count = after, (), count - len(removed)
     if not steps:
         steps.append(Step(name, count, details))
@@ -54,7 +55,7 @@ def flow(manifest: pd.DataFrame) -> list[Step]:
     relabelled = kept[kept["label"] != kept["original_label"]]
     final = (*_by(kept["label"], "as"), f"{kept['group'].nunique()} independent groups")
     if len(relabelled):
-        changes = _reasons(relabelled["original_label"] + " to " + relabelled["label"])
+        changes = _counted(relabelled["original_label"] + " to " + relabelled["label"])
         final = (*final, f"{len(relabelled)} relabelled: {'; '.join(changes)}")
     return [*steps, Step("Curated data set", count, final)]
 
@@ -95,9 +96,9 @@ def _by(values: pd.Series, word: str) -> tuple[str, ...]:
     return tuple(f"{count} {word} {name}" for name, count in values.value_counts().sort_index().items())
 
 
-def _reasons(values: pd.Series) -> tuple[str, ...]:
-    """Count reasons (of the audit's, the kind before the colon), most frequent first."""
-    counts = values.str.partition(":")[0].str.strip().replace("", "no reason given").value_counts()
+def _counted(values: pd.Series) -> tuple[str, ...]:
+    """Count values, most frequent first."""
+    counts = values.value_counts()
     named = [f"{count} {name}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))]
     if len(named) > NAMED:
         rest = int(counts.sum() - sum(int(text.partition(" ")[0]) for text in named[:NAMED]))

@@ -84,5 +84,7 @@ def _settle(manifest: pd.DataFrame, pairs: pd.DataFrame, conflicts: str) -> pd.D
     log.warning("%d photos are left out, the same picture has another label: %s%s", len(other_of), shown, more)
     dropped = manifest["photo_id"].isin(other_of.index)
     manifest.loc[dropped, "keep"] = False
-    manifest.loc[dropped, "reason"] = "label conflict with " + manifest.loc[dropped, "photo_id"].map(other_of)
+    manifest.loc[dropped, "reason"] = "the same picture has another label"
+    manifest.loc[dropped, "reason_kind"] = "label_conflict"
+    manifest.loc[dropped, "reason_other"] = manifest.loc[dropped, "photo_id"].map(other_of)
     return manifest

@@ -9,13 +9,14 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from mpox.data.checked import UNDECODABLE
 from mpox.data.manifest import complete
 from mpox.data.photos import ENDINGS, FORMATS, MAX_PIXELS, open_regular
 from mpox.data.sources import PhotoSet
+from mpox.data.walk import UNDECODABLE, UNSUPPORTED
 from mpox.errors import UserError
 from mpox.progress import watched
 
+UNREADABLE = (UNDECODABLE, UNSUPPORTED)
 PLAIN_MODES = {"RGB", "RGBX", "L"}
 # Above this a photo is larger than nearly every phone's; it is read all the same.
 LARGE_PIXELS = 50_000_000
@@ -56,12 +57,10 @@ def file_findings(photos: PhotoSet) -> list[dict[str, Any]]:
 
     Reads the headers of the kept photos only. What was never a photo is in `photos.left`.
     """
-    rows = []
-    for photo, reason in photos.manifest.loc[~photos.manifest["keep"], ["photo_id", "reason"]].itertuples(index=False):
-        if reason.startswith(UNDECODABLE):
-            rows.append({"photo_id": photo, "kind": "undecodable", "evidence": reason.removeprefix(UNDECODABLE)})
-        elif reason.startswith("unsupported format"):
-            rows.append({"photo_id": photo, "kind": "unsupported_format", "evidence": reason})
+    rows: list[dict[str, Any]] = []
+    unreadable = photos.manifest[~photos.manifest["keep"] & photos.manifest["reason_kind"].isin(UNREADABLE)]
+    for photo, kind, reason in unreadable[["photo_id", "reason_kind", "reason"]].itertuples(index=False):
+        rows.append({"photo_id": photo, "kind": kind, "evidence": reason})
     kept = photos.manifest[photos.manifest["keep"]]
     with ThreadPoolExecutor() as pool:
         headers = pool.map(_oddities, [photos.root / path for path in kept["path"]])

@@ -8,13 +8,12 @@ import pandas as pd
 
 from mpox.curation import quality, skin
 from mpox.curation.descriptors import Looks
+from mpox.curation.kinds import KINDS
 from mpox.curation.thresholds import QualityThresholds
 from mpox.progress import watched
 
 # Part of every key: raise it when other numbers come out.
 VERSION = 2
-# Findings whose share is held against the classes: what only one class has tells the class without the skin.
-TELLING = ("border", "text", "grey", "blurred", "overexposed", "underexposed", "too_small")
 
 
 def measure(manifest: pd.DataFrame, looks: Looks, embedded: np.ndarray) -> pd.DataFrame:
@@ -42,37 +41,14 @@ def measure(manifest: pd.DataFrame, looks: Looks, embedded: np.ndarray) -> pd.Da
 
 def quality_findings(measured: pd.DataFrame, limits: QualityThresholds) -> list[dict[str, Any]]:
     """Return one finding for each measure of a photo beyond its limit."""
-    shorter = measured[["width", "height"]].min(axis=1)
-    far = measured["unlike"]
-    not_skin = ((measured["skin_share"] < limits.min_skin) & (far > limits.min_unlike)) | (far > limits.max_unlike)
-    checks = (
-        ("too_small", shorter < limits.min_side, shorter, "shorter side {:.0f} pixels"),
-        ("blurred", measured["sharpness"] < limits.min_sharpness, measured["sharpness"], "sharpness {:.2f} (0 to 1)"),
-        ("overexposed", measured["bright_share"] > limits.max_bright, measured["bright_share"], "{:.0%} burnt out"),
-        ("underexposed", measured["dark_share"] > limits.max_dark, measured["dark_share"], "{:.0%} lost in the dark"),
-        (
-            *("border", measured["border_share"] > limits.max_border, measured["border_share"]),
-            "{:.0%} is a frame, bars, or a black or white background that reaches the edge",
-        ),
-        (
-            *("text", measured["text_share"] >= limits.min_text, 10 * measured["text_share"]),
-            "{:.0f} or more strokes in a line, like letters: banner, caption or watermark?",
-        ),
-        (
-            *("grey", measured["colourfulness"] < limits.min_colourfulness, measured["colourfulness"]),
-            "colourfulness {:.1f} (0 is grey, 15 slight)",
-        ),
-        (
-            "not_skin",
-            not_skin,
-            measured["skin_share"],
-            "unlike the other photos, {:.0%} skin-coloured",
-        ),
-    )
     rows = []
-    for kind, flagged, values, text in checks:
+    for name, kind in KINDS.items():
+        if kind.check is None:
+            continue
+        flagged, values = kind.check(measured, limits)
         for photo, value in zip(measured.loc[flagged, "photo_id"], values[flagged], strict=True):
-            rows.append({"photo_id": photo, "kind": kind, "evidence": text.format(value), "score": float(value)})
+            evidence = kind.evidence.format(value)
+            rows.append({"photo_id": photo, "kind": name, "evidence": evidence, "score": float(value)})
     return rows
 
 
@@ -87,7 +63,7 @@ def balance_findings(
             most, least = f"{counts.index[0]} ({counts.iloc[0]})", f"{counts.index[-1]} ({counts.iloc[-1]})"
             rows.append(_whole(f"{name} {most} has {ratio:.1f} times the photos of {least}", float(ratio)))
     classes = measured.set_index("photo_id")["label"]
-    for kind in TELLING:
+    for kind in (name for name, one in KINDS.items() if one.telling):
         flagged = classes.index.isin([row["photo_id"] for row in findings if row["kind"] == kind])
         for label in sorted(classes.unique()):
             mine = (classes == label).to_numpy()

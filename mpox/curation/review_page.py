@@ -13,40 +13,13 @@ import pandas as pd
 from markupsafe import Markup
 from PIL import Image
 
-from mpox.curation.findings import ACTIONS, Audit
+from mpox.curation.findings import Audit
+from mpox.curation.kinds import KINDS
 from mpox.data.photos import PhotoError, decoded
 from mpox.data.picture_files import picture_uri
 from mpox.files import replacing
 from mpox.progress import watched
 
-# Kinds of findings in words: the title of their sheet, and what to think of when deciding.
-WORDS = {
-    "undecodable": ("Unreadable files", "Not an image, broken, or too large. They can only be dropped, or mended."),
-    "unsupported_format": ("Unsupported formats", "Images of a type that training does not read: convert or drop."),
-    "label_conflict": ("Label conflicts", "The same picture under two labels: relabel one, or drop both."),
-    "exact_duplicate": ("Exact duplicates", "The same bytes: keep one (key O), drop the rest."),
-    "near_duplicate": (
-        "Near-duplicates",
-        "The same picture, edited, flipped or turned: keep one or all.",
-    ),
-    "same_source": ("Same source", "Cut from the same picture. Kept together they stay in one fold."),
-    "cross_dataset_duplicate": ("Across data sets", "The same picture in two data sets: keep one."),
-    "wrong_extension": (
-        "Wrong file endings",
-        "The content is of another type than the name says, and is read.",
-    ),
-    "animated": ("Animated", "Several frames; only the first is used."),
-    "unusual_mode": ("Unusual colours", "CMYK, 16-bit or transparent; converted to 8-bit RGB."),
-    "very_large": ("Very large", "Far more pixels than a phone photo."),
-    "too_small": ("Too small", "Fewer pixels than the network looks at."),
-    "blurred": ("Blurred", "Little fine detail: is the lesion still to be judged?"),
-    "overexposed": ("Overexposed", "Large white areas: is the lesion still to be judged?"),
-    "underexposed": ("Underexposed", "Large black areas: is the lesion still to be judged?"),
-    "border": ("Borders", "Frames and letterbox bars give a collection away: draw a crop box, or drop."),
-    "text": ("Text suspected", "Captions, banners and watermarks give a collection away: crop or drop."),
-    "grey": ("Grey", "Without colour, redness cannot be seen."),
-    "not_skin": ("Not skin?", "Drawings, microscopy, graphics: drop what is no photo of skin."),
-}
 REASONS = ("duplicate", "not skin", "not a photo", "text or watermark", "blurred", "exposure", "wrong label", "unsure")
 QUALITY = 72  # of the WebP thumbnails: a few kilobytes each
 
@@ -87,12 +60,16 @@ def _content(audit: Audit, thumbnail: int, root: str) -> dict[str, Any]:
         {"id": photo, **fact, "findings": findings[photo], "thumb": picture}
         for photo, fact, picture in zip(manifest["photo_id"], facts, thumbnails, strict=True)
     ]
-    present = [kind for kind in ACTIONS if (audit.findings["kind"] == kind).any() and kind in WORDS]
+    suggested = about_photos.groupby("kind")["action"].agg(lambda actions: " or ".join(sorted(set(actions))))
     return {
         "key": audit.key,
         "root": root,
         "labels": sorted(manifest["label"].unique()),
-        "kinds": [{"kind": kind, "title": WORDS[kind][0], "hint": WORDS[kind][1]} for kind in present],
+        "kinds": [
+            {"kind": name, "title": kind.title, "hint": f"{kind.hint} The audit suggests: {suggested[name]}."}
+            for name, kind in KINDS.items()
+            if name in suggested
+        ],
         "photos": photos,
         "pairs": audit.pairs[["photo_id", "other", "kind", "evidence"]].to_numpy(str).tolist(),
     }

@@ -9,12 +9,9 @@ import pandas as pd
 
 from mpox.data.accounting import Lost
 from mpox.data.photos import PhotoError, decoded
-from mpox.data.walk import leads_out
+from mpox.data.walk import UNDECODABLE, leads_out
 from mpox.errors import UserError
 from mpox.progress import watched
-
-# Beginning of the reason of a photo that is there and cannot be used.
-UNDECODABLE = "undecodable: "
 
 
 def check_photos(manifest: pd.DataFrame, root: Path, *, follow_links: bool) -> tuple[pd.DataFrame, list[Lost]]:
@@ -37,7 +34,7 @@ def check_photos(manifest: pd.DataFrame, root: Path, *, follow_links: bool) -> t
             path = str(frame.loc[row, "path"])
             why = str(fact).removeprefix(f"{root / path}: ")
             lost.append(Lost(str(frame.loc[row, "label"]), path, why))
-            frame.loc[row, ["keep", "reason"]] = False, UNDECODABLE + why
+            frame.loc[row, ["keep", "reason", "reason_kind"]] = False, why, UNDECODABLE
     if good:
         rows = list(good)
         table = pd.DataFrame(good.values(), index=rows, columns=["sha256", "bytes", "width", "height"])

@@ -12,7 +12,9 @@
 | bytes, width, height | int | size of the file; of the upright picture in pixels |
 | mask | str | path of a lesion mask relative to the root; empty when there is none |
 | keep | bool | false: left out of training and evaluation |
-| reason | str | why it is left out, or what curation noted |
+| reason | str | why it is left out, or what curation noted, in words |
+| reason_kind | str | the same as a kind that is counted (undecodable, label_conflict); empty for a person's own |
+| reason_other | str | photo_id of the other photo, where it is left out because of one |
 """
 
 import os
@@ -25,12 +27,13 @@ from mpox.errors import UserError
 from mpox.files import replacing
 from mpox.places import leaves
 
-TEXT_COLUMNS = ("photo_id", "path", "label", "source", "subject", "group", "sha256", "mask", "reason")
+TEXT_COLUMNS = ("photo_id", "path", "label", "source", "subject", "group", "sha256", "mask")
+REASON_COLUMNS = ("reason", "reason_kind", "reason_other")
 PATH_COLUMNS = ("path", "mask")
 COUNT_COLUMNS = ("bytes", "width", "height")
 COLUMNS = (
     *("photo_id", "path", "label", "source", "subject", "group", "sha256"),
-    *("bytes", "width", "height", "mask", "keep", "reason"),
+    *("bytes", "width", "height", "mask", "keep", *REASON_COLUMNS),
 )
 _TRUE, _FALSE = {"true", "1", "yes", "keep"}, {"false", "0", "no", "drop"}
 
@@ -46,7 +49,9 @@ def complete(frame: pd.DataFrame, source: str) -> pd.DataFrame:
         if column not in frame:
             raise UserError(f"the manifest has no column '{column}' (it has: {', '.join(map(str, frame.columns))})")
     frame = frame.reset_index(drop=True).copy()
-    for column in TEXT_COLUMNS:
+    if "reason" in frame and "reason_kind" not in frame:
+        frame["reason_kind"] = frame["reason"].fillna("").astype(str).map(_kind_in_words)
+    for column in (*TEXT_COLUMNS, *REASON_COLUMNS):
         values = frame[column] if column in frame else pd.Series("", index=frame.index)
         values = values.fillna("").astype(str)
         # A file's name may begin or end with a space.
@@ -125,6 +130,22 @@ def write_manifest(frame: pd.DataFrame, path: Path) -> None:
             frame.to_csv(temporary, index=False)
         else:
             frame.to_parquet(temporary, index=False)
+
+
+def reasons(manifest: pd.DataFrame) -> pd.Series:
+    """Return why each photo is left out as it is counted (str, N): the kind, else a person's own words."""
+    kinds = manifest["reason_kind"].str.replace("_", " ")
+    words = manifest["reason"].where(manifest["reason"] != "", "no reason given")
+    return kinds.where(kinds != "", words)
+
+
+def _kind_in_words(reason: str) -> str:
+    """Return the kind of a reason in manifests that were written before kinds were a column."""
+    for beginning, known in (("label conflict with ", "label_conflict"), ("unsupported format ", "unsupported_format")):
+        if reason.startswith(beginning):
+            return known
+    kind, colon, _ = reason.partition(": ")
+    return kind if colon and kind.replace("_", "").isalpha() and kind.islower() else ""
 
 
 def _as_bool(values: pd.Series) -> pd.Series:

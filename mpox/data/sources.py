@@ -11,13 +11,13 @@ import pooch
 from mpox.console import visible
 from mpox.data import synthetic
 from mpox.data.accounting import Lost, account, pass_over
-from mpox.data.checked import UNDECODABLE, check_photos
+from mpox.data.checked import check_photos
 from mpox.data.manifest import complete, read_manifest, write_manifest
 from mpox.data.names import by_key, is_utf8, key
 from mpox.data.photos import SUFFIXES, PhotoError
 from mpox.data.roots import check_copies, check_labels, check_outputs, check_parts, class_of, empty_classes
 from mpox.data.subjects import keep_together, one_spelling, subjects
-from mpox.data.walk import UNSUPPORTED, Other, Walk, walk
+from mpox.data.walk import Other, Walk, walk
 from mpox.errors import UserError, reason_of
 from mpox.locks import locked
 from mpox.temporary import scratch
@@ -208,7 +208,7 @@ def generated(
 
 
 def _rows(found: Walk, level: int, names: Mapping[str, str] | None) -> tuple[pd.DataFrame, list[Lost]]:
-    """Return a row (path, folder, label, keep, reason) a photo or picture of another type, and what else is lost.
+    """Return a row (path, folder, label, keep, reason, its kind) a photo or other picture, and what else is lost.
 
     `folder` is the class folder, empty where a photo lies in none; `label` what `names` makes of it.
     """
@@ -216,16 +216,15 @@ def _rows(found: Walk, level: int, names: Mapping[str, str] | None) -> tuple[pd.
     def label(name: str) -> str:
         return name.strip() if names is None else names.get(key(name), name)
 
-    rows = [(path.as_posix(), class_of(path.parent.parts, level) or "", "") for path in found.photos]
+    rows = [(path.as_posix(), class_of(path.parent.parts, level) or "", "", "") for path in found.photos]
     lost = []
     for other in found.others:
         place = class_of(_folders(other), level) or ""
         if other.lost:
             lost.append(Lost(label(place) if place else "", visible(str(other.path)), other.why, other.folder))
         if other.lost and place and not other.folder and is_utf8(str(other.path)):
-            unsupported = other.why.startswith(UNSUPPORTED.partition(" {}")[0])
-            rows.append((other.path.as_posix(), place, other.why if unsupported else UNDECODABLE + other.why))
-    frame = pd.DataFrame(rows, columns=["path", "folder", "reason"])
+            rows.append((other.path.as_posix(), place, other.why, other.kind))
+    frame = pd.DataFrame(rows, columns=["path", "folder", "reason", "reason_kind"])
     return frame.assign(label=[label(name) for name in frame["folder"]], keep=frame["reason"] == ""), lost
 
 

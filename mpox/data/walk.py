@@ -29,7 +29,8 @@ OTHER_PICTURES = frozenset(
         *(".exr", ".bpg", ".raw", ".3fr", ".iiq", ".insp"),
     }
 )
-UNSUPPORTED = "unsupported format {}: save it again as JPEG or PNG"
+# Kinds of reasons (`reason_kind` of the manifest) for which a picture is lost.
+UNDECODABLE, UNSUPPORTED = "undecodable", "unsupported_format"
 # Files by which the folders that this project writes are known: studies, runs, exports, audits, releases.
 OUTPUTS = (
     *({"manifest.parquet", "splits.json"}, {"config.yaml", "status.json"}, {"journal.jsonl"}, {"comparison.json"}),
@@ -53,13 +54,14 @@ _BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf
 class Other:
     """What lies in the folder and is not read as a photo, and why.
 
-    `lost`: a picture, or a folder (`folder`) that may hold some, which somebody will miss.
+    `lost`: a picture, or a folder (`folder`) that may hold some, which somebody will miss; `kind` of such a picture.
     """
 
     path: Path
     why: str
     lost: bool = False
     folder: bool = False
+    kind: str = UNDECODABLE
 
     def __str__(self) -> str:
         return f"{visible(str(self.path))} ({self.why})"
@@ -111,8 +113,8 @@ class _Walker:
         self.root, self.real, self.follow_links = root, os.path.realpath(root), follow_links
         self.found, self.links, self.seen = Walk(), list[Path](), set[str]()
 
-    def other(self, path: Path, why: str, *, lost: bool = False, folder: bool = False) -> None:
-        self.found.others.append(Other(path, why, lost, folder))
+    def other(self, path: Path, why: str, *, lost: bool = False, folder: bool = False, kind: str = UNDECODABLE) -> None:
+        self.found.others.append(Other(path, why, lost, folder, kind))
 
     def descend(self, top: Path, real: str) -> None:
         """Look through a folder and those in it; links wait in `links` until all real folders are known."""
@@ -154,7 +156,8 @@ class _Walker:
         elif suffix in SUFFIXES:
             self.found.photos.append(path)
         elif suffix in OTHER_PICTURES:
-            self.other(path, UNSUPPORTED.format(suffix), lost=True)
+            why = f"unsupported format {suffix}: save it again as JPEG or PNG"
+            self.other(path, why, lost=True, kind=UNSUPPORTED)
         elif kind := _kind_of(self.root / path):
             self.other(path, f"{kind} whose name does not end like one: rename it", lost=True)
         else:

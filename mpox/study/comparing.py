@@ -2,12 +2,13 @@
 
 import dataclasses
 import datetime
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from mpox.data.manifest import reasons
 from mpox.errors import UserError
 from mpox.stats import breakdown, paired_tests
 from mpox.stats.comparison import UNTESTED, Comparison, DatasetComparison, DataSummary
@@ -97,13 +98,12 @@ def compare(
 def _data(results: StudyResults) -> DataSummary:
     manifest, photos = results.manifest, results.photos
     out = manifest[~manifest["keep"]]
-    known = set(manifest["photo_id"])
-    reasons = out["reason"].map(lambda reason: _kind(reason, known)).value_counts()
+    counts = reasons(out).value_counts()
     subjects = photos.loc[photos["subject"] != "", ["source", "subject"]]
     return DataSummary(
         n_manifest=len(manifest),
         n_left_out=len(out),
-        left_out={str(reason): int(count) for reason, count in reasons.items()},
+        left_out={str(reason): int(count) for reason, count in counts.items()},
         n_photos=len(photos),
         n_groups=int(photos["group"].nunique()),
         n_subjects=len(subjects.drop_duplicates()),
@@ -112,13 +112,6 @@ def _data(results: StudyResults) -> DataSummary:
         per_fold=results.test_sizes,
         train_size=float(np.mean(results.train_sizes)),
     )
-
-
-def _kind(reason: str, photos: Set[str]) -> str:
-    """Return a reason for leaving a photo out without what is of this photo alone: evidence, or the other photo."""
-    what, _, other = reason.rpartition(" with ")
-    kind = what if other in photos else reason.partition(": ")[0]
-    return kind.replace("_", " ") or "no reason given"
 
 
 def _warnings(results: StudyResults, models: Sequence[ModelResult]) -> list[str]:

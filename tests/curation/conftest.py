@@ -39,9 +39,10 @@ def small_audit(audited_photos: Path) -> Audit:
         frame.loc[row, ["sha256", "bytes"]] = [hashlib.sha256(content).hexdigest(), len(content)]
         try:
             photo = open_photo(audited_photos / path)
-            frame.loc[row, ["width", "height", "keep", "reason"]] = [photo.width, photo.height, True, ""]
+            facts = [photo.width, photo.height, True, "", ""]
         except PhotoError:
-            frame.loc[row, ["width", "height", "keep", "reason"]] = [0, 0, False, "undecodable: no image"]
+            facts = [0, 0, False, "no image", "undecodable"]
+        frame.loc[row, ["width", "height", "keep", "reason", "reason_kind"]] = facts
     manifest = complete(frame.assign(**dict.fromkeys(MEASURES, np.nan), **{AUDITED: AUDIT_VERSION}), "set")
     original = "set/mpox/mpox-s001_01.jpg"
     twins = manifest["photo_id"].isin([COPY, original])

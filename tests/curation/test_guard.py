@@ -53,7 +53,9 @@ def test_one_picture_under_two_labels(folder: Path, tmp_path: Path, caplog: pyte
     caplog.set_level(logging.INFO)
     dropped = guard(photos, tmp_path / "cache", conflicts="drop").manifest
     assert dropped.loc[~dropped["keep"], "photo_id"].tolist() == [f"mine/acne/{first.name}", "mine/mpox/again.png"]
-    assert dropped.loc[~dropped["keep"], "reason"].str.startswith("label conflict with mine/").all()
+    out = dropped[~dropped["keep"]]
+    assert out["reason_kind"].tolist() == ["label_conflict"] * 2
+    assert out["reason_other"].tolist() == out["photo_id"].tolist()[::-1]
     assert "left out" in caplog.text
     kept = guard(photos, tmp_path / "cache", conflicts="keep").manifest
     assert kept["keep"].all()

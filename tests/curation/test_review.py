@@ -2,15 +2,20 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from audited import BROKEN, ODD
 from PIL import Image
 from stowaways import stowaways
 
-from mpox.curation.findings import ACTIONS, Audit
-from mpox.curation.review_page import WORDS, write_page
+from mpox.curation.curated import apply_decisions
+from mpox.curation.decisions import DECISION_COLUMNS
+from mpox.curation.findings import Audit, findings_table
+from mpox.curation.kinds import KINDS
+from mpox.curation.review_page import write_page
 
 
 def embedded(page: str) -> dict:  # type: ignore[type-arg]
@@ -57,5 +62,32 @@ def test_a_file_name_cannot_break_out_of_the_script(small_audit: Audit, tmp_path
     assert "</script><script>alert(1)</script>" in str(embedded(page))
 
 
-def test_every_kind_of_finding_about_photos_has_words() -> None:
-    assert WORDS.keys() == ACTIONS.keys() - {"imbalance"}
+def test_sheets_say_what_the_audit_suggests(small_audit: Audit, tmp_path: Path) -> None:
+    write_page(small_audit, tmp_path / "review.html", title="x")
+    hints = {kind["kind"]: kind["hint"] for kind in embedded((tmp_path / "review.html").read_text("utf-8"))["kinds"]}
+    assert hints.keys() == {"undecodable", "label_conflict", "exact_duplicate", "blurred"}
+    assert hints["blurred"].endswith("The audit suggests: review.")
+    assert all(kind.title and kind.hint and (kind.check is None) == (not kind.evidence) for kind in KINDS.values())
+
+
+def test_what_a_kind_suggests_is_said_and_done(
+    small_audit: Audit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its entry alone changes the page and what is dropped; of one picture the last photo stays."""
+    ids = small_audit.manifest["photo_id"][lambda ids: ids.str.contains("healthy")].tolist()[:3]
+    rows = [
+        {"photo_id": one, "kind": "near_duplicate", "evidence": "in place", "score": 0.9, "other": other}
+        for one, other in ((ids[0], ids[1]), (ids[1], ids[0]), (ids[2], ids[1]))
+    ]
+    for action, gone in (("group", set()), ("drop", {ids[0], ids[2]})):
+        monkeypatch.setitem(KINDS, "near_duplicate", replace(KINDS["near_duplicate"], action=action))
+        audit = replace(small_audit, findings=findings_table(rows))
+        write_page(audit, tmp_path / "review.html", title="x")
+        (kind,) = embedded((tmp_path / "review.html").read_text("utf-8"))["kinds"]
+        assert kind["hint"].endswith(f"The audit suggests: {action}.")
+        nobody = pd.DataFrame(columns=list(DECISION_COLUMNS), dtype=str)
+        done = apply_decisions(audit, nobody, undecided="suggested", conflicts="keep").manifest.set_index("photo_id")
+        assert set(done.index[done["decision"] == "suggested"]) == gone
+        assert not done.loc[list(gone), "keep"].any() and done.loc[ids[1], "keep"]
+        assert (done.loc[list(gone), "reason_kind"] == "near_duplicate").all()
+        assert done.loc[list(gone), "reason_other"].isin(ids).all()

@@ -3,7 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mpox.data.manifest import COLUMNS, complete, read_manifest, write_manifest
+from mpox.data.manifest import COLUMNS, complete, read_manifest, reasons, write_manifest
 from mpox.errors import UserError
 
 
@@ -63,3 +63,18 @@ def test_other_files(tmp_path: Path) -> None:
     (tmp_path / "m.parquet").write_text("no parquet")
     with pytest.raises(UserError, match="cannot be read as a manifest"):
         read_manifest(tmp_path / "m.parquet")
+
+
+def test_reasons_are_counted_by_kind_in_older_manifests_too() -> None:
+    """Before kinds were a column, what was counted stood at the beginning of the reason."""
+    words = [
+        "near_duplicate: 0.98 of the pixels",
+        "label conflict with web/a.jpg",
+        "undecodable: no image",
+        "too dark",
+        "",
+    ]
+    old = pd.DataFrame({"path": [f"{k}.jpg" for k in range(5)], "label": "a", "keep": "false", "reason": words})
+    expected = ["near duplicate", "label conflict", "undecodable", "too dark", "no reason given"]
+    assert reasons(complete(old, "mine")).tolist() == expected
+    assert complete(old.assign(reason_kind=""), "mine")["reason_kind"].eq("").all()

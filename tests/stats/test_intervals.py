@@ -5,8 +5,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpox.stats.intervals import effective_size, group_codes, percentile_interval, proportion, resampling_weights
+from mpox.stats.intervals import (
+    Interval,
+    effective_size,
+    group_codes,
+    mean_proportion,
+    percentile_interval,
+    proportion,
+    ratio,
+    resampling_weights,
+)
+from mpox.stats.metrics import METRICS
 from mpox.stats.pooled import balanced_accuracy, weighted_confusion
+from mpox.xai.verdicts import Judge, Sample
 
 
 # Newcombe, Statistics in Medicine 1998, table I, method 3 (Wilson's score without continuity correction).
@@ -67,6 +78,62 @@ def test_bootstrap_agrees_with_one_that_draws_photos_in_a_loop() -> None:
         rows = np.concatenate([np.flatnonzero(codes == g) for g in random.integers(0, 60, 60)])
         looped.append(np.mean([(answers[rows] == k)[targets[rows] == k].mean() for k in (0, 1)]))
     np.testing.assert_allclose(np.quantile(draws, [0.025, 0.975]), np.quantile(looped, [0.025, 0.975]), atol=0.006)
+
+
+def test_twelve_of_twelve_is_the_same_in_the_comparison_and_in_the_audit() -> None:
+    targets = np.repeat([0, 1], 6)
+    groups = np.array([f"patient {k}" for k in range(12)])
+    sample = Sample(np.arange(12), targets, groups, np.zeros((12, 4, 4), bool))
+    audited = Judge(sample, targets).of("lesion hidden", targets, masked=True)
+    codes, alike = group_codes(groups), np.ones(100)
+    compared = METRICS["balanced_accuracy"].interval(1.0, alike, targets[None], targets, codes, None, 0.95)
+    assert Interval.read(audited["balanced_accuracy"]) == compared
+    assert compared.high == 1 and 0.5 < compared.low < 0.8
+    kept = Interval.read(audited["retained"])
+    assert kept.value == 1 and kept.low is not None and kept.low < 0.5
+    assert audited["level"] == "hint"  # six photos a class do not show that half of the advantage is kept
+
+
+def test_a_mean_of_shares_is_a_share_where_there_is_one_stratum_and_narrower_where_there_are_more() -> None:
+    hits, codes = np.arange(40) % 5 > 0, np.arange(40) // 2
+    alone = proportion(hits, codes, 0.95)
+    together = mean_proportion(hits, np.zeros(40, int), codes, 0.95)
+    assert (together.value, together.low, together.high) == pytest.approx((alone.value, alone.low, alone.high))
+    two = mean_proportion(np.tile(hits, 2), np.repeat([0, 1], 40), np.concatenate([codes, codes + 20]), 0.95)
+    assert two.high - two.low == pytest.approx((alone.high - alone.low) / np.sqrt(2), abs=1e-3)
+    shared = mean_proportion(np.tile(hits, 2), np.repeat([0, 1], 40), np.tile(codes, 2), 0.95)
+    assert shared.high - shared.low == pytest.approx(alone.high - alone.low)  # groups in both: nothing is gained
+    assert mean_proportion(hits[:0], codes[:0], codes[:0], 0.95).value is None
+
+
+def test_bounds_of_a_ratio() -> None:
+    """Those of a quotient of two normal figures, as drawn; none where the divisor may be 0."""
+    random = np.random.default_rng(0)
+    part, whole = Interval(0.3, 0.2, 0.4, 50), Interval(0.4, 0.34, 0.46, 50)
+    found = ratio(part, whole)
+    drawn = random.normal(0.3, 0.1 / 1.96, 200_000) / random.normal(0.4, 0.06 / 1.96, 200_000)
+    assert found.value == pytest.approx(0.75)
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=0.02)
+    assert ratio(part, Interval(0.1, -0.1, 0.3, 50)).low is None
+    assert ratio(part, Interval(0.0, -0.1, 0.1, 50)).value is None
+
+
+@pytest.mark.parametrize("sizes", [(10, 4, 3, 2, 1), (4,) * 5, (16, 10, 7, 5, 4, 3, 2, 1), (3,) * 15])
+def test_few_groups_are_covered(sizes: tuple[int, ...]) -> None:
+    """Nominal 95 % holds the truth 92 to 99 times of 100, give or take the simulation's error, for five groups too."""
+    random, truth, trials = np.random.default_rng(1), 0.7, 600
+    codes = np.repeat(np.arange(2 * len(sizes)), np.tile(sizes, 2))
+    strata = (codes >= len(sizes)).astype(int)
+    held, widths = np.zeros(2), np.zeros(2)
+    for _ in range(trials):
+        recall = random.beta(truth * 2, (1 - truth) * 2, 2 * len(sizes))[codes]
+        hits = random.random(len(codes)) < recall
+        one = proportion(hits[strata == 0], codes[strata == 0], 0.95)
+        both = mean_proportion(hits, strata, codes, 0.95)
+        held += [interval.low <= truth <= interval.high for interval in (one, both)]
+        widths += [interval.high - interval.low for interval in (one, both)]
+    assert (held / trials > 0.92 - 0.02).all() and (held / trials < 0.99 + 0.01).all(), held / trials
+    assert (widths / trials < 0.75).all()
 
 
 def test_an_interval_of_no_width_is_no_interval() -> None:

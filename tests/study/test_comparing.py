@@ -233,14 +233,16 @@ def test_a_class_absent_in_a_fold(tmp_path: Path) -> None:
 def test_photos_left_out_are_counted_by_kind_of_reason(tmp_path: Path) -> None:
     study = make_study(tmp_path, "s", {"a": 2.0}, n_photos=96, n_folds=4, metrics=False)
     manifest = read_manifest(study / "manifest.parquet")
-    other = manifest["photo_id"].iloc[0]
-    reasons = [f"label conflict with {other}", "near_duplicate: 0.98 of the pixels", "near_duplicate: 0.91", ""]
-    names = [f"out/{k}.jpg" for k in range(4)]
-    out = manifest.head(4).assign(photo_id=[f"web/{name}" for name in names], path=names, keep=False, reason=reasons)
+    reasons = ["the same picture", "0.98 of the pixels", "0.91 of the pixels", "", "a hand: in front"]
+    kinds = ["label_conflict", "near_duplicate", "near_duplicate", "", ""]
+    names = [f"out/{k}.jpg" for k in range(5)]
+    out = manifest.head(5).assign(photo_id=[f"web/{name}" for name in names], path=names, keep=False)
+    out = out.assign(reason=reasons, reason_kind=kinds)
     write_manifest(pd.concat([manifest, out], ignore_index=True), study / "manifest.parquet")
     _, comparison = compared(tmp_path)
-    assert (comparison.data.n_manifest, comparison.data.n_left_out, comparison.data.n_photos) == (100, 4, 96)
-    assert comparison.data.left_out == {"near duplicate": 2, "label conflict": 1, "no reason given": 1}
+    assert (comparison.data.n_manifest, comparison.data.n_left_out, comparison.data.n_photos) == (101, 5, 96)
+    words = {"no reason given": 1, "a hand: in front": 1}
+    assert comparison.data.left_out == {"near duplicate": 2, "label conflict": 1, **words}
 
 
 def test_one_fold_is_scored_and_not_tested(tmp_path: Path) -> None:
