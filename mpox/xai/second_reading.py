@@ -1,12 +1,14 @@
 """What the map, and the model's answer where the page gave it, did to answers given of the photo alone."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mpox.xai.bootstrap import mean_interval, written
+from mpox.stats.intervals import Interval, mean_interval
+from mpox.stats.printed import interval
 from mpox.xai.questions import FIRST, SECOND, Question
 
 
@@ -31,7 +33,7 @@ def changes(coded: Mapping[str, pd.DataFrame], question: Question, photos: pd.Da
         recorded = facts["label"].map({option: k for k, option in enumerate(question.options)}).to_numpy(int)
         gain = (second == recorded).astype(float) - (first == recorded)
         found |= {"to_recorded": int((gain > 0).sum()), "from_recorded": int((gain < 0).sum())}
-        found["gain"] = mean_interval(gain, facts["group"].to_numpy(str)).as_json()
+        found["gain"] = asdict(mean_interval(gain, facts["group"].to_numpy(str)))
     return found
 
 
@@ -43,6 +45,6 @@ def as_lines(found: Mapping[str, Any]) -> list[str]:
         text = f"{entry['changed']} of {entry['pairs']} answers were changed in the second reading"
         if "gain" in entry:
             text += f", {entry['to_recorded']} to the recorded class and {entry['from_recorded']} away from it"
-            text += f". Change of the share of right answers: {written(entry['gain'])}"
+            text += f". Change of the share of right answers: {interval(Interval.read(entry['gain']))}"
         lines.append(f"{text}.")
     return lines
