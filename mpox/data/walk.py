@@ -12,6 +12,7 @@ from pathlib import Path
 from mpox.console import visible
 from mpox.data.names import is_utf8
 from mpox.data.photos import SUFFIXES, open_regular
+from mpox.places import MARKER
 
 # What systems, cameras, network drives and archives put beside photos, in lower case.
 SYSTEM = frozenset(
@@ -31,7 +32,7 @@ OTHER_PICTURES = frozenset(
 )
 # Kinds of reasons (`reason_kind` of the manifest) for which a picture is lost.
 UNDECODABLE, UNSUPPORTED = "undecodable", "unsupported_format"
-# Files by which the folders that this project writes are known: studies, runs, exports, audits, releases.
+# Files by which folders that this project wrote without its marker are known: studies, runs, exports, audits, releases.
 OUTPUTS = (
     *({"manifest.parquet", "splits.json"}, {"config.yaml", "status.json"}, {"journal.jsonl"}, {"comparison.json"}),
     *({"contract.json"}, {"export.json"}, {"audit.json", "manifest.parquet"}, {"croissant.json", "SHA256SUMS"}),
@@ -131,7 +132,7 @@ class _Walker:
             except OSError as error:
                 self.other(place, f"the folder cannot be read: {error.strerror}", lost=True, folder=True)
                 continue
-            if any(marks <= kinds.keys() for marks in OUTPUTS):
+            if MARKER in names or any(marks <= kinds.keys() for marks in OUTPUTS):
                 if place == Path():
                     self.found.is_output = True
                 else:

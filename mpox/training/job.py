@@ -75,7 +75,8 @@ def _check_places(cfg: DictConfig) -> None:
     folder_name("model.name", cfg.model.name, reserved=("external", "comparison"))
     table = cfg.data.get("manifest")
     root = cfg.data.get("root") or (table and Path(table).parent)
-    check_apart("runs_dir", cfg.runs_dir, root, listed=table is not None)
+    # Runs in a folder of their own among the class folders are known for what they are by the walk.
+    check_apart("runs_dir", cfg.runs_dir, root, listed=True)
 
 
 def _run(

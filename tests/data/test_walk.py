@@ -173,6 +173,9 @@ def test_own_results_are_no_photos(root: Path) -> None:
     (run / "config.yaml").touch()
     (run / "status.json").touch()
     assert counts(root) == {"acne": 3, "mpox": 3}
+    (root / "sheets").mkdir()
+    (root / "sheets" / ".mpox").touch()
+    assert counts(root) == {"acne": 3, "mpox": 3}
     picture(run / "explain" / "0.png")
     with pytest.raises(UserError, match=r"holds results of mpox itself \(runs/study/model/fold-0\), with 1 pictures"):
         sources.folder(str(root))
