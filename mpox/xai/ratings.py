@@ -60,7 +60,7 @@ def merge(
     photos = None if index is None else index.assign(code=index["photo_id"].map(photo_code)).set_index("code")
     if photos is not None and not set(ratings["photo_id"]) <= set(photos.index):
         raise UserError("the ratings name photos that this run's explained photos lack: give the run of the page")
-    if photos is not None and "blank" in photos:
+    if photos is not None and "blank" in photos and (ratings["reading"] != SINGLE).any():  # the single one asked anyway
         found["blank_maps"] = int(photos.loc[sorted(set(ratings["photo_id"])), "blank"].sum())
     for question in questions:
         coded = {

@@ -142,6 +142,7 @@ def test_nobody_can_tell(tmp_path: Path) -> None:
     ratings = read_ratings([ratings_file(tmp_path / f"{rater}.csv", rater, answers) for rater in ("a", "b", "c")])
     scores = pd.DataFrame({"photo_id": index["photo_id"], "insertion": 0.5})
     for report in (merge(ratings, QUESTIONS, index, scores), merge(ratings, questions_of(ratings))):
+        assert "blank_maps" not in report  # such pages asked about blank maps too
         for entry in report["questions"].values():
             assert (entry["cannot_tell"], entry["rated_by_all"], entry["fleiss_kappa"]) == (6, 0, None)
         assert "cannot tell 6" in as_markdown(report)
