@@ -263,8 +263,9 @@ def test_names_stay_below_the_runs(configured: Configured, tmp_path: Path, overr
 
 def test_runs_are_not_written_among_the_photos(configured: Configured, photos: Path) -> None:
     before = sorted(photos.rglob("*"))
-    with pytest.raises(UserError, match=r"runs_dir=.*give runs_dir="):
-        train(configured(f"runs_dir={photos}"))
+    for place in (photos, photos / "mpox"):
+        with pytest.raises(UserError, match=r"runs_dir=.*give runs_dir="):
+            train(configured(f"runs_dir={place}"))
     assert sorted(photos.rglob("*")) == before
 
 

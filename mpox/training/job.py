@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from mpox.config import plain
 from mpox.data.folds import check_fold
+from mpox.data.photos import SUFFIXES
 from mpox.errors import Stopped, UserError, one_line
 from mpox.files import write_json
 from mpox.model.backbone import InputRecord, input_record
@@ -76,7 +77,11 @@ def _check_places(cfg: DictConfig) -> None:
     table = cfg.data.get("manifest")
     root = cfg.data.get("root") or (table and Path(table).parent)
     # Runs in a folder of their own among the class folders are known for what they are by the walk.
-    check_apart("runs_dir", cfg.runs_dir, root, listed=True)
+    check_apart("runs_dir", cfg.runs_dir, root, listed=table is not None or not _holds_pictures(Path(cfg.runs_dir)))
+
+
+def _holds_pictures(folder: Path) -> bool:
+    return folder.is_dir() and any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
 
 
 def _run(
