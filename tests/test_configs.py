@@ -77,8 +77,8 @@ def test_a_cnn_is_one_file(tmp_path: Path) -> None:
     """A further file of conf/model/ is in the grid of W&B sweeps as well; nothing else lists the CNNs."""
     for name in ("mpox", "conf"):
         shutil.copytree(CONF.parent / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "conf" / "model" / "resnet18.yaml").write_text("name: resnet18\ntimm_name: resnet18.a1_in1k\n")
-    assert printed_grid(tmp_path)["parameters"]["model"]["values"] == sorted([*MODELS, "resnet18"])
+    (tmp_path / "conf" / "model" / "another.yaml").write_text("name: another\ntimm_name: resnet18.a1_in1k\n")
+    assert printed_grid(tmp_path)["parameters"]["model"]["values"] == sorted([*MODELS, "another"])
     for path in (*CONF.parent.glob("sweeps/*.yaml"), *CONF.rglob("*.yaml")):
         listed = sum(f"{name}" in path.read_text() for name in MODELS)
         assert listed <= 3 or path.name == "wandb_quick.yaml", f"{path} lists CNNs of its own"
