@@ -109,11 +109,11 @@ def _compose_and_run(command: Command, overrides: list[str]) -> int:
         function = work if command.jobs else task
         hydra.main(version_base="1.3", config_path=config_dir(), config_name=command.configuration)(function)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise UsageError(explained(command, overrides, error)) from error
+        raise UsageError(explained(command, error)) from error
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else FAILED if ended.code else DONE
     if failures:
-        return report(failures[0], place[0], lambda error: explained(command, overrides, error))
+        return report(failures[0], place[0], lambda error: explained(command, error))
     return DONE
 
 

@@ -7,7 +7,7 @@ import hydra
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from mpox.errors import UserError
-from mpox.options import every_option, expanded
+from mpox.options import PATHS, TEXTS, every_option, expanded
 
 # Sides are rounded to this many pixels, the total stride of the usual backbones; the stem of Inception needs 75.
 STRIDE, SMALLEST = 32, 96
@@ -36,11 +36,8 @@ def settled(cfg: DictConfig, config: str) -> DictConfig:
         value = OmegaConf.select(cfg, option.name)
         if value is not None:
             with open_dict(cfg):
-                OmegaConf.update(cfg, option.name, _settled(value, option.kind in ("path", "paths")), merge=False)
+                OmegaConf.update(cfg, option.name, _settled(value, option.kind in PATHS), merge=False)
     return cfg
-
-
-TEXTS = ("path", "paths", "text", "texts", "name")
 
 
 def _skipped(cfg: DictConfig, name: str) -> bool:

@@ -8,6 +8,7 @@ In conf/*.yaml an option is `name: default # kind: what it does`. The kind may b
 `## Title` begins a section, and a line of `defaults:` names a group: a folder of conf/, of which one file is chosen.
 """
 
+import functools
 import itertools
 import os
 import re
@@ -24,6 +25,9 @@ from mpox.errors import UserError
 _LINE = re.compile(r"^(?P<indent> *)(?P<key>[\w./-]+):(?: +(?P<value>.*?))??(?: +# *(?P<comment>.*))?$")
 _GROUP = re.compile(r"^ *- (?P<name>[\w/]+): *(?P<member>[\w-]+)(?: +# *(?P<comment>.*))?$")
 _KIND = re.compile(r"^(?P<kind>paths?|texts?|name|int|number)(?:>=(?P<least>\d+))?(?:: *(?P<words>.*)|)$")
+# Kinds whose values are text, and those of them that are places.
+PATHS = ("path", "paths")
+TEXTS = ("text", "texts", "name", *PATHS)
 # Parts of a configuration that are Hydra's, not options.
 _HIDDEN = ("hydra", "defaults")
 
@@ -78,8 +82,12 @@ def read_options(config: str, chosen: Mapping[str, str] | None = None) -> tuple[
     return groups, _options(lines)
 
 
-def every_option(config: str) -> dict[str, Option]:
-    """Return all options that conf/<config>.yaml can have, whichever files of its groups are chosen, by name."""
+@functools.cache
+def every_option(config: str) -> Mapping[str, Option]:
+    """Return all options that conf/<config>.yaml can have, whichever files of its groups are chosen, by name.
+
+    Read once a process: every job of a sweep asks for them.
+    """
     groups, options = read_options(config)
     found = {option.name: option for option in options}
     for group in groups:

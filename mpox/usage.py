@@ -6,12 +6,12 @@ Values of options that are text or paths reach the command as they are: quoted f
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from mpox.command import Command
 from mpox.command_line import for_shell, quoted
 from mpox.errors import UsageError, UserError
-from mpox.options import Group, Option, every_option, expanded, read_options
+from mpox.options import PATHS, TEXTS, Group, Option, every_option, expanded, read_options
 from mpox.places import folder_name
 
 # Hydra's own flags; those of the second kind take the word that follows.
@@ -29,7 +29,6 @@ FLAGS = (
 )
 FLAGS_WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--run")
 VALUED = (*FLAGS_WITH_VALUE, "--cfg", "-c")
-TEXTS = ("text", "texts", "name", "path", "paths")
 KINDS = {"int": "a whole number", "number": "a number"}
 # Values that a multirun takes apart.
 SWEEP = re.compile(r"^(range|glob|choice|interval|shuffle|tag|sort|extend_list)\(|,")
@@ -40,18 +39,18 @@ CLOSING = {"[": "]", "{": "}"}
 def nearest(word: str, words: Iterable[str]) -> str | None:
     """Return the word most like the one given, or None; the last part of a dotted name counts too."""
     names = list(words)
+    if close := difflib.get_close_matches(word, names, 1):
+        return close[0]
     by_part = {name.rpartition(".")[2]: name for name in reversed(names)}
-    for pool in (names, list(by_part)):
-        if close := difflib.get_close_matches(word.rpartition(".")[2] if pool is not names else word, pool, 1, 0.6):
-            return by_part.get(close[0], close[0]) if pool is not names else close[0]
-    return None
+    close = difflib.get_close_matches(word.rpartition(".")[2], list(by_part), 1)
+    return by_part[close[0]] if close else None
 
 
 def checked(command: Command, arguments: Sequence[str]) -> list[str]:
     """Return what Hydra is given for what was typed. Raises UsageError for what cannot be meant."""
     words = list(arguments)
     given: list[str] = []
-    if words and not words[0].startswith("-") and "=" not in words[0] and not words[0].startswith("~"):
+    if words and "=" not in words[0] and not words[0].startswith(("-", "~")):
         given.append(f"command={_first_word(command, words.pop(0))}")
     options, groups = every_option(command.configuration), {one.name for one in read_options(command.configuration)[0]}
     several = any(word in ("-m", "--multirun") for word in words) or any("config-name" in word for word in words)
@@ -90,7 +89,7 @@ def _flag(command: Command, word: str, value_of: str | None) -> str | None:
     return name if name in VALUED and not equals else None
 
 
-def _override(command: Command, word: str, options: dict[str, Option], groups: set[str], several: bool) -> str:
+def _override(command: Command, word: str, options: Mapping[str, Option], groups: set[str], several: bool) -> str:
     name, equals, value = word.partition("=")
     key = name.lstrip("+~")
     sign = name[: len(name) - len(key)]
@@ -138,7 +137,7 @@ def _text(option: Option, typed: str, *, nested: bool = False) -> str:
 
     One text where several may be given is a list of one; `nested` are those of a list.
     """
-    is_path = option.kind in ("path", "paths")
+    is_path = option.kind in PATHS
     text = expanded(typed) if is_path and not typed.startswith(("'", '"')) else typed
     inside = _without_quotes(text)
     if inside == text and (text in ("null", "???") or _INTERPOLATION in text):
@@ -219,7 +218,7 @@ def unreadable(typed: str) -> str:
     return f"the value in {typed} cannot be read: write {for_shell(f'{name}={quoted(inside)}')}"
 
 
-def explained(command: Command, overrides: Sequence[str], error: Exception) -> str:
+def explained(command: Command, error: Exception) -> str:
     """Return one line for an error of Hydra's or omegaconf's, in the words of the command line."""
     text = " ".join(str(error).split())
     groups, _ = read_options(command.configuration)
@@ -249,7 +248,7 @@ def explained(command: Command, overrides: Sequence[str], error: Exception) -> s
     return f"{key}: {plain}" if key and key not in plain else plain
 
 
-def _misplaced(command: Command, key: str, options: dict[str, Option], groups: Sequence[Group]) -> str:
+def _misplaced(command: Command, key: str, options: Mapping[str, Option], groups: Sequence[Group]) -> str:
     """An option that the chosen file of its group does not have, or nobody has."""
     group = next((one for one in groups if key.startswith(f"{one.name}.")), None)
     if group is not None and key in options:

@@ -14,6 +14,7 @@ from mpox.report.checklist import ITEMS
 from mpox.report.explanations import explained_runs
 from mpox.report.figures import write_figures
 from mpox.report.mistakes import failures
+from mpox.runs.differences import leaves
 from mpox.runs.portable import portable
 from mpox.stats import printed
 from mpox.stats.comparison import BEST, Comparison
@@ -50,7 +51,7 @@ def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) ->
             checklist=ITEMS,
             key=key,
             columns=[name for name in dict.fromkeys(["accuracy", *key]) if name != comparison.metric],
-            config=portable(_flat(comparison.config)),
+            config=portable(leaves(comparison.config)),
             own_config=portable(_own(comparison, model)),
             incomplete=[cell for cell in comparison.completeness if not cell.used],
             pairs_shown=PAIRS,
@@ -94,17 +95,7 @@ def _curated(config: dict[str, Any]) -> dict[str, Any] | None:
         raise UserError(f"{path} is no audit of mpox.curate ({error}): run the audit again") from error
 
 
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, dict) and value:
-            leaves |= _flat(value, f"{prefix}{key}.")
-        else:
-            leaves[f"{prefix}{key}"] = value
-    return leaves
-
-
 def _own(comparison: Comparison, model: ModelResult) -> dict[str, Any]:
     """Return what the model's configuration has beside what all runs share."""
-    shared = _flat(comparison.config)
-    return {key: value for key, value in _flat(model.config).items() if key not in shared}
+    shared = leaves(comparison.config)
+    return {key: value for key, value in leaves(model.config).items() if key not in shared}

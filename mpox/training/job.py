@@ -56,7 +56,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
                 result = _run(cfg, config, run, record, weights)
             except Stopped as stopped:
                 with contextlib.suppress(OSError):
-                    run.write_status("interrupted", error=f"stopped by {stopped.name}")
+                    run.interrupt(f"stopped by {stopped.name}")
                 raise
             except Exception as error:
                 with contextlib.suppress(OSError):  # a full disk must not hide the first error

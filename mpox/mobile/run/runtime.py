@@ -88,15 +88,6 @@ class PhoneModel:
         logits, maps = self._run("explain", images)
         return logits, maps
 
-    def is_called(self, probabilities_NC: np.ndarray) -> np.ndarray:
-        """Whether each photo is called mpox (bool, N): its probability is at least the file's threshold.
-
-        Raises UserError for a file without one.
-        """
-        if self.positive is None or self.threshold is None:
-            raise UserError(f"{self.path} has no threshold: no class of it is mpox")
-        return np.asarray(probabilities_NC[:, self.positive] >= self.threshold)
-
     def as_input(self, images: np.ndarray) -> np.ndarray:
         """Return `images` in the file's form; see `mpox.mobile.file.input_tensor.as_input`."""
         return as_input(images, self.image_size, self.input)
