@@ -62,6 +62,11 @@ def test_sweep_isolates_a_failure_and_is_resumed(tiny: list[str], tmp_path: Path
     assert states(runs) == {f"mobilenetv3_{size}_100/fold-{k}": "done" for size in ("small", "large") for k in (0, 1)}
     splits = {read_json(path)["splits_sha256"] for path in runs.glob("default/*/*/environment.json")}
     assert len(splits) == 1
+    damaged = runs / "default" / "mobilenetv3_small_100" / "fold-0" / "predictions.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    third = mpox(*sweep)
+    assert third.returncode == 0, third.stderr
+    assert (third.stdout.count("done in"), third.stdout.count("skipped in")) == (1, 3)
 
 
 def test_models_without_weights_are_named_before_anything_trains(tiny: list[str], tmp_path: Path) -> None:

@@ -73,6 +73,12 @@ class RunDirectory:
         """Return `new`, `running` (or broken off), `interrupted`, `failed` or `done`."""
         return state_of(self.place)
 
+    @property
+    def written(self) -> int | None:
+        """Return when status.json was last written (ns since the epoch), None without one: a job that ran writes it."""
+        path = self.place / "status.json"
+        return path.stat().st_mtime_ns if path.exists() else None
+
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
         """Hold the run's lock, having finished a replacement that was killed at its last step.

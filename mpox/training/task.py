@@ -38,9 +38,9 @@ def task(cfg: DictConfig) -> float | None:
     run = RunDirectory(cfg.runs_dir, cfg.study, cfg.model.name, cfg.fold)
     state, message, result = "done", "", None
     try:
-        before = "new" if cfg.overwrite else run.state
+        before = run.written
         result = train(cfg)
-        state = "skipped" if before == "done" else "done"
+        state = "skipped" if run.written == before else "done"
     except NoWeightsError as error:
         state, message = "no weights", str(error)
     except Exception as error:
