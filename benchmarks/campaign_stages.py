@@ -23,10 +23,22 @@ PROBE = (*JOB, "schedule=probe")
 # Names of files that a process keeps for itself while it writes, and of folders on their way to their place.
 TEMPORARY = (".mpox-part", ".mpox-scratch", ".mpox-lock", ".part", ".tmp", ".new", ".old", ".next")
 # Files whose content may differ, or which only spare work: they are not held against those of the clean command.
-VOLATILE = frozenset({"status.json", "environment.json", "train.log", "audit.json", "traceback.txt", "metrics.csv"})
-# Keys of JSON files that say when and how long.
+VOLATILE = frozenset(
+    {"status.json", "environment.json", "train.log", "audit.json", "traceback.txt", "multirun.yaml", "SHA256SUMS"}
+)
+# Keys of JSON files that say when, how long and where.
 MOMENTS = frozenset(
-    {"created", "chosen_at", "at", "seconds", "latency_ms", "fp32_latency_ms", "latency_against_fp32", "datePublished"}
+    {
+        "created",
+        "chosen_at",
+        "at",
+        "seconds",
+        "latency_ms",
+        "fp32_latency_ms",
+        "latency_against_fp32",
+        "datePublished",
+        "root",
+    }
 )
 
 

@@ -172,7 +172,7 @@ def disturbed(stage: Stage, whole: Clean, how: str, place: Path, rng: random.Ran
     number, code = (signal.SIGKILL, -9) if how == "SIGKILL" else SIGNALS[how]
     os.kill(child, number)
     ended = wait(child, place) or Ended(0, "it hangs")
-    if how != "SIGKILL" and ended.code == 0:  # it was at its end
+    if ended.code == 0:  # it was at its end
         return []
     found["tried"] += 1
     said = ended.printed.count("stopped by SIG")
