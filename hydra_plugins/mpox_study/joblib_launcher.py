@@ -32,7 +32,7 @@ class JoblibLauncher(JobsLauncher):
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
         def process() -> Any:
-            return ProcessPoolExecutor(1, context="loky")
+            return ProcessPoolExecutor(1)
 
         idle = [process() for _ in range(min(effective_n_jobs(self.n_jobs), len(jobs)))]
         waiting = list(enumerate(jobs))
