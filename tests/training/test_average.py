@@ -20,8 +20,6 @@ LIGHTNINGS = (
 
 
 def test_same_weights_as_lightnings_constant_decay(configured: Callable[..., DictConfig], tmp_path: Path) -> None:
-    configured: Callable[..., DictConfig], tmp_path: Path
-) -> None:
     common = (
         "schedule=finetune",
         "schedule.finetune.epochs=3",
