@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpox.stats.pooled import weighted_metrics
+from mpox.stats.metrics import METRICS
+from mpox.stats.pooled import Weighted
 
 METHOD = "bootstrap bias-corrected cross-validation over groups (Tsamardinos et al. 2018)"
-# Photos outside too few to be scored as a sample leave a resample undefined; so many defined ones are enough.
 RESAMPLES = 500
 
 
@@ -52,7 +52,7 @@ def corrected_for_choice(
     by_fold = np.equal.outer(np.arange(n_folds), fold_N).astype("float32")
     inside = (drawn[:, None, :] * by_fold).reshape(-1, len(targets_N))
     weights = np.concatenate([inside, (drawn == 0).astype("float32")])
-    figures = np.stack([weighted_metrics(one, targets_N, weights, positive)[metric] for one in logits])
+    figures = np.stack([METRICS[metric].of(Weighted(one, targets_N, weights, positive)) for one in logits])
     folds = figures[:, : len(inside)].reshape(len(logits), resamples, n_folds)
     outside = figures[:, len(inside) :]
     taken = np.array([outside[choose(folds[:, r]), r] for r in range(resamples)])

@@ -7,7 +7,8 @@ import pytest
 from mapie.classification import SplitConformalClassifier
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from mpox.stats.decision import Decision, called_positive, class_quantiles, fit_decision, threshold_for
+from mpox.stats.decision import DecisionRule, called_positive
+from mpox.stats.decision_fit import class_quantiles, fit_decision, threshold_for
 from mpox.stats.pooled import softmax
 
 
@@ -15,15 +16,19 @@ from mpox.stats.pooled import softmax
 def test_the_next_photo_of_mpox_is_found_as_often_as_promised(n: int) -> None:
     """The exact mean of the sensitivity of uniform draws is rank / (n + 1); the old rank ceil(.95 n) falls short."""
     random = np.random.default_rng(n)
-    reached = [1 - threshold_for(random.random(n), 0.95) for _ in range(4000)]
+    reached = [1 - threshold_for(random.random(n), 0.95)[0] for _ in range(4000)]
     assert np.mean(reached) == pytest.approx(math.ceil(0.95 * (n + 1)) / (n + 1), abs=0.004)
     assert np.mean(reached) >= 0.946
 
 
-def test_too_few_photos_of_mpox_promise_nothing() -> None:
-    assert threshold_for(np.full(18, 0.9), 0.95) == 0.0
-    assert threshold_for(np.full(19, 0.9), 0.95) == 0.9
-    assert threshold_for(np.zeros(0), 0.95) is None
+def test_too_few_photos_of_mpox_promise_less() -> None:
+    chances = np.linspace(0.1, 0.9, 18)
+    assert threshold_for(chances, 0.95) == (0.1, 18 / 19)
+    assert threshold_for(np.append(chances, 0.95), 0.95) == (0.1, 0.95)
+    assert threshold_for(np.linspace(0, 1, 101), 0.95)[1] == 97 / 102
+    logits, targets = np.zeros((4, 2)), np.ones(4, int)
+    rule = fit_decision(logits, targets, np.arange(4), 0, target_sensitivity=0.95, coverage=0.95)
+    assert (rule.threshold, rule.promised_sensitivity) == (None, None)  # no photo of mpox
 
 
 def test_a_photo_is_never_called_something_less_likely_than_mpox() -> None:
@@ -89,12 +94,12 @@ def test_a_decision_of_pooled_photos() -> None:
     decision = fit_decision(
         logits, targets, [f"g{k // 2}" for k in range(600)], 1, target_sensitivity=0.9, coverage=0.9
     )
-    assert isinstance(decision, Decision)
+    assert isinstance(decision, DecisionRule)
     probabilities = decision.probabilities(logits)
     sick = targets == 1
     assert decision.threshold_low < decision.threshold < decision.threshold_high
     assert 0.9 <= (probabilities[sick, 1] >= decision.threshold).mean() < 0.92
     sets = decision.sets(probabilities)
     assert all(0.89 <= sets[targets == k, k].mean() <= 0.93 for k in range(3))
-    without = fit_decision(logits, targets, np.arange(600).astype(str), None, target_sensitivity=0.9, coverage=0.9)
+    without = fit_decision(logits, targets, np.arange(600), None, target_sensitivity=0.9, coverage=0.9)
     assert (without.threshold, without.threshold_low) == (None, None)
