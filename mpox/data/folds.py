@@ -18,6 +18,7 @@ from mpox.files import read_json, write_json
 
 # The fold of the final network, which every photo trains.
 ALL = "all"
+Fold = int | str
 # Test, validation and training need a fold each.
 MIN_FOLDS = 3
 
@@ -34,22 +35,30 @@ class Folds:
         """Hash of the ids alone: the same splits have the same hash, whatever made them."""
         return hashlib.sha256(json.dumps(self.ids, ensure_ascii=False).encode()).hexdigest()
 
-    def roles(self, fold: int) -> pd.Series:
-        """Return `train`, `val` or `test` for each photo id (the index) of job `fold`; UserError out of range."""
+    def roles(self, fold: Fold) -> pd.Series:
+        """Return `train`, `val` or `test` for each photo id (the index) of job `fold`; UserError out of range.
+
+        Every photo trains the final network (fold `all`).
+        """
         check_fold(fold, len(self.ids))
         names = ["train"] * len(self.ids)
-        names[fold], names[(fold + 1) % len(self.ids)] = "test", "val"
+        if fold != ALL:
+            names[int(fold)], names[(int(fold) + 1) % len(self.ids)] = "test", "val"
         return pd.Series(
             {photo: name for name, ids in zip(names, self.ids, strict=True) for photo in ids}, name="split"
         )
 
 
-def check_fold(fold: int, n_folds: int) -> None:
+def check_fold(fold: Fold, n_folds: int) -> None:
     """Raise UserError where there is no such fold to test on, or too few folds to test, validate and train."""
     if n_folds < MIN_FOLDS:
         raise UserError(f"n_folds={n_folds} leaves nothing to train on: it must be at least {MIN_FOLDS}")
-    if not 0 <= fold < n_folds:
-        raise UserError(f"fold={fold} does not exist: with n_folds={n_folds} the folds are 0 to {n_folds - 1}")
+    if fold == ALL:
+        return
+    if not (isinstance(fold, int) and 0 <= fold < n_folds):
+        raise UserError(
+            f"fold={fold} does not exist: with n_folds={n_folds} the folds are 0 to {n_folds - 1}, and {ALL}"
+        )
 
 
 def make_folds(manifest: pd.DataFrame, n_folds: int, seed: int) -> Folds:

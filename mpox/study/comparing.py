@@ -47,7 +47,7 @@ def compare(
         Scored(runs, weighted_metrics(runs.logits, results.targets, weights, results.positive), len(results.folds))
         for runs in results.models
     ]
-    scored.sort(key=lambda one: (-one.mean(options.metric), one.runs.name))
+    scored.sort(key=lambda one: (-round(one.mean(options.metric), 9), one.runs.name))
     pairs = compare_pairs(scored, results, options)
     subgroups = breakdown.subgroup_labels(results.photos, options.subgroups)
     models = tuple(

@@ -1,6 +1,8 @@
 """The phases of a job: photos of a fold, probe, fine-tuning, predictions."""
 
 import logging
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from torchvision.transforms import v2
 
 from mpox.config import build, plain
 from mpox.curation.guard import guard
-from mpox.data.folds import Folds
+from mpox.data.folds import ALL, Folds
 from mpox.data.module import FoldData
 from mpox.data.sources import PhotoSet
 from mpox.data.store import open_store, store_key
@@ -25,11 +27,12 @@ from mpox.errors import UserError, reason_of
 from mpox.model.backbone import InputRecord, PhotoClassifier
 from mpox.model.classifier import LesionClassifier
 from mpox.model.frozen import cached_features
-from mpox.model.probe import Problem, cached_heads
+from mpox.model.probe import LinearHead, Problem, cached_heads, fit_heads
 from mpox.runs.portable import portable
 from mpox.runs.preparation import prepare
 from mpox.runs.run_directory import RunDirectory
 from mpox.stats.predictions import predictions_table
+from mpox.training.final import median_epochs
 from mpox.training.progress import EpochProgress
 from mpox.training.resume import KEPT, LAST, ResumeCheckpoints
 
@@ -74,7 +77,7 @@ def fold_inputs(cfg: DictConfig, record: InputRecord, own: Path | None = None) -
         absent = [name for k, name in enumerate(targets.classes) if k not in present]
         if absent and role == "train":
             raise UserError(f"fold {cfg.fold} leaves no {', '.join(absent)} to train on: lower n_folds or add photos")
-        if absent:
+        if absent and cfg.fold != ALL:
             log.warning("fold %d has no %s among its %s photos: its figures leave it out", cfg.fold, absent, role)
     pixels = open_store(kept, photos.root, record.image_size, record.interpolation, Path(cfg.cache_dir))
     transforms = [build(node, allowed=cfg.allow_targets) for node in cfg.augment.transforms.values()]
@@ -121,7 +124,8 @@ def make_trainer(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> 
     trainer = build(
         cfg.trainer,
         allowed=cfg.allow_targets,
-        max_epochs=finetune.epochs if finetune else 0,
+        max_epochs=0 if not finetune else median_epochs(cfg) if cfg.fold == ALL else finetune.epochs,
+        limit_val_batches=0 if cfg.fold == ALL else None,  # None: as usual
         callbacks=callbacks,
         plugins=[ResumeCheckpoints()],
         logger=logger or False,
@@ -189,9 +193,13 @@ def probe(cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, device:
     ]
     folds, problem = _heads_of_all_folds(cfg, inputs, features)
     heads = cached_heads(problem, list(cfg.schedule.probe.penalties), Path(cfg.cache_dir))
-    head = heads[folds.index(cfg.fold)]
+    if cfg.fold == ALL:
+        head = _head_of_all_photos(cfg, inputs, problem, [head.l2 for head in heads])
+        log.info("probe: L2 %g, the median of the folds", head.l2)
+    else:
+        head = heads[folds.index(cfg.fold)]
+        log.info("probe: L2 %g chosen, validation nll %.4f", head.l2, head.val_nll)
     network.set_head(head.weight, head.bias)
-    log.info("probe: L2 %g chosen, validation nll %.4f", head.l2, head.val_nll)
     return features[0]
 
 
@@ -211,6 +219,16 @@ def _heads_of_all_folds(cfg: DictConfig, inputs: FoldInputs, features: list[torc
     )
 
 
+def _head_of_all_photos(
+    cfg: DictConfig, inputs: FoldInputs, problem: Problem, penalties: Sequence[float]
+) -> LinearHead:
+    """Return the head of every photo and view, with the median penalty of the folds; nothing is chosen."""
+    every = torch.ones(1, len(problem.targets), dtype=torch.bool)
+    weights = _class_weights(cfg, inputs.targets, np.arange(len(inputs.targets.values)))[None]
+    whole = Problem(problem.features, problem.targets, every, every, weights)
+    return fit_heads(whole, [statistics.median_low(penalties)])[0]
+
+
 def finetune(
     cfg: DictConfig,
     network: PhotoClassifier,
@@ -218,8 +236,11 @@ def finetune(
     run: RunDirectory,
     trainer: L.Trainer,
     resumed: Path | None,
-) -> None:
-    """Train from where the probe left the network, or a broken-off job (`resumed`); leave the kept weights in it."""
+) -> int:
+    """Train from where the probe left the network, or a broken-off job (`resumed`); leave the kept weights in it.
+
+    Returns after how many epochs they were.
+    """
     mix = build(cfg.augment.mix, allowed=cfg.allow_targets) if cfg.augment.mix else None
     module = LesionClassifier(
         network,
@@ -238,6 +259,8 @@ def finetune(
         content = torch.load(kept, map_location="cpu", weights_only=True)
         module.load_state_dict(content["state_dict"])
         log.info("epoch %d of %d is kept", content["epoch"] + 1, cfg.schedule.finetune.epochs)
+        return int(content["epoch"]) + 1
+    return int(trainer.current_epoch)
 
 
 def predict(
