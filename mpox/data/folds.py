@@ -17,6 +17,8 @@ from mpox.data.fold_balance import is_dominated, rebalance
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
 
+# The fold of the final network, which every photo trains.
+ALL = "all"
 # Test, validation and training need a fold each.
 MIN_FOLDS = 3
 
