@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mpox.data.manifest import reasons
+from mpox.data.small_folds import small_folds
 from mpox.errors import UserError
 from mpox.stats import breakdown, paired_tests
 from mpox.stats.comparison import UNTESTED, Comparison, DatasetComparison, DataSummary
@@ -121,6 +122,7 @@ def _warnings(results: StudyResults, models: Sequence[ModelResult]) -> list[str]
         present = set(photos.loc[photos["fold"] == fold, "label"])
         if absent := [label for label in results.classes if label not in present]:
             found.append(f"fold {fold} has no {', '.join(absent)} among its test photos: its figures leave it out")
+    found += small_folds(photos["label"], photos["group"], photos["fold"], results.folds)
     if photos["group"].nunique() == len(photos):
         found.append(
             "every photo is a group of its own: where several show one subject, figures are too good and intervals too "

@@ -20,6 +20,7 @@ from mpox.config import build, plain
 from mpox.curation.guard import guard
 from mpox.data.folds import ALL, Folds
 from mpox.data.module import FoldData
+from mpox.data.small_folds import small_folds
 from mpox.data.sources import PhotoSet
 from mpox.data.store import open_store, store_key
 from mpox.data.task import Targets, label_map
@@ -72,6 +73,9 @@ def fold_inputs(cfg: DictConfig, record: InputRecord, own: Path | None = None) -
     targets: Targets = build(cfg.task, allowed=cfg.allow_targets)(kept["label"])
     indices = label_map(kept["label"], targets)
     roles = folds.roles(cfg.fold).reindex(kept["photo_id"]).to_numpy(str)
+    names = pd.Series(np.array(targets.classes)[targets.values])
+    for warning in small_folds(names, kept["group"], folds.of(kept["photo_id"]), range(len(folds.ids))):
+        log.warning("%s", warning)
     for role in ("train", "val", "test"):
         present = set(targets.values[roles == role])
         absent = [name for k, name in enumerate(targets.classes) if k not in present]
