@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -116,7 +117,12 @@ def listing(place: Path) -> set[str]:
 
 def digest(path: Path) -> str:
     """Hash what a file says: tables and tensors bit for bit, JSON without times, anything else by its bytes."""
-    readers: dict[str, Callable[[Path], bytes]] = {".parquet": _table, ".ckpt": _tensors, ".json": _json}
+    readers: dict[str, Callable[[Path], bytes]] = {
+        ".parquet": _table,
+        ".ckpt": _tensors,
+        ".json": _json,
+        ".html": _page,
+    }
     return hashlib.sha256(readers.get(path.suffix, Path.read_bytes)(path)).hexdigest()
 
 
@@ -135,6 +141,10 @@ def _tensors(path: Path) -> bytes:
 
 def _json(path: Path) -> bytes:
     return json.dumps(_without_moments(json.loads(path.read_text(encoding="utf-8"))), sort_keys=True).encode()
+
+
+def _page(path: Path) -> bytes:
+    return re.sub(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?", b"", path.read_bytes())
 
 
 def _without_moments(value: Any) -> Any:

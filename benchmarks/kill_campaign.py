@@ -28,7 +28,7 @@ from benchmarks.campaign_stages import STAGES, Stage, draw_photos, leftovers, li
 from benchmarks.faults import KINDS, Injector, limit_file_size
 from mpox.cli import start
 
-PATIENCE_S = 300.0
+PATIENCE_S, BEGUN_S = 300.0, 0.1
 SIGNALS = {"SIGTERM": (signal.SIGTERM, 143), "SIGINT": (signal.SIGINT, 130)}
 
 
@@ -166,7 +166,9 @@ def disturbed(stage: Stage, whole: Clean, how: str, place: Path, rng: random.Ran
             return [f"{how} at {size if how == 'file size' else at}: ended with {ended.code}: {ended.printed[-1500:]}"]
         return []
     child = fork(stage, place)
-    ended_before = wait(child, place, rng.uniform(0.0, 0.97) * whole.seconds)
+    # A signal is answered by a command that has begun: before that the interpreter ends by itself.
+    least = 0.0 if how == "SIGKILL" else BEGUN_S
+    ended_before = wait(child, place, least + rng.uniform(0.0, 0.97) * (whole.seconds - least))
     if ended_before is not None:
         return []
     number, code = (signal.SIGKILL, -9) if how == "SIGKILL" else SIGNALS[how]
@@ -175,9 +177,9 @@ def disturbed(stage: Stage, whole: Clean, how: str, place: Path, rng: random.Ran
     if ended.code == 0:  # it was at its end
         return []
     found["tried"] += 1
-    said = ended.printed.count("stopped by SIG")
-    if ended.code != code or (how != "SIGKILL" and said != 1):
-        return [f"{how}: ended with {ended.code}, {said} lines say so: {ended.printed[-1500:]}"]
+    lines = ended.printed.count("stopped by SIG")
+    if ended.code != code or (how != "SIGKILL" and lines != 1):
+        return [f"{how}: ended with {ended.code}, {lines} lines say so: {ended.printed[-1500:]}"]
     return []
 
 

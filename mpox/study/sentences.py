@@ -98,8 +98,8 @@ def conclusion(comparison: Comparison) -> tuple[str, ...]:
             for name, side in (("sensitivity", point.sensitivity), ("specificity", point.specificity))
         ]
         said.append(
-            f"At a threshold chosen on validation photos for {percent(point.target_sensitivity, 0)} sensitivity, it "
-            f"reaches {' and '.join(figures)} on the test photos."
+            f"At thresholds fitted for {percent(point.target_sensitivity, 0)} sensitivity on the other folds' photos, "
+            f"it reaches {' and '.join(figures)}."
         )
     for name in dict.fromkeys(external.name for external in comparison.external):
         mine = [one for one in comparison.external if one.name == name and one.model == comparison.best.name]
