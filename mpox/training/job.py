@@ -25,7 +25,7 @@ from mpox.runs import environment
 from mpox.runs.run_directory import RunDirectory
 from mpox.stats.predictions import score, write_predictions
 from mpox.training.final import KEPT_EPOCHS, held_out_predictions
-from mpox.training.phases import check_trainer, finetune, fold_inputs, make_trainer, predict, probe
+from mpox.training.phases import check_trainer, finetune, fold_inputs, freezes, make_trainer, predict, probe
 from mpox.training.resume import epoch_to_resume
 
 log = logging.getLogger("mpox")
@@ -97,6 +97,8 @@ def _run(
     clock.lap("data")
     network = build_network(cfg.model.timm_name, len(classes), record, weights, drop_rate=cfg.dropout)
     log.info("%s fold %s: weights %s (%s)", cfg.model.name, cfg.fold, weights.kind, Path(weights.location).name)
+    if weights.kind == "none" and freezes(plain(cfg.schedule)):
+        log.warning("weights=none: frozen layers stay random and learn nothing; schedule=scratch trains every layer")
     clock.lap("network")
     trainer, logger = make_trainer(cfg, config, run)
     facts: dict[str, Any] = {}

@@ -2,7 +2,7 @@
 
 import logging
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from mpox.runs.preparation import prepare
 from mpox.runs.run_directory import RunDirectory
 from mpox.stats.predictions import predictions_table
 from mpox.training.final import median_epochs
+from mpox.training.length import LENGTH, epochs_to_train, rate_of_several
 from mpox.training.progress import EpochProgress
 from mpox.training.resume import KEPT, LAST, ResumeCheckpoints
 
@@ -128,7 +129,7 @@ def make_trainer(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> 
     trainer = build(
         cfg.trainer,
         allowed=cfg.allow_targets,
-        max_epochs=0 if not finetune else median_epochs(cfg) if cfg.fold == ALL else finetune.epochs,
+        max_epochs=finetune.epochs if finetune else 0,  # `finetune` may set another number
         limit_val_batches=0 if cfg.fold == ALL else None,  # None: as usual
         callbacks=callbacks,
         plugins=[ResumeCheckpoints()],
@@ -246,10 +247,12 @@ def finetune(
     Returns after how many epochs they were.
     """
     mix = build(cfg.augment.mix, allowed=cfg.allow_targets) if cfg.augment.mix else None
+    epochs = _set_length(cfg, inputs, trainer)
     module = LesionClassifier(
         network,
         build(cfg.optimizer, allowed=cfg.allow_targets),
-        **cfg.schedule.finetune,
+        **{name: value for name, value in cfg.schedule.finetune.items() if name not in LENGTH},
+        epochs=epochs,
         label_smoothing=cfg.label_smoothing,
         class_weights=_class_weights(cfg, inputs.targets, inputs.data.rows("train")),
         mix=mix(num_classes=len(inputs.targets.classes)) if mix else None,
@@ -262,9 +265,32 @@ def finetune(
     if kept.exists():
         content = torch.load(kept, map_location="cpu", weights_only=True)
         module.load_state_dict(content["state_dict"])
-        log.info("epoch %d of %d is kept", content["epoch"] + 1, cfg.schedule.finetune.epochs)
+        log.info("epoch %d of %d is kept", content["epoch"] + 1, epochs)
         return int(content["epoch"]) + 1
     return int(trainer.current_epoch)
+
+
+def freezes(schedule: Mapping[str, Any]) -> bool:
+    """Whether a schedule leaves layers as it finds them: the probe, or a fine-tuning of a part of the network."""
+    finetune = schedule.get("finetune")
+    return finetune is None or finetune["frozen_depth"] > 0 or "frozen" in (finetune["norms"], finetune["depthwise"])
+
+
+def _set_length(cfg: DictConfig, inputs: FoldInputs, trainer: L.Trainer) -> int:
+    """Give the trainer its number of epochs and return that of the schedule; what is not as asked for is printed.
+
+    The final network stops at the median epoch of its folds, as if their schedule went on.
+    """
+    if trainer.world_size > 1:
+        log.info("%s", rate_of_several(trainer.world_size, cfg.batch_size, cfg.optimizer.lr))
+    steps = inputs.data.steps_per_epoch(trainer.world_size)
+    epochs = epochs_to_train(cfg.schedule.finetune, steps)
+    if epochs != cfg.schedule.finetune.epochs:
+        log.info(
+            "fine-tuning: %d epochs instead of %d, for %d steps", epochs, cfg.schedule.finetune.epochs, epochs * steps
+        )
+    trainer.fit_loop.max_epochs = median_epochs(cfg) if cfg.fold == ALL else epochs
+    return max(epochs, trainer.fit_loop.max_epochs)
 
 
 def predict(
