@@ -12,6 +12,7 @@ from mpox.stats.comparison import BEST, SAME, Choice, Comparison
 from mpox.stats.metrics import METRICS, weighted_metrics
 from mpox.stats.model_result import ModelResult
 from mpox.study.results import StudyResults
+from mpox.study.sentences import worded
 
 BYTES_PER_PARAMETER = 4
 FOLD_RULE = (
@@ -57,7 +58,7 @@ def choose(
         fold_rule=FOLD_RULE.format(metric=metric),
         command="python -m mpox.export chosen=chosen.yaml",
     )
-    return dataclasses.replace(comparison, choice=choice)
+    return worded(dataclasses.replace(comparison, choice=choice))
 
 
 def write_choice(comparison: Comparison, path: Path) -> None:
