@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import yaml
 
 from mpox.errors import UserError
 from mpox.locks import HeldError, locked
-from mpox.temporary import PART, owned, sweep
+from mpox.temporary import part
 
 # The C version, where PyYAML was built with it, reads ten times as fast.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -28,20 +27,13 @@ def replacing(path: Path) -> Iterator[Path]:
     folder is made where it is missing. Raises OSError (a full disk, no permission) with `path` untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    sweep(path.parent)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=PART)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        with owned(temporary):
-            yield temporary
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
-            # mkstemp makes files private to the user; a shared study must be readable as any other file would be.
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with part(path.parent, path.name) as temporary:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        # A temporary file is private to the user; a shared study must be readable as any other file would be.
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
 
 
 @contextlib.contextmanager

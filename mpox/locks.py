@@ -36,7 +36,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent)
     file = lock_of(path)
-    lock = FileLock(file, timeout=-1 if wait else 0)
+    lock = FileLock(file, timeout=-1 if wait else 0, fallback_to_soft=False)
     try:
         lock.acquire()
     except Timeout as error:

@@ -9,8 +9,7 @@ import functools
 import os
 import shutil
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 try:
@@ -20,20 +19,20 @@ except ImportError:  # Windows has no flock: remains stay there
 
 # Endings of names that only this tool gives: hidden files of others that end alike are none of its business.
 PART, SCRATCH, LOCK = ".mpox-part", ".mpox-scratch", ".mpox-lock"
-# Between making a file and locking it lies a moment; what is younger than this many seconds is left alone.
-YOUNG_S = 1.0
 
 
 @contextlib.contextmanager
-def owned(path: Path) -> Iterator[None]:
-    """Hold the lock that says that a temporary file or folder is in use; nothing where locks are lacking."""
-    handle = _open(path)
-    try:
-        _lock(handle)
-        yield
-    finally:
-        if handle is not None:
-            os.close(handle)
+def part(folder: Path, name: str) -> Iterator[Path]:
+    """Yield a new empty file in `folder` (which is there), in use until the block ends; then removed, unless renamed.
+
+    What killed processes left there is removed first. Raises OSError where it cannot be made.
+    """
+    sweep(folder)
+    with _made(lambda: _file(folder, name)) as path:
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -45,12 +44,31 @@ def scratch(parent: Path | None = None) -> Iterator[Path]:
     place = Path(tempfile.gettempdir()) if parent is None else parent
     place.mkdir(parents=True, exist_ok=True)
     sweep(place)
-    folder = Path(tempfile.mkdtemp(dir=place, prefix=".", suffix=SCRATCH))
-    try:
-        with owned(folder):
+    with _made(lambda: Path(tempfile.mkdtemp(dir=place, prefix=".", suffix=SCRATCH))) as folder:
+        try:
             yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _made(make: Callable[[], Path]) -> Iterator[Path]:
+    """Yield what `make` makes, held by a lock while the block runs; without one where locks are lacking."""
+    path = make()
+    while (handle := _open(path)) is not None and _lock(handle, wait=True) and not path.exists():
+        os.close(handle)  # somebody took it for abandoned before it was locked
+        path = make()
+    try:
+        yield path
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def _file(folder: Path, name: str) -> Path:
+    handle, path = tempfile.mkstemp(dir=folder, prefix=f".{name[:100]}.", suffix=PART)
+    os.close(handle)
+    return Path(path)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -66,7 +84,7 @@ def sweep(folder: Path) -> None:
 
 def _remove_abandoned(path: Path) -> None:
     with contextlib.suppress(OSError):
-        if time.time() - path.lstat().st_mtime < YOUNG_S or path.is_symlink():
+        if path.is_symlink():
             return
         handle = _open(path)
         if handle is None:
@@ -86,11 +104,12 @@ def _open(path: Path) -> int | None:
     return None
 
 
-def _lock(handle: int | None) -> bool:
-    if fcntl is None or handle is None:
+def _lock(handle: int, *, wait: bool = False) -> bool:
+    """Say whether the lock is had; false where another process has it, or the file system lacks locks."""
+    if fcntl is None:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

@@ -55,7 +55,11 @@ def test_files_tell_one_story(configured: Compared, tmp_path: Path) -> None:
     assert latex.count(r"\\") == 3
     chosen = yaml.safe_load((folder / "chosen.yaml").read_text())
     assert (chosen["study"], chosen["model"]) == ("s", "good")
-    assert chosen["command"] == "python -m mpox.export chosen=chosen.yaml"
+    assert (chosen["fold"], chosen["run"], chosen["candidates"]) == ("all", "good/fold-all", ["good"])
+    rule = comparison.best.decision
+    assert (chosen["temperature"], chosen["threshold"]) == (rule.temperature, rule.threshold)
+    assert chosen["quantiles"] == list(rule.quantiles)
+    assert chosen["commands"][-1] == "python -m mpox.export chosen=chosen.yaml"
     assert not stowaways(folder, tmp_path)
     assert "research" in (folder / "index.html").read_text().lower()
 
@@ -63,7 +67,9 @@ def test_files_tell_one_story(configured: Compared, tmp_path: Path) -> None:
     say(comparison, folder, console)
     said = console.export_text()
     assert "good is chosen from 2 models and ranks first. Its mean balanced accuracy is" in said
-    assert f"python -m mpox.export chosen={folder}/chosen.yaml" in said.replace("\n", "")
+    lines = said.replace("\n", "")
+    assert f"python -m mpox.train study=s model=good fold=all runs_dir={tmp_path}/runs" in lines
+    assert f"python -m mpox.export chosen={folder}/chosen.yaml" in lines
     assert "not a diagnosis" in said
 
 
@@ -81,8 +87,8 @@ def test_a_refused_study_leaves_nothing_behind(configured: Compared, tmp_path: P
     console = Console(width=100, record=True, file=(tmp_path / "said").open("w"))
     say(comparison, tmp_path, console)
     assert "missing" in console.export_text()
-    with pytest.raises(UserError, match="select=biggest is unknown"):
-        compare(configured("select=biggest"))
+    with pytest.raises(UserError, match=r"select\.by=beauty is unknown"):
+        compare(configured("allow_partial=true", "select=best", "select.by=beauty"))
     with pytest.raises(UserError, match="is no folder"):
         compare(configured("allow_partial=true", "photos=/nowhere"))
 

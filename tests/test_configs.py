@@ -40,8 +40,9 @@ def test_every_choice_composes(choice: str) -> None:
     extra = ["weights.path=x"] if choice == "weights=file" else []
     group, _, name = choice.partition("=")
     with initialize_config_dir(config_dir(), version_base="1.3"):
-        # A group named as an entry point belongs to it, the others to training.
-        cfg = compose(group if (CONF / f"{group}.yaml").exists() else "train", [choice, *extra])
+        # A group named as an entry point belongs to it, `select` to compare, the others to training.
+        command = group if (CONF / f"{group}.yaml").exists() else {"select": "compare"}.get(group, "train")
+        cfg = compose(command, [choice, *extra])
     assert cfg[group] is not None
     if group == "model":
         assert cfg.model.name == name
@@ -98,6 +99,7 @@ DEFAULTS: tuple[tuple[type, str, str, dict[str, str]], ...] = (
         "export",
         "",
         {
+            "rule": "chosen",
             "calibration_photos": "calibration.photos",
             "tune_steps": "qat.steps",
             "tune_rate": "qat.rate",

@@ -1,10 +1,13 @@
 """Launchers and search by the real command: same predictions, same resume, table and exit code across processes."""
 
 import importlib.util
+import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -30,7 +33,6 @@ def mpox(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-@needs("hydra_plugins.hydra_joblib_launcher")
 def test_joblib_finishes_what_a_serial_sweep_left_and_reports(tiny: list[str], tmp_path: Path) -> None:
     options = [*tiny, "schedule=probe", "threads=1"]
     runs = f"runs_dir={tmp_path}/serial"
@@ -44,7 +46,36 @@ def test_joblib_finishes_what_a_serial_sweep_left_and_reports(tiny: list[str], t
 
 
 @pytest.mark.slow
-@needs("ray", "hydra_plugins.hydra_submitit_launcher")
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_a_killed_worker_costs_its_job_and_not_the_sweep(tiny: list[str], tmp_path: Path, launcher: str) -> None:
+    if launcher == "submitit_local":
+        pytest.importorskip("submitit")
+    options = [*tiny, "schedule=finetune", "schedule.finetune.epochs=30", "threads=1"]
+    sweep = ["-m", *options, "fold=0,1,2", f"hydra/launcher={launcher}"]
+    sweep += ["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []
+    victim = tmp_path / "runs" / "default" / "mobilenetv3_small_100" / "fold-0"
+    command = [sys.executable, "-m", "mpox.train", *sweep]
+    running = subprocess.Popen(
+        command, text=True, env=ENVIRONMENT, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    while not (victim / "resume" / "last.ckpt").exists():
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.02)
+    os.kill(read_json(victim / "status.json")["pid"], signal.SIGKILL)
+    out, err = running.communicate(timeout=600)
+    assert running.returncode == 1 and "Traceback" not in out + err
+    assert "fold 0: worker lost" in out and "2 done" in out and "1 failed" in out
+    journal = [json.loads(line) for line in (tmp_path / "runs" / "journal.jsonl").read_text().splitlines()]
+    assert sorted((entry["fold"], entry["state"]) for entry in journal) == [(0, "failed"), (1, "done"), (2, "done")]
+    again = mpox(*sweep)
+    assert again.returncode == 0, again.stderr
+    assert mpox("-m", *options, "fold=0,1,2", f"runs_dir={tmp_path}/serial").returncode == 0
+    serial, other = (predictions(tmp_path / place / "default") for place in ("serial", "runs"))
+    assert serial.equals(other)
+
+
+@pytest.mark.slow
+@needs("ray", "submitit")
 def test_a_killed_ray_worker_changes_nothing(tmp_path: Path, photos: Path) -> None:
     options = [
         *("model=mobilenetv3_small_100", "weights=none", "image_size=32", "batch_size=4", "n_folds=3", "fold=range(2)"),

@@ -19,7 +19,7 @@ from mpox.report.score_table import completeness_view, score_view, write_csv, wr
 from mpox.report.wandb_study import log_study
 from mpox.runs.portable import portable
 from mpox.stats.comparison import Comparison
-from mpox.study.choice import choose, write_choice
+from mpox.study.choice import Rule, choose, write_choice
 from mpox.study.comparing import compare as compare_study
 from mpox.study.options import Options
 from mpox.study.results import read_study
@@ -40,12 +40,11 @@ def compare(cfg: DictConfig) -> Comparison:
     compared leaves nothing written.
     """
     config = plain(cfg)
-    if cfg.select not in (None, "best"):
-        raise UserError(f"select={cfg.select} is unknown: give select=best, or leave it out")
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value := config[name], list) else value for name in OPTIONS
     }
     options = Options(**values)
+    rule = _rule(config)
     for name in (cfg.study, *config["others"]):
         folder_name("study", name)
     results = read_study(cfg.runs_dir, cfg.study, allow_partial=cfg.allow_partial, models=config["models"])
@@ -57,8 +56,8 @@ def compare(cfg: DictConfig) -> Comparison:
     comparison = compare_study(
         results, options, exports=Path(cfg.exports_dir), cache=Path(cfg.cache_dir), others=others
     )
-    if cfg.select == "best":
-        comparison = choose(comparison, results, max_size_mb=cfg.max_size_mb, max_latency_ms=cfg.max_latency_ms)
+    if rule is not None:
+        comparison = choose(comparison, results, rule)
     folder = results.path / "comparison"
     write_json(folder / "comparison.json", portable(comparison.plain()))
     write_csv(comparison, folder / "comparison.csv")
@@ -70,6 +69,14 @@ def compare(cfg: DictConfig) -> Comparison:
     write_page(comparison, folder, photos)
     write_model_card(comparison, folder)
     return comparison
+
+
+def _rule(config: dict[str, Any]) -> Rule | None:
+    """Return the rule of `select`; None where no model is to be chosen. Raises UserError for wrong values."""
+    given = {**config["select"]}
+    if given.pop("rule") is None:
+        return None
+    return Rule(**given, max_size_mb=config["max_size_mb"], max_latency_ms=config["max_latency_ms"])
 
 
 def _photo_root(given: str | None, study: Path) -> Path | None:
@@ -93,9 +100,12 @@ def say(comparison: Comparison, folder: Path, console: Console) -> None:
     for sentence in comparison.conclusion:
         console.print(f"• {sentence}")
     if comparison.choice is not None:
-        choice = comparison.choice
-        console.print(f"chosen: {choice.model}, fold {choice.fold}: {choice.rule}. {choice.why}")
-        console.print(f"Fold {choice.fold}: {choice.fold_rule}. Next:")
+        choice, runs_dir = comparison.choice, folder.parent.parent
+        console.print(f"{choice.why} What leaves the study is one network fitted on every photo. Next:")
+        place = {} if runs_dir == Path("runs") else {"runs_dir": runs_dir}
+        console.print(
+            f"  {command('mpox.train', study=comparison.study, model=choice.model, fold=choice.fold, **place)}"
+        )
         console.print(f"  {command('mpox.export', chosen=folder / 'chosen.yaml')}")
     console.print(f"{folder / 'index.html'} shows it all.")
 

@@ -18,7 +18,7 @@ from mpox.data.csv_table import read_csv
 from mpox.data.manifest import read_manifest
 from mpox.data.sources import PhotoSet
 from mpox.data.unchanged import changed_photos
-from mpox.errors import UserError, one_line
+from mpox.errors import UserError
 from mpox.external.mapping import collapse, task_classes
 from mpox.external.scoring import ExternalSet, external_set, mean_of_folds, predict, write_external
 from mpox.files import read_json, write_json
@@ -26,7 +26,7 @@ from mpox.model.checkpoint import load_checkpoint
 from mpox.places import folder_name
 from mpox.runs import environment
 from mpox.runs.opened import choose_device
-from mpox.runs.run_directory import RunDirectory
+from mpox.runs.run_directory import CONFIG, RunDirectory, damage, state_of
 from mpox.stats.metrics import METRICS, key_metrics
 from mpox.stats.predictions import PREFIX, read_predictions, score, write_predictions
 
@@ -100,8 +100,10 @@ def _score(cfg: DictConfig, config: dict[str, Any], run: Path, photos: ExternalS
     if not cfg.overwrite and place.is_finished(what):
         return read_predictions(place.path / "predictions.parquet")[0]
     with place.claimed():
+        if not cfg.overwrite and place.is_finished(what):  # scored by a command that was killed at its last step
+            return read_predictions(place.path / "predictions.parquet")[0]
         place.begin(what, overwrite=True)
-        try:
+        with place.attempted():
             network, card = load_checkpoint(checkpoint)
             device = choose_device(cfg.device)
             table = predict(network, card, photos, batch_size=cfg.batch_size, device=device, cache=Path(cfg.cache_dir))
@@ -110,9 +112,6 @@ def _score(cfg: DictConfig, config: dict[str, Any], run: Path, photos: ExternalS
             write_json(place.path / "metrics.json", _named(photos, metrics))
             facts = {"study": cfg.study, "splits_sha256": card.splits_sha256}
             write_json(place.path / "environment.json", environment.record(device, **facts))
-        except Exception as error:
-            place.write_status("failed", error=one_line(error, cfg.runs_dir))
-            raise
         place.finish()
         place.settle()
     log.info("%s fold %d on %s: %s %s", model, fold, photos.name, SHOWN[0], _figure([metrics], SHOWN[0]))
@@ -126,7 +125,9 @@ def _finished(study: Path, models: Sequence[str] | None) -> dict[str, list[Path]
     runs: dict[str, list[Path]] = {}
     places = [path for path in study.glob("*/fold-*/status.json") if path.parent.name[5:].isdecimal()]
     for status in sorted(places, key=lambda path: int(path.parent.name[5:])):
-        if read_json(status)["state"] == "done":
+        if state_of(status.parent) == "done":
+            if what := damage(status.parent, [CONFIG, "predictions.parquet", "metrics.json"]):
+                raise UserError(f"{status.parent}: its {what}: restore it, or train the job again")
             runs.setdefault(status.parents[1].name, []).append(status.parent)
     chosen = sorted(runs) if models is None else list(models)
     if unknown := [model for model in chosen if model not in runs]:

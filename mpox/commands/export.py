@@ -9,8 +9,10 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from torchvision.transforms import v2
 
+from mpox.command_line import command
 from mpox.config import build, plain
 from mpox.console import results_console
+from mpox.data.folds import ALL
 from mpox.errors import UserError
 from mpox.mobile.export.job import export_run
 from mpox.mobile.export.onnx_job import export_onnx_run
@@ -21,8 +23,14 @@ from mpox.places import folder_name
 from mpox.report.export_card import export_table, write_export_card
 from mpox.report.wandb_export import log_export
 from mpox.runs.opened import OpenedRun, open_run
+from mpox.stats.decision import DecisionRule
 
 log = logging.getLogger("mpox")
+# What chosen.yaml says of the decision rule in numbers, or null.
+RULE = (
+    *("threshold", "threshold_low", "threshold_high", "promised_sensitivity"),
+    *("target_sensitivity", "coverage"),
+)
 FORMATS = {"pte": export_run, "onnx": export_onnx_run}
 
 
@@ -34,8 +42,9 @@ def export(cfg: DictConfig) -> dict[str, Any]:
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     torch.manual_seed(cfg.seed)
-    wanted = request(cfg)
-    run = open_run(_run_directory(cfg), device="cpu", root=cfg.root, cache=cfg.cache_dir)
+    place, rule = _chosen(cfg)
+    wanted = request(cfg, rule)
+    run = open_run(place, device="cpu", root=cfg.root, cache=cfg.cache_dir)
     pruned = None
     if cfg.prune.ratio:
         options = {name: value for name, value in plain(cfg)["prune"].items() if name != "ratio"}
@@ -45,8 +54,8 @@ def export(cfg: DictConfig) -> dict[str, Any]:
     return FORMATS[cfg.format](run, wanted, write_export_card, pruned)
 
 
-def request(cfg: DictConfig) -> Request:
-    """Turn the configuration into plain values. Raises UserError for one that makes no sense."""
+def request(cfg: DictConfig, rule: DecisionRule | None = None) -> Request:
+    """Turn the configuration into plain values; `rule` was chosen with the model. UserError for wrong values."""
     return Request(
         recipe=cfg.recipe,
         backend=cfg.backend,
@@ -55,7 +64,9 @@ def request(cfg: DictConfig) -> Request:
         name=cfg.name,
         overwrite=cfg.overwrite,
         bound=Bound(cfg.bound.agreement, cfg.bound.balanced_accuracy),
+        rule=rule,
         target_sensitivity=cfg.target_sensitivity,
+        coverage=cfg.coverage,
         calibration_photos=cfg.calibration.photos,
         tune_steps=cfg.qat.steps,
         tune_rate=cfg.qat.rate,
@@ -76,24 +87,46 @@ def _augmentation(run: OpenedRun) -> v2.Compose | None:
     return v2.Compose(transforms) if transforms else None
 
 
-def _run_directory(cfg: DictConfig) -> Path:
+def _chosen(cfg: DictConfig) -> tuple[Path, DecisionRule | None]:
+    """Return the run directory to export, and the rule that chosen.yaml holds, if that is what was given."""
     if (cfg.run is None) == (cfg.chosen is None):
         raise UserError("give run=<runs_dir>/<study>/<model>/fold-<k>, or chosen=<chosen.yaml>, one of the two")
     if cfg.run is not None:
-        return Path(cfg.run)
+        return Path(cfg.run), None
     path = Path(cfg.chosen).expanduser()
     if not path.is_file():
         raise UserError(f"no file {path}: python -m mpox.compare study=<study> select=best writes chosen.yaml")
     try:
         chosen = yaml.safe_load(path.read_text(encoding="utf-8"))
         study, model = folder_name(f"{path}: study", chosen["study"]), folder_name(f"{path}: model", chosen["model"])
-        run = Path(model) / f"fold-{int(chosen['fold'])}"
-        beside = path.resolve().parents[1]  # <study>/comparison/chosen.yaml, wherever the study lies
-        return (beside if beside.name == study else Path(cfg.runs_dir) / study) / run
+        fold = chosen["fold"] if chosen["fold"] == ALL else int(chosen["fold"])
+        rule = _rule(chosen) if "quantiles" in chosen else None  # of earlier versions: one fold, its rule fitted again
     except UserError:
         raise
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} names no study, model and fold: make it with mpox.compare select=best") from error
+    beside = path.resolve().parents[1]  # <study>/comparison/chosen.yaml, wherever the study lies
+    folder = beside if beside.name == study else Path(cfg.runs_dir) / study
+    place = folder / model / f"fold-{fold}"
+    if fold == ALL and not (place / "checkpoint.ckpt").is_file():
+        where = {} if folder.parent == Path("runs").resolve() else {"runs_dir": folder.parent}
+        line = command("mpox.train", study=study, model=model, fold=ALL, **where)
+        raise UserError(f"{place} is not there yet: the chosen model is first fitted on every photo: {line}")
+    for name in ("target_sensitivity", "coverage"):
+        if rule is not None and cfg[name] not in (None, getattr(rule, name)):
+            raise UserError(
+                f"{path} was made with {name}={getattr(rule, name)}: leave {name}= out, or compare the study "
+                "again with it"
+            )
+    return place, rule
+
+
+def _rule(chosen: dict[str, Any]) -> DecisionRule:
+    """Return the decision rule of a chosen.yaml. Raises KeyError, TypeError or ValueError for a broken one."""
+    numbers = {name: None if chosen[name] is None else float(chosen[name]) for name in RULE}
+    quantiles = tuple(float(value) for value in chosen["quantiles"])
+    temperature = float(chosen["temperature"])
+    return DecisionRule(temperature, quantiles=quantiles, fitted_on=str(chosen["fitted_on"]), **numbers)
 
 
 def run(cfg: DictConfig) -> None:

@@ -54,7 +54,7 @@ def predict(cfg: DictConfig) -> dict[str, Any]:
             with decoded(path) as photo:
                 picture = square(photo.picture, model.image_size, model.interpolation)
             probabilities = model.probabilities(picture)[0]
-            said = decide(probabilities, model.labels, model.positive, model.threshold, cfg.refer_below)
+            said = decide(probabilities, model.labels, model.positive, model.rule, cfg.refer_below)
             entry: dict[str, Any] = {"path": visible(str(path)), **vars(said)}
             told.append(entry)
             if maps is not None:

@@ -16,6 +16,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
 
+# The fold of the final network, which every photo trains.
+ALL = "all"
 # Test, validation and training need a fold each.
 MIN_FOLDS = 3
 

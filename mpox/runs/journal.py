@@ -1,11 +1,19 @@
-"""`<runs_dir>/journal.jsonl`: one line a job that ended, whatever process ran it; the report of a sweep reads it."""
+"""How the jobs of this command ended, and `<runs_dir>/journal.jsonl`, where people read how all jobs ever did.
 
+A command judges by what its own processes told it, never by the file, which others write to, too.
+"""
+
+import contextlib
 import errno
+import getpass
 import json
+import logging
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+log = logging.getLogger(__name__)
 # Done now, skipped because done before, left out for want of weights, failed, stopped by a signal.
 STATES = ("done", "skipped", "no weights", "failed", "interrupted")
 
@@ -26,35 +34,79 @@ class Entry:
     score: float | None = None
 
 
+_ended: list[Entry] = []
+
+
+def begin() -> None:
+    """Forget the jobs that ended in this process: a command, or a job in a process of its own, begins."""
+    _ended.clear()
+
+
+def ended() -> tuple[Entry, ...]:
+    """Return how the jobs of this command ended, in the order in which they did."""
+    return tuple(_ended)
+
+
+def take_over(entries: Iterable[Entry]) -> None:
+    """Add the jobs that ended, and were noted, in another process of this command."""
+    _ended.extend(entries)
+
+
+def note(runs_dir: str | Path, entry: Entry) -> None:
+    """Add a job that ended here, and a line to the journal; that it cannot be written is a warning."""
+    _ended.append(entry)
+    try:
+        append(runs_dir, entry)
+    except OSError as error:
+        log.warning("%s cannot be written (%s): the job is not noted there", journal_path(runs_dir), error.strerror)
+
+
 def journal_path(runs_dir: str | Path) -> Path:
-    """Return where the journal of a runs directory lies."""
+    """Return where the journal of a runs directory is."""
     return Path(runs_dir) / "journal.jsonl"
 
 
 def append(runs_dir: str | Path, entry: Entry) -> None:
-    """Add one line in one write, so that jobs of several processes do not mix within a line."""
+    """Add one line in one write, so that jobs of several processes do not mix within a line.
+
+    A journal that belongs to somebody else has one of the user's own beside it, `journal-<user>.jsonl`. Raises OSError.
+    """
     path = journal_path(runs_dir)
     path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(asdict(entry), ensure_ascii=False) + "\n"
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:
-        if os.write(handle, line.encode()) < len(line.encode()):
-            raise OSError(errno.ENOSPC, "the disk is full", str(path))
-    finally:
-        os.close(handle)
+        _write(path, line.encode())
+    except PermissionError:
+        _write(path.with_name(f"journal-{_user()}.jsonl"), line.encode())
 
 
 def size(runs_dir: str | Path) -> int:
-    """Return the journal's present length in bytes: where the entries of what starts now will begin."""
+    """Return the journal's present length in bytes."""
     path = journal_path(runs_dir)
     return path.stat().st_size if path.exists() else 0
 
 
-def read(runs_dir: str | Path, start: int = 0) -> list[Entry]:
-    """Return the entries from byte `start` on, in the order in which the jobs ended."""
+def read(runs_dir: str | Path) -> list[Entry]:
+    """Return the entries of the journal in the order in which the jobs ended; lines that are broken are left out."""
     path = journal_path(runs_dir)
-    if not path.exists():
-        return []
-    with path.open("rb") as file:
-        file.seek(start)
-        return [Entry(**json.loads(line)) for line in file.read().decode().splitlines() if line]
+    found = []
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        with contextlib.suppress(ValueError, TypeError):
+            found.append(Entry(**json.loads(line)))
+    return found
+
+
+def _write(path: Path, line: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        if os.write(handle, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    finally:
+        os.close(handle)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in containers
+        return str(os.getuid())

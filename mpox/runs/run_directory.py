@@ -19,6 +19,7 @@ import logging
 import os
 import shutil
 import socket
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,15 +27,16 @@ from typing import Any
 import yaml
 
 from mpox.console import PlainFormatter
-from mpox.errors import UserError
+from mpox.errors import Stopped, UserError, one_line
 from mpox.files import read_json, read_yaml, replacing, sha256_of, swap_folder, write_json
 from mpox.locks import HeldError, locked
 from mpox.model.checkpoint import damage_of
 from mpox.runs.differences import differences
 from mpox.stats.predictions import read_predictions
+from mpox.temporary import LOCK, PART
 
 log = logging.getLogger("mpox")
-CHECKPOINT = "checkpoint.ckpt"
+CONFIG, CHECKPOINT = "config.yaml", "checkpoint.ckpt"
 RESULTS = (CHECKPOINT, "predictions.parquet", "metrics.json", "environment.json")
 # The C version, where PyYAML was built with it, writes ten times as fast.
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -105,9 +107,9 @@ class RunDirectory:
         state = self.state
         if not (state == "done" or can_resume(self.place)):
             return False
-        saved = self.place / "config.yaml"
-        if not saved.exists():
-            raise UserError(f"{self.place} holds a result without its config.yaml: restore it, or give overwrite=true")
+        saved = self.place / CONFIG
+        if state == "done" and (what := damage(self.place, [CONFIG])):
+            raise UserError(f"{self.place}: its {what}: restore it, or give overwrite=true")
         if changes := differences(read_yaml(saved, "restore it, or give overwrite=true"), config):
             more = f"; and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
             raise UserError(
@@ -143,15 +145,30 @@ class RunDirectory:
         (self.path / "traceback.txt").unlink(missing_ok=True)
         self.write_status("running", pid=os.getpid(), host=socket.gethostname())
 
-    def fail(self, traceback: str, message: str) -> None:
+    def fail(self, trace: str, message: str) -> None:
         """Mark the run failed and keep its traceback."""
         with replacing(self.path / "traceback.txt") as temporary:
-            temporary.write_text(traceback, encoding="utf-8")
+            temporary.write_text(trace, encoding="utf-8")
         self.write_status("failed", error=message)
 
-    def interrupt(self, message: str) -> None:
-        """Mark the run stopped by its user or the machine; typed again, it goes on."""
-        self.write_status("interrupted", error=message)
+    @contextlib.contextmanager
+    def attempted(self) -> Iterator[None]:
+        """Note in status.json how a block ends that does not succeed: failed, or interrupted by a signal.
+
+        A replacement that fails by a UserError is dropped.
+        """
+        try:
+            yield
+        except Stopped as stopped:
+            with contextlib.suppress(OSError):
+                self.write_status("interrupted", error=f"stopped by {stopped.name}")
+            raise
+        except Exception as error:
+            with contextlib.suppress(OSError):  # a full disk must not hide the first error
+                self.fail(traceback.format_exc(), one_line(error, str(self.path)))
+            if isinstance(error, UserError):
+                self.abandon()
+            raise
 
     def abandon(self) -> None:
         """Drop a replacement that came to nothing; of a run that replaces none, nothing is dropped."""
@@ -167,7 +184,9 @@ class RunDirectory:
 
     def finish(self, **facts: Any) -> None:
         """Mark the run done, with size and hash of its results; drop what only a restart would have needed."""
-        files = {name: _fingerprint(self.path / name) for name in self.results if (self.path / name).exists()}
+        files = {
+            name: _fingerprint(self.path / name) for name in (CONFIG, *self.results) if (self.path / name).exists()
+        }
         self.write_status("done", **facts, files=files)
         shutil.rmtree(self.resume, ignore_errors=True)
 
@@ -222,7 +241,7 @@ class RunDirectory:
 
 
 def _is_own(entry: Path) -> bool:
-    return entry.name in OWN or entry.name.endswith((".part", ".lock"))
+    return entry.name in OWN or (entry.name.startswith(".") and entry.name.endswith((".part", ".lock", PART, LOCK)))
 
 
 def state_of(place: Path) -> str:
@@ -276,7 +295,8 @@ def _unreadable(path: Path) -> str:
     try:
         if path.suffix == ".ckpt":
             return f"{path.name} {what}" if (what := damage_of(path)) else ""
-        read_json(path) if path.suffix == ".json" else read_predictions(path)
+        readers = {".json": read_json, ".yaml": read_yaml, ".parquet": read_predictions}
+        readers[path.suffix](path)
     except UserError:
         return f"{path.name} cannot be read"
     return ""

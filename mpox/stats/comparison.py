@@ -10,8 +10,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from mpox.stats.decision import DecisionRule
 from mpox.stats.intervals import Interval
 from mpox.stats.model_result import ModelResult
+from mpox.stats.selection import Corrected
 
 # What a model's comparison with the best can end in; the column `versus_best`.
 BEST, SAME, WORSE, UNTESTED = "best", "not distinguishable from the best", "worse than the best", "not tested"
@@ -130,15 +132,31 @@ class DatasetComparison:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The model `select=best` chose: rule in words, the fold whose checkpoint is taken and why, the next command."""
+class Candidate:
+    """A model that qualified, and the probability that it is less than the rope worse than the best (the best: 1)."""
 
     model: str
-    fold: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The model `select=best` chose.
+
+    fold: "all", the network fitted on every photo. run: its run directory below the study. rule, why: in words.
+    decision: the rule from logits to a finding that leaves the study with it. corrected: the model's figure, allowing
+    for the choice. commands: what to type next: the training of that network, and its export.
+    """
+
+    model: str
+    fold: str
+    run: str
     rule: str
     why: str
-    fold_rule: str
-    command: str
+    candidates: tuple[Candidate, ...]
+    decision: DecisionRule
+    corrected: Corrected | None
+    commands: tuple[str, ...]
 
 
 @dataclass(frozen=True)

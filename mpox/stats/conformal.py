@@ -1,58 +1,15 @@
 """When to say less: prediction sets that hold the truth as often as promised, and photos left to a clinician."""
 
-import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from mapie.classification import SplitConformalClassifier
-from sklearn.base import BaseEstimator, ClassifierMixin
 
 from mpox.stats.intervals import proportion
 from mpox.stats.model_result import Conformal, CoverageOfClass, Referral
 
-METHOD = "split conformal, least ambiguous sets (Sadinle et al. 2019), calibrated on each validation fold"
+METHOD = "class-conditional conformal prediction by groups, each fold's from the other folds' held-out photos"
 # Shares of the photos that are referred, of the accuracy-referral curve.
 REFERRED = np.arange(0, 31) / 50
-
-
-class _Stated(ClassifierMixin, BaseEstimator):
-    """What MAPIE takes for a classifier: the probabilities it is given are its answer."""
-
-    def __init__(self, n_classes: int = 2) -> None:
-        self.n_classes = n_classes
-        self.classes_ = np.arange(n_classes)
-        self.n_features_in_ = n_classes
-
-    def fit(self, *_: Any) -> "_Stated":
-        return self
-
-    def predict_proba(self, probabilities: np.ndarray) -> np.ndarray:
-        return probabilities
-
-    def predict(self, probabilities: np.ndarray) -> np.ndarray:
-        return probabilities.argmax(1)
-
-
-def prediction_sets(
-    val_NC: np.ndarray,
-    val_targets_N: np.ndarray,
-    test_MC: np.ndarray,
-    target: float,
-) -> np.ndarray:
-    """Return for each test photo which classes its set holds: bool (M, C). Probabilities float64 (N, C), (M, C).
-
-    With fewer validation photos than 1/(1 - target) no set short of all classes can promise as much: all classes.
-    """
-    n_classes = val_NC.shape[1]
-    if len(val_NC) + 1 < 1 / (1 - target) + 1e-9:
-        return np.ones(test_MC.shape, bool)
-    conformal = SplitConformalClassifier(_Stated(n_classes), confidence_level=target, conformity_score="lac")
-    with warnings.catch_warnings():
-        # A class without validation photos is no error here: coverage is promised over all photos, not a class.
-        warnings.filterwarnings("ignore", ".*less labels than.*", UserWarning)
-        conformal.conformalize(val_NC, val_targets_N)
-    return conformal.predict_set(test_MC)[1][:, :, 0].astype(bool)
 
 
 def describe_sets(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from mpox.stats.decision import DecisionRule
 from mpox.stats.intervals import Interval
 
 
@@ -70,9 +71,9 @@ class ReliabilityBin:
 class Calibration:
     """Is 80 % sure right 8 times of 10? Pooled over folds, as the networks are and after temperature scaling.
 
-    `temperatures`: one a fold, fitted on its validation photos (Guo et al. 2017). ece: confidence of the answer, bins
-    of equal count (adaptive); brier 0..2; nll in nats. Bins are of the answer's probability; `bins_positive` of the
-    probability of mpox (empty without such a class), after scaling.
+    `temperatures`: one a fold, fitted on the other folds' held-out photos (Guo et al. 2017). ece: confidence of the
+    answer, bins of equal count (adaptive); brier 0..2; nll in nats. Bins are of the answer's probability;
+    `bins_positive` of the probability of mpox (empty without such a class), after scaling.
     """
 
     temperatures: tuple[float, ...]
@@ -98,10 +99,11 @@ class PredictiveValue:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """Mpox against the rest at a threshold of its probability chosen on each fold's validation photos.
+    """Mpox against the rest: a photo is called mpox when its probability reaches the threshold, or is the largest.
 
-    `target_sensitivity`: what the threshold reaches there; `thresholds`: one a fold (None: that validation fold has
-    no mpox, and its test photos are left out); counts and figures are of the test photos, pooled.
+    `target_sensitivity`: what the threshold is to reach; `thresholds`: one a fold, fitted on the other folds' held-out
+    photos (None: they have no mpox, and the fold's photos are left out); counts and figures are of the test photos,
+    pooled.
     """
 
     target_sensitivity: float
@@ -139,7 +141,7 @@ class CoverageOfClass:
 
 @dataclass(frozen=True)
 class Conformal:
-    """Prediction sets calibrated on each fold's validation photos so that `target` of all sets hold the truth.
+    """Prediction sets made so that `target` of the photos of each class have it in theirs (Mondrian).
 
     `coverage` and `mean_size` over all test photos; `sizes[k]`: the share of sets with k classes, k = 0..C.
     """
@@ -225,6 +227,7 @@ class ModelResult:
     confusion: tuple[tuple[int, ...], ...]
     curves: tuple[Curve, ...]
     calibration: Calibration
+    decision: DecisionRule
     operating_point: OperatingPoint | None
     decision_curve: DecisionCurve | None
     conformal: Conformal

@@ -1,10 +1,10 @@
-"""Mpox or not at a threshold: chosen on validation photos, judged on test photos, carried to other prevalences."""
+"""Mpox or not at a threshold: judged on photos that it was not fitted on, carried to other prevalences."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from mpox.stats.decision import called_positive
 from mpox.stats.intervals import Interval, effective_size, proportion
 from mpox.stats.model_result import DecisionCurve, OperatingPoint, PredictiveValue
 
@@ -14,21 +14,10 @@ DRAWS = 20_000
 THRESHOLDS = np.arange(1, 81) / 100
 
 
-def choose_threshold(probability_N: np.ndarray, is_positive_N: np.ndarray, sensitivity: float) -> float | None:
-    """Return the highest threshold at which at least this share of the positives has probability >= it.
-
-    None where there is no positive to choose by.
-    """
-    mine = np.sort(probability_N[is_positive_N])[::-1]
-    if not len(mine):
-        return None
-    needed = max(1, math.ceil(sensitivity * len(mine) - 1e-9))
-    return float(mine[needed - 1])
-
-
 def operating_point(
-    probability_N: np.ndarray,
-    is_positive_N: np.ndarray,
+    probabilities_NC: np.ndarray,
+    targets_N: np.ndarray,
+    positive: int,
     codes_N: np.ndarray,
     fold_N: np.ndarray,
     thresholds: Sequence[float | None],
@@ -38,16 +27,17 @@ def operating_point(
     confidence: float,
     seed: int,
 ) -> OperatingPoint:
-    """Judge test photos at the threshold of their fold; `fold_N` counts into `thresholds`.
+    """Judge photos at the threshold of their fold; `fold_N` counts into `thresholds`.
 
-    Photos of folds without a threshold are left out. Sensitivity and specificity have Wilson's interval on the
-    effective sample size; the predictive values follow by Bayes' rule, their intervals from Jeffreys posteriors.
+    A photo is called mpox by `mpox.stats.decision.called_positive`. Photos of folds without a threshold are left out.
+    Sensitivity and specificity have Wilson's interval on the effective sample size; the predictive values follow by
+    Bayes' rule, their intervals from Jeffreys posteriors.
     """
     limits = np.array([np.nan if limit is None else limit for limit in thresholds])[fold_N]
     used = np.isfinite(limits)
-    called = probability_N[used] >= limits[used]
-    positive, codes = is_positive_N[used], codes_N[used]
-    sick, well = (called[positive], codes[positive]), (~called[~positive], codes[~positive])
+    called = called_positive(probabilities_NC[used], positive, limits[used])
+    is_positive, codes = targets_N[used] == positive, codes_N[used]
+    sick, well = (called[is_positive], codes[is_positive]), (~called[~is_positive], codes[~is_positive])
     random = np.random.default_rng(seed)
     draws = [_posterior(*side, confidence, random) for side in (sick, well)]
     sensitivity, specificity = proportion(*sick, confidence), proportion(*well, confidence)

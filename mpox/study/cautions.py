@@ -1,5 +1,7 @@
 """What the model in focus does not keep of what was asked of it: said before its figures are read."""
 
+from collections.abc import Sequence
+
 from mpox.stats.comparison import Comparison
 from mpox.stats.model_result import ModelResult
 from mpox.stats.printed import percent, percent_interval
@@ -11,7 +13,8 @@ MOST = 0.5
 def cautions(comparison: Comparison) -> tuple[str, ...]:
     """Return a sentence for each promise that the model in focus does not keep; empty where it keeps all."""
     focus = comparison.focus
-    return (*_target(focus, comparison.positive), *_sets(focus, len(comparison.classes)))
+    classes, positive = comparison.classes, comparison.positive
+    return (*_target(focus, positive), *_promises(focus, classes, positive), *_sets(focus, len(classes)))
 
 
 def _target(focus: ModelResult, positive: str | None) -> list[str]:
@@ -26,12 +29,24 @@ def _target(focus: ModelResult, positive: str | None) -> list[str]:
             f"{focus.name} does not reach the sensitivity asked for: {percent(point.target_sensitivity, 0)} asked, "
             f"{percent_interval(point.sensitivity)} of {found} photos of {positive} found at its threshold{chance}"
         ]
-    if point.false_positive and not point.true_negative:
-        return [
-            f"{focus.name} has too few photos of {positive} for a threshold that promises "
-            f"{percent(point.target_sensitivity, 0)} sensitivity: at its threshold every photo is called {positive}"
-        ]
     return []
+
+
+def _promises(focus: ModelResult, classes: Sequence[str], positive: str | None) -> list[str]:
+    """What the rule that leaves the study cannot promise, for want of photos."""
+    rule, found = focus.decision, []
+    promised, target = rule.promised_sensitivity, rule.target_sensitivity
+    if promised is not None and target is not None and promised < target - 1e-9:
+        found.append(
+            f"too few photos of {positive} for {percent(target, 0)} sensitivity: the threshold of {focus.name} "
+            f"promises {percent(promised)} on new photos"
+        )
+    if lacking := [label for label, limit in zip(classes, rule.quantiles or (), strict=False) if limit >= 1]:
+        found.append(
+            f"too few groups of {', '.join(lacking)} for prediction sets of {percent(rule.coverage, 0)} coverage: "
+            f"every set of {focus.name} holds {'it' if len(lacking) == 1 else 'them'}"
+        )
+    return found
 
 
 def _sets(focus: ModelResult, n_classes: int) -> list[str]:

@@ -1,72 +1,136 @@
-"""Choosing a model by a stated rule, and the fold whose network is taken."""
+"""Choosing a model by a stated rule: the cheapest of those that are shown to be as good as the best."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
+from scipy import stats
 
+from mpox.command_line import command
+from mpox.data.folds import ALL
 from mpox.errors import UserError
 from mpox.files import replacing
-from mpox.stats.comparison import BEST, SAME, Choice, Comparison
-from mpox.stats.metrics import METRICS, weighted_metrics
+from mpox.stats.comparison import Candidate, Choice, Comparison
+from mpox.stats.metrics import METRICS
 from mpox.stats.model_result import ModelResult
+from mpox.stats.printed import number, percent
+from mpox.stats.selection import Corrected, corrected_for_choice
 from mpox.study.results import StudyResults
 from mpox.study.sentences import worded
 
 BYTES_PER_PARAMETER = 4
-FOLD_RULE = (
-    "the fold whose network has the highest {metric} on its validation photos (ties: the lower NLL there, then the "
-    "lower number); its test photos are not looked at"
-)
+COSTS: dict[str, tuple[str, Callable[[ModelResult], float | None]]] = {
+    "parameters": ("fewest parameters", lambda model: model.costs.parameters),
+    "size": ("smallest file", lambda model: size_mb(model)),
+    "latency": ("lowest latency of its export", lambda model: model.costs.export_latency_ms),
+}
 
 
-def choose(
-    comparison: Comparison, results: StudyResults, *, max_size_mb: float | None, max_latency_ms: float | None
-) -> Comparison:
-    """Return the comparison with its `choice` made: the smallest model not distinguishable from the best.
+@dataclass(frozen=True)
+class Rule:
+    """Which models qualify, and which of them is taken.
 
-    Smallest is fewest parameters. A size budget is held against the exported file, else against 4 bytes a parameter, a
-    latency budget against what the export measured. Raises UserError where no model is left, or no export has a latency
-    for a budget to be held against.
+    A candidate is less than `rope` worse than the best with a probability of `confidence` or more, by the Bayesian
+    correlated t-test over folds (Benavoli et al. 2017). The cheapest is taken: `by` is a key of COSTS; ties: the higher
+    rank. Budgets leave candidates out. Raises UserError for values that make no sense.
     """
-    candidates = [model for model in comparison.models if model.verdict in (BEST, SAME)]
-    if max_latency_ms is not None and not any(model.costs.export_latency_ms for model in candidates):
+
+    confidence: float = 0.9
+    by: str = "parameters"
+    max_size_mb: float | None = None
+    max_latency_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.confidence < 1:
+            raise UserError(f"select.confidence={self.confidence} must lie between 0 and 1, as 0.9 does")
+        if self.by not in COSTS:
+            raise UserError(f"select.by={self.by} is unknown: choose {', '.join(COSTS)}")
+
+    def cost(self, model: ModelResult) -> float:
+        """Return what is least in the model that is taken; infinite where it is not known."""
+        found = COSTS[self.by][1](model)
+        return float("inf") if found is None else float(found)
+
+    def fits(self, model: ModelResult) -> bool:
+        """Say whether a model is within the budgets."""
+        latency = model.costs.export_latency_ms
+        small = self.max_size_mb is None or size_mb(model) <= self.max_size_mb
+        return small and (self.max_latency_ms is None or (latency is not None and latency <= self.max_latency_ms))
+
+
+def choose(comparison: Comparison, results: StudyResults, rule: Rule) -> Comparison:
+    """Return the comparison with its `choice` made, and the choice added to its conclusion.
+
+    A size budget is held against the exported file, else against 4 bytes a parameter, a latency against what the
+    export measured. Raises UserError where no model is left, or no candidate's export has a latency to go by.
+    """
+    candidates = _candidates(comparison, rule.confidence)
+    qualified = [comparison.model(one.model) for one in candidates]
+    if (rule.max_latency_ms is not None or rule.by == "latency") and not any(
+        model.costs.export_latency_ms for model in qualified
+    ):
+        asked = "select.by=latency" if rule.by == "latency" else f"max_latency_ms={rule.max_latency_ms}"
         raise UserError(
-            f"max_latency_ms={max_latency_ms} cannot be held against anything: no model of {comparison.study} has an "
-            "export with a latency; export them first (python -m mpox.export), or leave the budget out"
+            f"{asked} has nothing to go by: no model of {comparison.study} that qualifies has an export with a "
+            "latency; export them first (python -m mpox.export), or leave it out"
         )
-    fitting = [model for model in candidates if _fits(model, max_size_mb, max_latency_ms)]
+    fitting = [model for model in qualified if rule.fits(model)]
     if not fitting:
-        tried = ", ".join(f"{model.name} {size_mb(model):.1f} MB" for model in candidates)
+        tried = ", ".join(f"{model.name} {size_mb(model):.1f} MB" for model in qualified)
         raise UserError(
-            f"no model that is not distinguishable from the best is within max_size_mb={max_size_mb} and "
-            f"max_latency_ms={max_latency_ms} ({tried}): raise the budget, or compare smaller models too"
+            f"no model that is as good as the best is within max_size_mb={rule.max_size_mb} and "
+            f"max_latency_ms={rule.max_latency_ms} ({tried}): raise the budget, or compare smaller models too"
         )
-    chosen = min(fitting, key=lambda model: (model.costs.parameters or 0, model.rank))
-    fold = _fold(chosen, results, comparison.metric)
-    budget = [f"{name} {limit:g}" for name, limit in (("MB", max_size_mb), ("ms", max_latency_ms)) if limit is not None]
-    metric = METRICS[comparison.metric].title
-    n = len(candidates)
+    chosen = min(fitting, key=lambda model: (rule.cost(model), model.rank))
+    corrected = _corrected(comparison, results, rule)
+    folder = f"{chosen.name}/fold-{ALL}"
     choice = Choice(
         model=chosen.name,
-        fold=fold,
-        rule=f"the model with the fewest parameters of those not distinguishable from the best on {metric}"
-        + (f", within {' and '.join(budget)}" if budget else ""),
-        why=f"{n} of {len(comparison.models)} models qualify{f', {len(fitting)} within the budget' if budget else ''}; "
-        f"{chosen.name} has {(chosen.costs.parameters or 0) / 1e6:.2f} million parameters. {chosen.words}",
-        fold_rule=FOLD_RULE.format(metric=metric),
-        command="python -m mpox.export chosen=chosen.yaml",
+        fold=ALL,
+        run=folder,
+        rule=_rule_in_words(comparison, rule),
+        why=_why(comparison, rule, chosen, candidates, len(fitting)),
+        candidates=candidates,
+        decision=chosen.decision,
+        corrected=corrected,
+        commands=(
+            command("mpox.train", study=comparison.study, model=chosen.name, fold=ALL),
+            "python -m mpox.export chosen=chosen.yaml",
+        ),
     )
-    return worded(dataclasses.replace(comparison, choice=choice))
+    made = worded(dataclasses.replace(comparison, choice=choice))
+    return dataclasses.replace(made, conclusion=(*made.conclusion[:-1], in_words(choice), made.conclusion[-1]))
+
+
+def in_words(choice: Choice) -> str:
+    """Return the choice by its rule, and how the figure in the headline allows for it."""
+    text = f"Chosen: {choice.model}, {choice.rule}."
+    if choice.corrected is not None:
+        text += f" The figure that allows for the choice: {choice.corrected.method}."
+    return text
 
 
 def write_choice(comparison: Comparison, path: Path) -> None:
-    """Write the choice as YAML: what, by which rule, and the splits it stands on."""
-    assert comparison.choice is not None
+    """Write the choice as YAML: what, by which rule, the decision rule that goes with it, and the splits."""
+    choice = comparison.choice
+    assert choice is not None
+    decision: dict[str, Any] = dataclasses.asdict(choice.decision)
     content = {
         "study": comparison.study,
-        **dataclasses.asdict(comparison.choice),
+        "model": choice.model,
+        "fold": choice.fold,
+        "run": choice.run,
+        "rule": choice.rule,
+        "why": choice.why,
+        "candidates": [one.model for one in choice.candidates],
+        "probabilities": {one.model: one.probability for one in choice.candidates},
+        **{key: list(value) if isinstance(value, tuple) else value for key, value in decision.items()},
+        "corrected": choice.corrected and dataclasses.asdict(choice.corrected),
+        "commands": list(choice.commands),
         "splits_sha256": comparison.splits_sha256,
         "chosen_at": comparison.created,
     }
@@ -81,18 +145,87 @@ def size_mb(model: ModelResult) -> float:
     return BYTES_PER_PARAMETER * (model.costs.parameters or 0) / 1e6
 
 
-def _fits(model: ModelResult, max_size_mb: float | None, max_latency_ms: float | None) -> bool:
-    latency = model.costs.export_latency_ms
-    small = max_size_mb is None or size_mb(model) <= max_size_mb
-    return small and (max_latency_ms is None or (latency is not None and latency <= max_latency_ms))
+def _candidates(comparison: Comparison, confidence: float) -> tuple[Candidate, ...]:
+    """The best, and every model that is shown to be less than the rope worse; in rank order."""
+    found = [Candidate(comparison.best.name, 1.0)]
+    for pair in comparison.pairs:
+        if pair.first != comparison.best.name:
+            continue
+        if pair.p_same is not None and pair.p_second_better is not None:
+            probability = pair.p_same + pair.p_second_better
+        else:  # nothing to test by; but the same answers to every photo are as good
+            probability = 1.0 if pair.only_first_right == pair.only_second_right == 0 else 0.0
+        if probability >= confidence:
+            found.append(Candidate(pair.second, probability))
+    return tuple(found)
 
 
-def _fold(model: ModelResult, results: StudyResults, metric: str) -> int:
-    runs = next(runs for runs in results.models if runs.name == model.name)
+def _corrected(comparison: Comparison, results: StudyResults, rule: Rule) -> Corrected | None:
+    """The chosen model's figure, allowing for the choice: the rule is applied in each resample of the photos."""
+    logits = {runs.name: runs.logits for runs in results.models}
+    costs = np.array([rule.cost(model) if rule.fits(model) else np.inf for model in comparison.models])
+    test_to_train = float(
+        np.mean([test / train for test, train in zip(results.test_sizes, results.train_sizes, strict=True)])
+    )
 
-    def order(k: int) -> tuple[float, float, int]:
-        logits, targets = runs.val[k]
-        figures = weighted_metrics(logits, targets, np.ones((1, len(targets)), "float32"), results.positive)
-        return -float(np.nan_to_num(figures[metric][0], nan=-1.0)), float(figures["nll"][0]), k
+    def choose_in(scores_MK: np.ndarray) -> int:
+        return cheapest_candidate(scores_MK, costs, comparison.rope, rule.confidence, test_to_train)
 
-    return results.folds[min(range(len(results.folds)), key=order)]
+    return corrected_for_choice(
+        [logits[model.name] for model in comparison.models],
+        results.targets,
+        results.codes,
+        results.fold_index,
+        choose_in,
+        metric=comparison.metric,
+        positive=results.positive,
+        confidence=comparison.confidence,
+        seed=0,
+    )
+
+
+def cheapest_candidate(
+    scores_MK: np.ndarray, costs_M: np.ndarray, rope: float, confidence: float, test_to_train: float
+) -> int:
+    """Return the number of the model that the rule takes, of scores by model and fold (NaN: not defined).
+
+    Models come with the preferred first where costs are equal. Infinite costs are taken only where all are.
+    """
+    means = np.array([np.nanmean(row) if np.isfinite(row).any() else -np.inf for row in scores_MK])
+    best = int(means.argmax())
+    apart = scores_MK[best] - scores_MK
+    n = np.isfinite(apart).sum(1)
+    with np.errstate(all="ignore"):
+        mean = np.where(n > 0, np.nansum(apart, 1) / n, np.inf)
+        variance = np.nansum(np.square(apart - mean[:, None]), 1) / (n - 1)
+        scale = np.sqrt((1 / n + test_to_train) * variance)
+        probability = stats.t.cdf((rope - mean) / scale, np.maximum(n - 1, 1))
+    equal = np.abs(mean) < 1e-12
+    qualified = np.where(np.isfinite(scale) & (scale > 1e-12), probability >= confidence, equal)
+    qualified[best] = True
+    order = sorted(np.flatnonzero(qualified), key=lambda m: (costs_M[m], -means[m], m))
+    return int(order[0])
+
+
+def _rule_in_words(comparison: Comparison, rule: Rule) -> str:
+    budgets = (("MB", rule.max_size_mb), ("ms", rule.max_latency_ms))
+    budget = [f"{name} {limit:g}" for name, limit in budgets if limit is not None]
+    return (
+        f"the model with the {COSTS[rule.by][0]} of those that are less than {comparison.rope:g} worse than the best "
+        f"on {METRICS[comparison.metric].title} with a probability of {percent(rule.confidence, 0)} or more"
+        + (f", within {' and '.join(budget)}" if budget else "")
+    )
+
+
+def _why(comparison: Comparison, rule: Rule, chosen: ModelResult, candidates: Sequence[Candidate], fitting: int) -> str:
+    probability = next(one.probability for one in candidates if one.model == chosen.name)
+    count = len(candidates)
+    budget = rule.max_size_mb is not None or rule.max_latency_ms is not None
+    text = (
+        f"{count} of {len(comparison.models)} models {'qualify' if count > 1 else 'qualifies'}"
+        + (f", {fitting} within the budget" if budget else "")
+        + f"; {chosen.name} has {(chosen.costs.parameters or 0) / 1e6:.2f} million parameters"
+    )
+    if chosen.rank == 1:
+        return f"{text} and the highest mean."
+    return f"{text} and is less than {comparison.rope:g} worse with a probability of {number(probability, 2)}."

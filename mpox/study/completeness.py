@@ -93,7 +93,7 @@ def _inspect(place: Path, model: str, fold: int, folds: Folds) -> tuple[str, str
             return str(status["state"]), str(status.get("error", "")), None
         if lacking := [name for name in FILES if not (place / name).exists()]:
             return "unreadable", f"lacks {', '.join(lacking)}", None
-        if what := damage(place, FILES[1:]):
+        if what := damage(place, FILES):
             return "damaged", what, None
         environment, metrics = read_json(place / "environment.json"), read_json(place / "metrics.json")
         if environment["splits_sha256"] != folds.sha256:
@@ -110,6 +110,8 @@ def _inspect(place: Path, model: str, fold: int, folds: Folds) -> tuple[str, str
             if ids != list(folds.ids[k]):
                 return "other photos", f"its {split} photos are not those of fold {k}", None
         config = read_yaml(place / "config.yaml")
+        if lacking := [name for name in ("model", "image_size") if name not in config]:
+            return "unreadable", f"config.yaml lacks {' and '.join(lacking)}", None
         if list(metrics["classes"]) != classes or not set(table["label"]) <= set(classes):
             return "unreadable", "metrics.json and predictions.parquet name different classes", None
         if what := _unlike(metrics, parts, classes):

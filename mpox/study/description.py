@@ -5,14 +5,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mpox.stats import breakdown, conformal, operating_point
-from mpox.stats.calibration import calibration, fit_temperature
+from mpox.stats.calibration import calibration
 from mpox.stats.comparison import Pair
+from mpox.stats.decision import DecisionRule, prediction_sets
 from mpox.stats.metrics import defined_metrics
 from mpox.stats.model_result import Costs, DecisionCurve, ModelResult, OperatingPoint
 from mpox.stats.pooled import softmax, weighted_confusion
 from mpox.study import sentences as wording
+from mpox.study.held_out import rule_of_all, rule_without
 from mpox.study.options import Options
-from mpox.study.results import ModelRuns, StudyResults
+from mpox.study.results import StudyResults
 from mpox.study.scored import Scored, score
 
 
@@ -29,13 +31,13 @@ def describe(
     """Describe the model of a rank. `subgroups` are the photos' values by column."""
     runs, targets, codes, positive = one.runs, results.targets, results.codes, results.positive
     confidence, n_classes = options.confidence, len(results.classes)
-    temperatures = [fit_temperature(*val) for val in runs.val]
-    scaled = softmax(runs.logits, np.array(temperatures)[results.fold_index, None])
+    rules = [rule_without(fold, runs, results, options) for fold in range(len(results.folds))]
+    scaled = softmax(runs.logits, np.array([rule.temperature for rule in rules])[results.fold_index, None])
     probabilities, answers = softmax(runs.logits), runs.logits.argmax(1)
     counts = weighted_confusion(answers, targets, np.ones((1, len(targets)), "float32"), n_classes)[0]
     aurocs = [(float(one.figures[f"auroc/{k}"][0]), one.draws(f"auroc/{k}")) for k in range(n_classes)]
-    sets = _prediction_sets(runs, results, probabilities, options.coverage)
-    point, decision = _mpox_or_not(runs, results, scaled, temperatures, options)
+    sets = prediction_sets(scaled, np.array([rule.quantiles for rule in rules])[results.fold_index])
+    point, curve = _mpox_or_not(results, scaled, rules, options)
     verdict = wording.verdict(runs.name, rank, pairs, confidence)
     return ModelResult(
         name=runs.name,
@@ -55,9 +57,12 @@ def describe(
             for k, label in enumerate(results.classes)
             if np.isfinite(aurocs[k][0])
         ),
-        calibration=calibration(runs.logits, scaled, targets, codes, temperatures, positive, confidence),
+        calibration=calibration(
+            runs.logits, scaled, targets, codes, [rule.temperature for rule in rules], positive, confidence
+        ),
+        decision=rule_of_all(runs, results, options),
         operating_point=point,
-        decision_curve=decision,
+        decision_curve=curve,
         conformal=conformal.describe_sets(
             sets, targets, codes, results.classes, target=options.coverage, confidence=confidence
         ),
@@ -70,34 +75,20 @@ def describe(
     )
 
 
-def _prediction_sets(runs: ModelRuns, results: StudyResults, probabilities: np.ndarray, coverage: float) -> np.ndarray:
-    """Return the sets (bool, N x C) of all photos, each fold's calibrated on its validation photos."""
-    parts = []
-    for k, (logits, truth) in enumerate(runs.val):
-        mine = probabilities[results.fold_index == k]
-        parts.append(conformal.prediction_sets(softmax(logits), truth, mine, coverage))
-    return np.concatenate(parts)  # photos are in the order of their folds
-
-
 def _mpox_or_not(
-    runs: ModelRuns, results: StudyResults, scaled: np.ndarray, temperatures: Sequence[float], options: Options
+    results: StudyResults, scaled: np.ndarray, rules: Sequence[DecisionRule], options: Options
 ) -> tuple[OperatingPoint | None, DecisionCurve | None]:
     """Return what mpox against the rest comes to; None where the photos do not have both."""
     positive = results.positive
     if positive is None or not 0 < (is_mpox := results.targets == positive).sum() < len(is_mpox):
         return None, None
-    thresholds = [
-        operating_point.choose_threshold(
-            softmax(logits, temperature)[:, positive], truth == positive, options.target_sensitivity
-        )
-        for (logits, truth), temperature in zip(runs.val, temperatures, strict=True)
-    ]
     point = operating_point.operating_point(
-        scaled[:, positive],
-        is_mpox,
+        scaled,
+        results.targets,
+        positive,
         results.codes,
         results.fold_index,
-        thresholds,
+        [rule.threshold for rule in rules],
         target_sensitivity=options.target_sensitivity,
         prevalences=options.prevalences,
         confidence=options.confidence,

@@ -30,13 +30,13 @@ _ABSENT = "(not set)"
 class ModelRuns:
     """One model on the folds compared.
 
-    logits float64 (N, C) in the order of `StudyResults.photos`; val: logits (M, C) and targets int64 (M) a fold;
-    seconds: mean wall time of a job, None where it was not recorded.
+    logits float64 (N, C) in the order of `StudyResults.photos`; val: logits (M, C), targets and groups int64 (M) of
+    each fold's validation photos; seconds: mean wall time of a job, None where it was not recorded.
     """
 
     name: str
     logits: np.ndarray
-    val: tuple[tuple[np.ndarray, np.ndarray], ...]
+    val: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]
     config: dict[str, Any]
     seconds: float | None
 
@@ -184,7 +184,14 @@ def _photos(manifest: pd.DataFrame, runs: Sequence[Run], folds: Sequence[int]) -
 
 def _model_runs(runs: Sequence[Run], index: dict[str, int]) -> ModelRuns:
     columns = [PREFIX + label for label in index]
-    val = tuple((run.val[columns].to_numpy("float64"), run.val["label"].map(index).to_numpy("int64")) for run in runs)
+    val = tuple(
+        (
+            run.val[columns].to_numpy("float64"),
+            run.val["label"].map(index).to_numpy("int64"),
+            group_codes(run.val["group"].to_numpy()),
+        )
+        for run in runs
+    )
     seconds = [sum(run.environment.get("seconds", {}).values()) for run in runs]
     return ModelRuns(
         runs[0].model,

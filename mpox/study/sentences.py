@@ -79,6 +79,11 @@ def headline(comparison: Comparison) -> str:
             f" It recognises {_share(sensitivity)} of the photos of {comparison.positive} and wrongly calls "
             f"{_share(specificity, complement=True)} of the others so, at the most probable class."
         )
+    if comparison.choice is not None and (corrected := comparison.choice.corrected) is not None:
+        text += (
+            f" Allowing for the choice, its {METRICS[corrected.metric].title} comes to {number(corrected.estimate)} "
+            f"({number(corrected.low)} to {number(corrected.high)})."
+        )
     if focus.name != best.name:
         text += f" The highest mean is that of {best.name}: {number(best.scores[metric].mean)}."
     return text
@@ -118,8 +123,8 @@ def conclusion(comparison: Comparison) -> tuple[str, ...]:
             for name, side in (("sensitivity", point.sensitivity), ("specificity", point.specificity))
         ]
         said.append(
-            f"At a threshold chosen on validation photos for {percent(point.target_sensitivity, 0)} sensitivity, "
-            f"{focus.name} reaches {' and '.join(figures)} on the test photos."
+            f"At thresholds fitted for {percent(point.target_sensitivity, 0)} sensitivity on the other folds' photos, "
+            f"{focus.name} reaches {' and '.join(figures)}."
         )
     for name in dict.fromkeys(external.name for external in comparison.external):
         mine = [one for one in comparison.external if one.name == name and one.model == focus.name]

@@ -1,10 +1,8 @@
 """Train one CNN on one fold: photos and splits in, a run directory out."""
 
-import contextlib
 import logging
 import sys
 import time
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ from omegaconf import DictConfig
 from mpox.config import plain
 from mpox.data.folds import check_fold
 from mpox.data.photos import SUFFIXES
-from mpox.errors import Stopped, UserError, one_line
 from mpox.files import write_json
 from mpox.model.backbone import InputRecord, input_record
 from mpox.model.backbone import build as build_network
@@ -51,19 +48,9 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         if not cfg.overwrite and run.is_finished(config):  # a replacement that was only to be put into its place
             return run.result()
         run.begin(config, overwrite=cfg.overwrite)
-        with run.logging_to_file():
+        with run.logging_to_file(), run.attempted():
             try:
                 result = _run(cfg, config, run, record, weights)
-            except Stopped as stopped:
-                with contextlib.suppress(OSError):
-                    run.interrupt(f"stopped by {stopped.name}")
-                raise
-            except Exception as error:
-                with contextlib.suppress(OSError):  # a full disk must not hide the first error
-                    run.fail(traceback.format_exc(), one_line(error, cfg.runs_dir))
-                if isinstance(error, UserError):
-                    run.abandon()
-                raise
             finally:
                 wandb_report.finish(failed=sys.exc_info()[0] is not None)
         run.settle()

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +19,6 @@ from rich.table import Table
 
 from mpox.console import results_console, shown
 from mpox.model import weights
-from mpox.options import expanded
 from mpox.runs import journal
 
 log = logging.getLogger(__name__)
@@ -39,27 +37,14 @@ MEANINGS = {
     "failed": "failed",
     "interrupted": "stopped",
 }
-# Environment variable for the processes that run jobs: number of jobs, start time, start of their journal entries.
-VARIABLE = "MPOX_SWEEP"
 
 
 @dataclass(frozen=True)
 class SweepProgress:
-    """A running sweep: number of jobs (0: unknown), start (Unix time, s), position of its first byte in the journal."""
+    """A running sweep: number of jobs (0: unknown), start (Unix time, s)."""
 
     jobs: int
     began: float
-    start: int
-
-    @classmethod
-    def of_environment(cls) -> "SweepProgress | None":
-        """Return the sweep that the starting process wrote into the environment; None where there is no sweep."""
-        parts = os.environ.get(VARIABLE, "").split()
-        return cls(int(parts[0]), float(parts[1]), int(parts[2])) if len(parts) == 3 else None
-
-    def export(self) -> None:
-        """Write it into the environment of the processes that are started from now on."""
-        os.environ[VARIABLE] = f"{self.jobs} {self.began} {self.start}"
 
     def remaining_time(self, ended: Sequence[journal.Entry]) -> str:
         """Return an estimate of the remaining time, from the jobs that trained; empty where unknown."""
@@ -68,6 +53,26 @@ class SweepProgress:
         if not worked or remaining <= 0:
             return ""
         return f"; about {_duration((time.time() - self.began) / worked * remaining)} left"
+
+
+# The sweep that this process started; None in the processes that a launcher starts for its jobs.
+_current: SweepProgress | None = None
+
+
+def print_progress(entry: journal.Entry) -> None:
+    """Print one line: number and state of the job that ended, and an estimate of the remaining time.
+
+    Nothing in a process that a launcher started: there the one that started it prints.
+    """
+    if _current is None:
+        return
+    ended = journal.ended()
+    score = "" if entry.score is None else f", balanced accuracy {entry.score:.3f}"
+    where = f"job {len(ended)} of {_current.jobs}, " if _current.jobs else ""
+    remaining = _current.remaining_time(ended)
+    results_console().print(
+        f"{where}{entry.model} fold {entry.fold}: {entry.state} in {entry.seconds:.1f} s{score}{remaining}"
+    )
 
 
 def _duration(seconds: float) -> str:
@@ -83,27 +88,25 @@ class StudyReport(Callback):
     Ends the process with exit code 1 where a job failed: Hydra swallows a callback's exceptions, but not SystemExit.
     """
 
-    def __init__(self) -> None:
-        self.start = 0
-
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Remember where the journal ends."""
-        self.start = journal.size(_runs_dir(config))
+        """Begin to note how jobs end."""
+        journal.begin()
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Remember where the journal ends and say which models of the sweep have no weights, before anything trains."""
-        self.start = journal.size(_runs_dir(config))
-        SweepProgress(number_of_jobs(config), time.time(), self.start).export()
+        """Begin to note how jobs end, and say which models of the sweep have no weights, before anything trains."""
+        global _current
+        journal.begin()
+        _current = SweepProgress(number_of_jobs(config), time.time())
         warn_of_missing_weights(config)
 
     def on_run_end(self, config: DictConfig, **facts: Any) -> None:
         """Exit with 1 where the job failed; an exception of the job is raised by Hydra."""
         if facts["job_return"].status is not JobStatus.FAILED:
-            _exit_if_failed(journal.read(_runs_dir(config), self.start))
+            _exit_if_failed(journal.ended())
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Print the table of models and folds; end with 1 where a job failed."""
-        entries = journal.read(_runs_dir(config), self.start)
+        entries = journal.ended()
         if entries:
             results_console(soft_wrap=False).print(table(entries))
         for entry in entries:
@@ -118,11 +121,6 @@ def _exit_if_failed(entries: Sequence[journal.Entry]) -> None:
     """Exit with 1 where a job failed, or where no job recorded its end."""
     if not entries or any(entry.state not in ("done", "skipped") for entry in entries):
         raise SystemExit(1)
-
-
-def _runs_dir(config: DictConfig) -> str:
-    """Where runs go; Hydra hands its callbacks a configuration that nobody has settled."""
-    return expanded(str(config.runs_dir))
 
 
 def table(entries: Sequence[journal.Entry]) -> Table:

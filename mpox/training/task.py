@@ -20,7 +20,7 @@ from mpox.report.tables import result_table
 from mpox.runs import journal
 from mpox.runs.run_directory import RunDirectory
 from mpox.training.job import train
-from mpox.training.sweep import SweepProgress
+from mpox.training.sweep import print_progress
 
 log = logging.getLogger("mpox")
 
@@ -28,8 +28,8 @@ log = logging.getLogger("mpox")
 def task(cfg: DictConfig) -> float | None:
     """Run one job and record its end in the journal; a failure does not end the sweep.
 
-    Returns the validation balanced accuracy (the value for a sweeper), None for a job that failed. Raises UserError
-    where even the journal cannot be written, Stopped where a signal ends the process.
+    Returns the validation balanced accuracy (the value for a sweeper), None for a job that failed. Raises Stopped where
+    a signal ends the process.
     """
     quieten()
     _freeze_imports()
@@ -49,16 +49,16 @@ def task(cfg: DictConfig) -> float | None:
         if not isinstance(error, UserError) and trace.exists():
             message += f" (traceback in {trace})"
     except Stopped as stopped:
-        _record(cfg, _entry(cfg, "interrupted", start, f"stopped by {stopped.name}", None))
+        journal.note(cfg.runs_dir, _entry(cfg, "interrupted", start, f"stopped by {stopped.name}", None))
         raise
     if state != "skipped":
         _release()
     entry = _entry(cfg, state, start, message, result)
-    _record(cfg, entry)
+    journal.note(cfg.runs_dir, entry)
     if result is None:
         errors_console().print(f"error: {message}")
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        _print_progress(cfg, entry)
+        print_progress(entry)
     elif result is not None:
         _print_result(cfg, entry, run, result)
     return None if result is None else result["val"]["balanced_accuracy"]
@@ -68,25 +68,6 @@ def _entry(cfg: DictConfig, state: str, start: float, message: str, result: dict
     seconds = round(time.perf_counter() - start, 2)
     score = None if result is None else result["test"]["balanced_accuracy"]
     return journal.Entry(cfg.study, cfg.model.name, cfg.fold, state, seconds, message, score)
-
-
-def _record(cfg: DictConfig, entry: journal.Entry) -> None:
-    try:
-        journal.append(cfg.runs_dir, entry)
-    except OSError as error:
-        raise UserError(f"cannot write to {cfg.runs_dir} ({error}): fix that and type the command again") from error
-
-
-def _print_progress(cfg: DictConfig, entry: journal.Entry) -> None:
-    """Print one line: number and state of the job that ended, and an estimate of the remaining time."""
-    progress = SweepProgress.of_environment()
-    ended = journal.read(cfg.runs_dir, progress.start) if progress else []
-    score = "" if entry.score is None else f", balanced accuracy {entry.score:.3f}"
-    where = f"job {len(ended)} of {progress.jobs}, " if progress and progress.jobs else ""
-    remaining = progress.remaining_time(ended) if progress else ""
-    results_console().print(
-        f"{where}{entry.model} fold {entry.fold}: {entry.state} in {entry.seconds:.1f} s{score}{remaining}"
-    )
 
 
 def _print_result(cfg: DictConfig, entry: journal.Entry, run: RunDirectory, result: dict[str, Any]) -> None:

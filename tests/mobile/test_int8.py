@@ -11,10 +11,11 @@ from mpox.errors import UserError
 from mpox.mobile.file.network import PhoneNetwork, why_no_maps
 from mpox.mobile.int8.quantize import CLAMPS, HEAD, Calibrated
 from mpox.mobile.int8.ranges import ActivationRange, least_error_range, observers
-from mpox.mobile.run.decision_rule import DecisionRule
-from mpox.mobile.run.verify import Bound, fit_decision_rule, verify
+from mpox.mobile.run.verify import Bound, verify
 from mpox.model.backbone import build, input_record
 from mpox.runs.opened import OpenedRun, open_run
+from mpox.stats.decision import DecisionRule
+from mpox.stats.decision_fit import fit_decision
 
 
 @pytest.fixture(scope="module")
@@ -131,9 +132,9 @@ def draw(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_the_verdict_follows_from_the_predictions(n: int) -> None:
     targets, network, file = draw(n, n)
     groups = np.arange(n) // 2
-    chosen = fit_decision_rule(network, targets, 0, 0.9)
+    rule = fit_decision(network, targets, groups, 0, target_sensitivity=0.9, coverage=0.9)
     report = verify(
-        network, file, of_network=chosen, of_file=fit_decision_rule(file, targets, 0, 0.9), targets_N=targets,
+        network, file, rule=rule, targets_N=targets,
         groups=groups, classes=("mpox", "acne", "healthy"), positive=0, bound=Bound(0.8, 0.05),
     )  # fmt: skip
     predicted = network.argmax(1), file.argmax(1)
@@ -149,7 +150,7 @@ def test_too_few_photos_are_noted() -> None:
     targets, logits, _ = draw(20, 0)
     side = DecisionRule(1.0, None)
     report = verify(
-        logits, logits, of_network=side, of_file=side, targets_N=targets, groups=np.arange(20),
+        logits, logits, rule=side, targets_N=targets, groups=np.arange(20),
         classes=("a", "b", "c"), positive=None, bound=Bound(0.98, 0.01),
     )  # fmt: skip
     assert report["kept"] and "too few to be certain" in report["note"]
@@ -159,6 +160,6 @@ def test_no_photos_no_verdict() -> None:
     empty, side = np.zeros((0, 3), "float32"), DecisionRule(1.0, None)
     with pytest.raises(UserError, match="no held-out photos"):
         verify(
-            empty, empty, of_network=side, of_file=side, targets_N=np.zeros(0, int), groups=[],
+            empty, empty, rule=side, targets_N=np.zeros(0, int), groups=[],
             classes=("a", "b", "c"), positive=None, bound=Bound(0.98, 0.01),
         )  # fmt: skip

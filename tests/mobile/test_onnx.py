@@ -15,7 +15,7 @@ from mpox.commands.export import export
 from mpox.errors import UserError
 from mpox.files import read_json
 from mpox.mobile.check import check
-from mpox.mobile.file.contract import Facts
+from mpox.mobile.file.contract import facts_in
 from mpox.mobile.file.network import PhoneNetwork
 from mpox.mobile.file.onnx import ONNX_RECIPES, export_onnx
 from mpox.mobile.file.onnx_session import run_file
@@ -60,8 +60,9 @@ def test_the_export_carries_its_facts(exports: dict[str, dict[str, Any]], phone_
         assert not stowaways(report["place"], report["place"].parent, phone_run.parents[1])  # the exporter's traces
     model = OnnxModel(exports["fp32"]["place"])
     assert (model.labels, model.positive, model.image_size) == (run.labels, run.positive, run.image_size)
-    assert model.threshold == pytest.approx(run.threshold, abs=1e-4)
-    assert model.temperature == pytest.approx(run.temperature, abs=1e-4)
+    for of_file, of_run in ((model.rule.threshold, run.rule.threshold), (model.temperature, run.temperature)):
+        assert of_file == pytest.approx(of_run, abs=1e-5)
+    assert model.rule.quantiles == pytest.approx(run.rule.quantiles, abs=1e-5)
 
 
 def test_float_file_computes_what_pytorch_does_for_any_number_of_photos(run: OpenedRun, files: dict[str, Path]) -> None:
@@ -100,8 +101,7 @@ def test_int8_file_is_int8_and_agrees(run: OpenedRun, files: dict[str, Path]) ->
 
 
 def test_bad_input_gets_one_line(run: OpenedRun, files: dict[str, Path], exported: Path, tmp_path: Path) -> None:
-    known = PhoneModel(exported).facts
-    facts = Facts(**{name: known.get(name) for name in Facts.__dataclass_fields__})
+    facts = facts_in(PhoneModel(exported).facts)
     network = PhoneNetwork(run.network, image_size=96, maps=False)
     with pytest.raises(UserError, match="recipe=int4"):
         export_onnx(network, tmp_path / "x.onnx", facts, recipe="int4")

@@ -18,7 +18,9 @@ from PIL import Image
 
 from mpox.commands.predict import open_model, predict
 from mpox.errors import UserError
+from mpox.mobile.run.decision_rule import ANSWER, REFER, decide
 from mpox.options import config_dir
+from mpox.stats.decision import DecisionRule
 
 
 @pytest.fixture(scope="module")
@@ -46,16 +48,37 @@ def test_file_and_run_decide_the_same(float_file: Path, phone_run: Path, asked: 
     ]
     for one, other in zip(of_file, of_run, strict=True):
         assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-4)
-    threshold = open_model(str(float_file), sensitivity=0.5, threads=1).threshold
-    assert threshold is not None
+    rule = open_model(str(float_file), sensitivity=0.5, threads=1).rule
+    assert rule.threshold is not None and rule.quantiles is not None
+    labels = list(of_file[0]["probabilities"])
     for one in of_file:
-        assert (one["label"] == "mpox") == (one["probabilities"]["mpox"] >= threshold)
-        if one["label"] == "mpox":
-            assert one["action"] == "refer"
-        else:
-            rest = {name: p for name, p in one["probabilities"].items() if name != "mpox"}
-            assert one["label"] == max(rest, key=rest.__getitem__)
-            assert (one["action"] == "refer") == (rest[one["label"]] < 0.5)
+        chances = one["probabilities"]
+        largest = max(chances, key=chances.__getitem__)
+        called = largest == "mpox" or chances["mpox"] >= rule.threshold
+        assert one["label"] == ("mpox" if called else largest)
+        within = [name for name, limit in zip(labels, rule.quantiles, strict=True) if 1 - chances[name] <= limit + 1e-6]
+        assert (one["action"] == "refer") == (called or within != [largest])
+
+
+@pytest.mark.parametrize(
+    ("chances", "rule", "label", "action", "why"),
+    [  # of mpox, acne, healthy
+        ((0.93, 0.05, 0.02), DecisionRule(1.0, 0.95, (0.9, 0.9, 0.9)), "mpox", REFER, "mpox is suspected"),
+        ((0.20, 0.05, 0.75), DecisionRule(1.0, 0.15, (0.9, 0.9, 0.9)), "mpox", REFER, "mpox cannot be ruled out"),
+        ((0.02, 0.03, 0.95), DecisionRule(1.0, 0.15, (0.9, 0.9, 0.9)), "healthy", ANSWER, ""),
+        ((0.02, 0.40, 0.58), DecisionRule(1.0, 0.15, (0.9, 0.9, 0.9)), "healthy", REFER, "may be acne or healthy"),
+        ((0.02, 0.40, 0.58), DecisionRule(1.0, 0.15, (0.1, 0.1, 0.1)), "healthy", REFER, "none of the known classes"),
+        ((0.02, 0.55, 0.43), DecisionRule(1.0, 0.15), "acne", ANSWER, ""),
+        ((0.10, 0.46, 0.44), DecisionRule(1.0, 0.15), "acne", REFER, "0.46 is below 0.5"),
+        ((0.40, 0.30, 0.30), DecisionRule(1.0, None), "mpox", REFER, "mpox is suspected"),
+    ],
+)
+def test_one_rule_that_never_contradicts_itself(
+    chances: tuple[float, ...], rule: DecisionRule, label: str, action: str, why: str
+) -> None:
+    decision = decide(np.array(chances, "float32"), ("mpox", "acne", "healthy"), 0, rule, 0.5)
+    assert (decision.label, decision.action) == (label, action)
+    assert why in decision.why and bool(why) == bool(decision.why)
 
 
 def test_it_runs_without_training_code(exported: Path, photos: Path) -> None:

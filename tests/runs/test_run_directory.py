@@ -217,14 +217,15 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["x.json"]
 
 
-def test_journal_reads_from_where_a_sweep_began(tmp_path: Path) -> None:
+def test_the_journal_holds_what_was_noted_and_a_broken_line_costs_itself(tmp_path: Path) -> None:
     entries = [journal.Entry("s", "m", fold, "done", 1.5) for fold in range(3)]
-    journal.append(tmp_path, entries[0])
-    start = journal.size(tmp_path)
-    for entry in entries[1:]:
+    for entry in entries:
         journal.append(tmp_path, entry)
-    assert journal.read(tmp_path, start) == entries[1:]
     assert journal.read(tmp_path) == entries
+    path = journal.journal_path(tmp_path)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], lines[1][:20], lines[2]]))
+    assert journal.read(tmp_path) == [entries[0], entries[2]]
     assert journal.read(tmp_path / "none") == []
 
 

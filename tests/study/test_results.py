@@ -224,7 +224,7 @@ def test_folds_of_other_weights_are_compared_with_a_warning(runs: Path) -> None:
     assert told == ["the folds of a started from different weights: file a.safetensors, file mine.safetensors"]
 
 
-@pytest.mark.parametrize("name", ["predictions.parquet", "metrics.json", "environment.json"])
+@pytest.mark.parametrize("name", ["config.yaml", "predictions.parquet", "metrics.json", "environment.json"])
 def test_a_flipped_byte_is_named_whatever_it_changes(noted: Path, name: str) -> None:
     path = noted / "s" / "b" / "fold-2" / name
     content = bytearray(path.read_bytes())
@@ -236,7 +236,13 @@ def test_a_flipped_byte_is_named_whatever_it_changes(noted: Path, name: str) -> 
 
 @pytest.mark.parametrize("content", [b"", b"study: s\nmodel: {na", b"\xff\xfe\x00"], ids=["empty", "cut", "noise"])
 @pytest.mark.parametrize("name", ["config.yaml", "status.json"])
-def test_a_broken_file_of_a_run_is_named(noted: Path, name: str, content: bytes) -> None:
-    (noted / "s" / "b" / "fold-2" / name).write_bytes(content)
-    with pytest.raises(UserError, match=rf"'unreadable': b fold 2 \({name} is .*overwrite=true"):
-        read_study(noted, "s")
+def test_a_broken_file_of_a_run_is_named(runs: Path, name: str, content: bytes) -> None:
+    (runs / "s" / "b" / "fold-2" / name).write_bytes(content)
+    with pytest.raises(UserError, match=rf"b fold 2 \({name} (is|cannot be read).*overwrite=true"):
+        read_study(runs, "s")
+
+
+def test_a_configuration_cut_at_the_end_of_a_line_is_named(runs: Path) -> None:
+    (runs / "s" / "b" / "fold-2" / "config.yaml").write_text("study: s\nfold: 2\n")
+    with pytest.raises(UserError, match=r"b fold 2 \(config.yaml lacks model and image_size"):
+        read_study(runs, "s")

@@ -10,7 +10,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from mpox.runs.journal import STATES, Entry, append
+from mpox.runs.journal import STATES, Entry, append, note
 from mpox.training.sweep import StudyReport, SweepProgress, table
 
 
@@ -30,22 +30,33 @@ def test_ten_folds_of_the_longest_names_fit_80_columns() -> None:
 
 def test_a_command_fails_unless_its_jobs_record_success(tmp_path: Path) -> None:
     config = OmegaConf.create({"runs_dir": str(tmp_path)})
-    ended = JobReturn(status=JobStatus.COMPLETED)
+    over = JobReturn(status=JobStatus.COMPLETED)
     append(tmp_path, Entry("s", "m", 0, "failed", 1.0, "of an earlier sweep"))
     report = StudyReport()
     report.on_run_start(config)
     with pytest.raises(SystemExit, match="1"):  # no job recorded its end
-        report.on_run_end(config, job_return=ended)
+        report.on_run_end(config, job_return=over)
     report.on_run_start(config)
-    append(tmp_path, Entry("s", "m", 0, "done", 1.0))
-    report.on_run_end(config, job_return=ended)
-    append(tmp_path, Entry("s", "m", 1, "failed", 1.0, "[enforce fail]"))
+    note(tmp_path, Entry("s", "m", 0, "done", 1.0))
+    append(tmp_path, Entry("s", "m", 2, "failed", 1.0, "of somebody else's sweep, meanwhile"))
+    report.on_run_end(config, job_return=over)
+    note(tmp_path, Entry("s", "m", 1, "failed", 1.0, "[enforce fail]"))
     with pytest.raises(SystemExit, match="1"):
-        report.on_run_end(config, job_return=ended)
+        report.on_run_end(config, job_return=over)
+
+
+def test_a_journal_that_cannot_be_written_costs_no_job(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    report, config = StudyReport(), OmegaConf.create({"runs_dir": str(tmp_path)})
+    report.on_run_start(config)
+    (tmp_path / "journal.jsonl").mkdir()
+    with caplog.at_level("WARNING"):
+        note(tmp_path, Entry("s", "m", 0, "done", 1.0))
+    assert "journal.jsonl cannot be written" in caplog.text
+    report.on_run_end(config, job_return=JobReturn(status=JobStatus.COMPLETED))
 
 
 def test_remaining_time_is_estimated_from_the_jobs_that_trained() -> None:
-    progress = SweepProgress(jobs=30, began=time.time() - 60, start=0)
+    progress = SweepProgress(jobs=30, began=time.time() - 60)
     entries = [Entry("s", "m", 0, "skipped", 0.1), Entry("s", "m", 1, "done", 30.0), Entry("s", "m", 2, "done", 30.0)]
     assert progress.remaining_time(entries) == "; about 14 min left"
     assert progress.remaining_time(entries[:1]) == ""

@@ -11,7 +11,7 @@ from torch import nn
 
 from mpox.files import sha256_of, write_json
 from mpox.mobile.export.map_agreement import map_agreement
-from mpox.mobile.export.original import Original, Request, gather_original, torch_logits
+from mpox.mobile.export.original import Original, Request, gather_original
 from mpox.mobile.export.recipe_trials import Trial, card_of, first_kept, name_of, scratch
 from mpox.mobile.file.contract import CONTRACT_FILE, RUNNABLE, Facts, constants, contract
 from mpox.mobile.file.input_tensor import PLANES
@@ -19,12 +19,10 @@ from mpox.mobile.file.lower import lower
 from mpox.mobile.file.operators import count_operators
 from mpox.mobile.file.package import MODEL_FILE
 from mpox.mobile.int8.recipes import AUTO, RecipeOptions, RecipeResult, check_arithmetic, make
-from mpox.mobile.run.decision_rule import DecisionRule
 from mpox.mobile.run.golden import GOLDEN, write_golden
 from mpox.mobile.run.measure import opener, ratio, side_by_side
 from mpox.mobile.run.run_model import NetworkModel
 from mpox.mobile.run.runtime import PhoneModel
-from mpox.mobile.run.verify import fit_decision_rule
 from mpox.runs.environment import versions
 from mpox.runs.opened import OpenedRun
 
@@ -46,7 +44,7 @@ def export_run(
     """
     name = name_of(run, request, pruned)
     with scratch(request, name) as folder:
-        original = gather_original(run, request)
+        original = gather_original(run, request, pruned=pruned is not None)
         reference = _float_file(original, request, pruned)
 
         def try_recipe(recipe: str) -> Trial:
@@ -70,7 +68,7 @@ def _float_file(original: Original, request: Request, pruned: dict[str, Any] | N
     key = tensors_sha256(original.run.network) if pruned else sha256_of(original.run.path / "checkpoint.ckpt")
     path = request.exports_dir / ".fp32" / f"{key[:16]}.pte"
     if not path.is_file():
-        facts = replace(facts_of(original, request, "fp32", original.rule), input=PLANES)
+        facts = replace(facts_of(original, request, "fp32"), input=PLANES)
         # Without maps: their method shares all weights but the classifier's.
         _lower(RecipeResult(original.network), facts, path, maps=False)
     return path
@@ -84,10 +82,7 @@ def _try_recipe(
     made = make(
         recipe, original.network, original.photos, RecipeOptions(request.bound, request.tune_steps, request.tune_rate)
     )
-    targets = original.run.photos["target"].to_numpy()
-    val = torch_logits(made.network, original.photos.validation)
-    of_file = fit_decision_rule(val, targets[original.val_rows], original.positive, request.target_sensitivity)
-    facts = facts_of(original, request, recipe, of_file)
+    facts = facts_of(original, request, recipe)
     _lower(made, facts, path, maps=original.no_maps is None)
     counts = count_operators(path)
     report = {
@@ -98,14 +93,13 @@ def _try_recipe(
         "size_against_fp32": reference and path.stat().st_size / reference.stat().st_size,
         "contents": asdict(counts) | {"delegated": counts.delegated},
         "made": made.facts,
-        "facts": asdict(facts),
     }
     if request.backend != RUNNABLE:
         note = f"lowered for {request.backend} and not run: only a device can. Verify it there with its golden set"
         return report | {"kept": True, "reasons": [], "verification": None, "note": note, "latency_ms": None}
     check_arithmetic(recipe, counts)
     logits = PhoneModel(path, threads=1).logits(original.run.pixels[original.test_rows])
-    verification = original.verify(logits, of_file, request)
+    verification = original.verify(logits, request)
     outcome = {name: verification[name] for name in ("kept", "reasons", "note")}
     itself = original.self_agreement
     if not outcome["kept"] and itself < request.bound.agreement:
@@ -133,7 +127,7 @@ def _lower(made: RecipeResult, facts: Facts, path: Path, *, maps: bool) -> None:
         made.network,
         path,
         image_size=facts.image_size,
-        temperature=facts.temperature,
+        temperature=facts.rule.temperature,
         maps=maps,
         constants=constants(facts),
         form=facts.input,
@@ -143,16 +137,15 @@ def _lower(made: RecipeResult, facts: Facts, path: Path, *, maps: bool) -> None:
     )
 
 
-def facts_of(original: Original, request: Request, recipe: str, rule: DecisionRule) -> Facts:
+def facts_of(original: Original, request: Request, recipe: str) -> Facts:
     """Return the facts that a file of this recipe carries."""
     card = original.run.card
     return Facts(
         labels=card.classes,
         image_size=card.record.image_size,
         interpolation=card.record.interpolation,
-        temperature=rule.temperature,
         positive=card.positive,
-        threshold=rule.threshold,
+        rule=original.rule,
         recipe=recipe,
         backend=request.backend,
         input=request.input,
@@ -167,10 +160,10 @@ def facts_of(original: Original, request: Request, recipe: str, rule: DecisionRu
 def _complete(place: Path, original: Original, report: dict[str, Any], request: Request) -> None:
     """Write the files beside the model; adds the maps' agreement, the environment and the hash to `report`."""
     path = place / MODEL_FILE
-    facts = Facts(**{**report.pop("facts"), "labels": original.run.card.classes})
+    facts = facts_of(original, request, report["recipe"])
     map_size = None
     if request.backend != RUNNABLE:
-        network = NetworkModel(original.network, facts.labels, facts.interpolation, facts.temperature)
+        network = NetworkModel(original.network, facts.labels, facts.interpolation, facts.rule.temperature)
         write_golden(network, place / GOLDEN, of_network=True)
     else:
         model = PhoneModel(path, threads=1)

@@ -15,10 +15,8 @@ from mpox.mobile.file.contract import CONTRACT_FILE, Facts, contract
 from mpox.mobile.file.input_tensor import PLANES
 from mpox.mobile.file.onnx import ONNX_RECIPES, export_onnx, layers_of
 from mpox.mobile.file.package import ONNX_FILE
-from mpox.mobile.run.decision_rule import DecisionRule
 from mpox.mobile.run.golden import GOLDEN, write_golden
 from mpox.mobile.run.onnx_model import OnnxModel
-from mpox.mobile.run.verify import fit_decision_rule
 from mpox.runs.environment import versions
 from mpox.runs.opened import OpenedRun
 
@@ -36,9 +34,9 @@ def export_onnx_run(
         raise UserError(f"format=onnx has no input={request.input}: leave it {PLANES}, or choose format=pte")
     name = f"{name_of(run, request, pruned)}{'' if request.name else '-onnx'}"
     with scratch(request, name) as folder:
-        original = gather_original(run, request)
+        original = gather_original(run, request, pruned=pruned is not None)
         reference = folder / "fp32.onnx"
-        of_float = replace(facts_of(original, request, "fp32", original.rule), backend="onnxruntime")
+        of_float = replace(facts_of(original, request, "fp32"), backend="onnxruntime")
         float_found = export_onnx(original.network, reference, of_float)
         facts = {"fp32": of_float}
 
@@ -47,7 +45,7 @@ def export_onnx_run(
             if recipe != "fp32":
                 path = folder / f"{recipe}.onnx"
                 facts[recipe], found = _quantized(original, request, recipe, path)
-            report = _report(original, request, recipe, path, facts[recipe], found)
+            report = _report(original, request, recipe, path, found)
             return Trial(report | _beside_float(path, reference, request), path)
 
         def complete(place: Path, report: dict[str, Any]) -> None:
@@ -60,31 +58,23 @@ def export_onnx_run(
 
 
 def _quantized(original: Original, request: Request, recipe: str, path: Path) -> tuple[Facts, dict[str, Any]]:
-    """Write an int8 file whose temperature and threshold are chosen on its own logits.
+    """Write an int8 file. Returns its facts and the report of `export_onnx`.
 
-    Returns its facts and the report of `export_onnx`. Raises UserError where no layer of it is int8.
+    Raises UserError where no layer of it is int8.
     """
-    run, photos = original.run, original.photos.calibration
-    facts = replace(facts_of(original, request, recipe, original.rule), backend="onnxruntime")
-    export_onnx(original.network, path, facts, recipe=recipe, photos_NCHW=photos)
-    targets = run.photos["target"].to_numpy()[original.val_rows]
-    logits = OnnxModel(path).logits(run.pixels[original.val_rows])
-    rule = fit_decision_rule(logits, targets, original.positive, request.target_sensitivity)
-    facts = replace(facts, temperature=rule.temperature, threshold=rule.threshold)
-    found = export_onnx(original.network, path, facts, recipe=recipe, photos_NCHW=photos)
+    facts = replace(facts_of(original, request, recipe), backend="onnxruntime")
+    found = export_onnx(original.network, path, facts, recipe=recipe, photos_NCHW=original.photos.calibration)
     if not (layers := layers_of(path)).get("int8"):
         raise UserError(f"recipe={recipe} left no int8 layer in the file (it holds {layers}): choose recipe=fp32")
     return facts, found
 
 
-def _report(
-    original: Original, request: Request, recipe: str, path: Path, facts: Facts, found: dict[str, Any]
-) -> dict[str, Any]:
+def _report(original: Original, request: Request, recipe: str, path: Path, found: dict[str, Any]) -> dict[str, Any]:
     """Verify a file on the held-out photos; returns its report for export.json."""
     run = original.run
     log.info("%s: verifying %s for onnxruntime", run.name, recipe)
     logits = OnnxModel(path).logits(run.pixels[original.test_rows])
-    verification = original.verify(logits, DecisionRule(facts.temperature, facts.threshold), request)
+    verification = original.verify(logits, request)
     return {
         "recipe": recipe,
         "backend": "onnxruntime",

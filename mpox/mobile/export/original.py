@@ -16,10 +16,13 @@ from mpox.mobile.file.contract import RUNNABLE
 from mpox.mobile.file.input_tensor import FORMS, PIXELS, PLANES
 from mpox.mobile.file.network import PhoneNetwork, why_no_maps
 from mpox.mobile.int8.recipes import AUTO, RECIPES, RecipePhotos
-from mpox.mobile.run.decision_rule import DecisionRule
-from mpox.mobile.run.verify import DEFAULT_BOUND, Bound, fit_decision_rule, verify
+from mpox.mobile.run.verify import DEFAULT_BOUND, Bound, verify
 from mpox.places import folder_name
 from mpox.runs.opened import OpenedRun
+from mpox.stats.decision import DecisionRule
+from mpox.stats.decision_fit import fit_decision
+from mpox.study.held_out import rule_of_run
+from mpox.study.options import Options
 
 log = logging.getLogger("mpox")
 
@@ -28,6 +31,7 @@ log = logging.getLogger("mpox")
 class Request:
     """The request for an export; conf/export.yaml explains each entry.
 
+    `rule` is the one that was chosen with the model (None: fitted again, for `target_sensitivity` and `coverage`).
     `recipe` is a name or `auto`; `name` None makes one of study, model, fold and recipe. Raises UserError for values
     that are not valid.
     """
@@ -39,7 +43,9 @@ class Request:
     name: str | None = None
     overwrite: bool = False
     bound: Bound = DEFAULT_BOUND
-    target_sensitivity: float = 0.95
+    rule: DecisionRule | None = None
+    target_sensitivity: float | None = None
+    coverage: float | None = None
     calibration_photos: int = 64
     tune_steps: int = 60
     tune_rate: float = 2e-5
@@ -64,6 +70,15 @@ class Request:
             )
 
     @property
+    def options(self) -> Options:
+        """What a rule that is fitted here is to promise."""
+        usual = Options()
+        return Options(
+            target_sensitivity=self.target_sensitivity or usual.target_sensitivity,
+            coverage=self.coverage or usual.coverage,
+        )
+
+    @property
     def recipes(self) -> tuple[str, ...]:
         """The recipes to try, in order."""
         return AUTO[self.backend] if self.recipe == "auto" else (self.recipe,)
@@ -78,7 +93,6 @@ class Original:
     no_maps: str | None
     positive: int | None
     photos: RecipePhotos
-    val_rows: np.ndarray
     test_rows: np.ndarray
     test_logits: np.ndarray
     rule: DecisionRule
@@ -94,13 +108,12 @@ class Original:
         noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0)) - 0.5
         return float(np.mean(torch_logits(self.network, images + noise).argmax(1) == self.test_logits.argmax(1)))
 
-    def verify(self, logits_NC: np.ndarray, of_file: DecisionRule, request: Request) -> dict[str, Any]:
+    def verify(self, logits_NC: np.ndarray, request: Request) -> dict[str, Any]:
         """Compare a file's logits of the test photos with the network's; returns the report of `verify`."""
         return verify(
             self.test_logits,
             logits_NC,
-            of_network=self.rule,
-            of_file=of_file,
+            rule=self.rule,
             targets_N=self.run.photos["target"].to_numpy()[self.test_rows],
             groups=self.run.photos["group"].to_numpy()[self.test_rows],
             classes=self.run.card.classes,
@@ -110,8 +123,11 @@ class Original:
         )
 
 
-def gather_original(run: OpenedRun, request: Request) -> Original:
-    """Gather what recipes and verification need. Raises UserError for a run without validation or test photos."""
+def gather_original(run: OpenedRun, request: Request, *, pruned: bool = False) -> Original:
+    """Gather what recipes and verification need. `pruned`: the network is no longer the one of the run directory.
+
+    Raises UserError for a run without validation or test photos.
+    """
     rows = {role: run.rows(role) for role in ("train", "val", "test")}
     for role in ("val", "test"):
         if not len(rows[role]):
@@ -130,10 +146,30 @@ def gather_original(run: OpenedRun, request: Request) -> Original:
         run.images(rows["val"]),
         _batches(run, train, request),
     )
-    val, test = (torch_logits(network, run.images(rows[role])) for role in ("val", "test"))
-    positive = run.card.positive
-    rule = fit_decision_rule(val, run.photos["target"].to_numpy()[rows["val"]], positive, request.target_sensitivity)
-    return Original(run, network, no_maps, positive, photos, rows["val"], rows["test"], test, rule)
+    test = torch_logits(network, run.images(rows["test"]))
+    rule = _rule_of_pruned(run, network, request) if pruned else _rule(run, request)
+    return Original(run, network, no_maps, run.card.positive, photos, rows["test"], test, rule)
+
+
+def _rule(run: OpenedRun, request: Request) -> DecisionRule:
+    """The rule that was chosen with the model, or else the same, fitted on the held-out photos of its study."""
+    if request.rule is not None:
+        return request.rule
+    return rule_of_run(run.path, request.options)
+
+
+def _rule_of_pruned(run: OpenedRun, network: PhoneNetwork, request: Request) -> DecisionRule:
+    """Pruning moves the logits, so that only validation photos, by the pruned network, say what they are worth."""
+    photos = run.photos.iloc[run.rows("val")]
+    return fit_decision(
+        torch_logits(network, run.images(run.rows("val"))),
+        photos["target"].to_numpy(),
+        photos["group"].to_numpy(),
+        run.card.positive,
+        target_sensitivity=request.options.target_sensitivity,
+        coverage=request.options.coverage,
+        fitted_on=f"the {len(photos)} validation photos of fold {run.card.fold}, by the pruned network",
+    )
 
 
 def _batches(run: OpenedRun, train: np.ndarray, request: Request) -> Callable[[int], Tensor]:

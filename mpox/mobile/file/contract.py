@@ -1,11 +1,13 @@
 """What an app must know about a file: the constants inside it, and contract.json, which explains them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from mpox import __version__
 from mpox.mobile.file.input_tensor import described, instructions
 from mpox.mobile.file.package import MODEL_FILE
+from mpox.stats.decision import DecisionRule
 
 CONTRACT_FILE = "contract.json"
 FORMAT = 1
@@ -19,22 +21,33 @@ INTENDED_USE = (
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts that a file carries. `threshold` and `positive` are None where no class is mpox."""
+    """The facts that a file carries. `positive` is None where no class is mpox; `fold` is `all` for a final network."""
 
     labels: tuple[str, ...]
     image_size: int
     interpolation: str
-    temperature: float
     positive: int | None
-    threshold: float | None
+    rule: DecisionRule
     recipe: str
     backend: str
     input: str
     study: str
     model: str
-    fold: int
+    fold: int | str
     splits_sha256: str
     checkpoint_sha256: str
+
+
+def rule_of(constants: Mapping[str, Any]) -> DecisionRule:
+    """Return the rule that the constants of a file hold; files of earlier versions have no quantiles."""
+    limits = constants.get("quantiles")
+    return DecisionRule(constants["temperature"], constants.get("threshold"), None if limits is None else tuple(limits))
+
+
+def facts_in(constants: Mapping[str, Any], **changes: Any) -> Facts:
+    """Return the facts that the constants of a file hold, with `changes`."""
+    known = {field.name: constants.get(field.name) for field in fields(Facts) if field.name != "rule"}
+    return Facts(**{**known, "rule": rule_of(constants), **changes})
 
 
 def constants(facts: Facts) -> dict[str, Any]:
@@ -48,7 +61,7 @@ def constants(facts: Facts) -> dict[str, Any]:
         "value_range": [0.0, 255.0],
         "input": facts.input,
         "interpolation": facts.interpolation,
-        "temperature": float(facts.temperature),
+        "temperature": float(facts.rule.temperature),
         "recipe": facts.recipe,
         "study": facts.study,
         "model": facts.model,
@@ -57,8 +70,10 @@ def constants(facts: Facts) -> dict[str, Any]:
         "checkpoint_sha256": facts.checkpoint_sha256,
         "intended_use": INTENDED_USE,
     }
-    if facts.positive is not None and facts.threshold is not None:
-        content |= {"positive": facts.positive, "threshold": float(facts.threshold)}
+    if facts.positive is not None and facts.rule.threshold is not None:
+        content |= {"positive": facts.positive, "threshold": float(facts.rule.threshold)}
+    if facts.rule.quantiles is not None:
+        content["quantiles"] = [float(value) for value in facts.rule.quantiles]
     return content
 
 
@@ -72,7 +87,7 @@ def contract(facts: Facts, sha256: str, map_size: tuple[int, int] | None, no_map
         "dtype": "float32",
         "range": [0.0, 1.0],
         "order": list(facts.labels),
-        "note": f"softmax of logits / temperature ({facts.temperature:.4f}), computed in the file",
+        "note": f"softmax of logits / temperature ({facts.rule.temperature:.4f}), computed in the file",
     }
     logits = {"name": "logits", "shape": [1, n_classes], "dtype": "float32", "order": list(facts.labels)}
     methods: dict[str, Any] = {"forward": {"inputs": [image], "outputs": [probabilities, logits]}}
@@ -96,6 +111,7 @@ def contract(facts: Facts, sha256: str, map_size: tuple[int, int] | None, no_map
         "no_explain_because": no_maps,
         "preprocessing": preprocessing(facts),
         "decision": decision(facts),
+        "rule": {**asdict(facts.rule), "positive": facts.positive},
         "constants": constants(facts),
         "golden": "golden/: photos, their working pictures and expected probabilities; "
         "python -m mpox.mobile.check <this folder> tests the file, with --app <folder> an app's results on the photos",
@@ -116,14 +132,23 @@ def preprocessing(facts: Facts) -> list[str]:
 
 
 def decision(facts: Facts) -> str:
-    """Return the rule from probabilities to a class as text."""
-    if facts.positive is None or facts.threshold is None:
-        return "The answer is the label with the largest probability."
-    name = facts.labels[facts.positive]
-    return (
-        f"Call it {name} where its probability (number {facts.positive} from 0) is at least {facts.threshold:.6f}, the "
-        "threshold chosen on the validation photos; else the answer is the other label with the largest probability."
-    )
+    """Return the rule from probabilities to an answer as text."""
+    rule, text = facts.rule, "The answer is the label with the largest probability."
+    if facts.positive is not None and rule.threshold is not None:
+        name = facts.labels[facts.positive]
+        text = (
+            f"Call it {name}, and refer it to a clinician, where the probability of {name} (number {facts.positive} "
+            f"from 0) is the largest or at least {rule.threshold:.6f}. Where it is not the largest say that {name} "
+            "cannot be ruled out, not that it is found. Else the answer is the label with the largest probability."
+        )
+    if rule.quantiles is not None:
+        limits = ", ".join(f"{value:.6f}" for value in rule.quantiles)
+        text += (
+            f" The prediction set holds each label whose 1 - probability is at most its quantile ({limits}, in the "
+            "order of the labels). Where the answer is not the only label in the set, say that the photo is unclear, "
+            "and refer it."
+        )
+    return f"{text} The rule was fitted on {rule.fitted_on}." if rule.fitted_on else text
 
 
 RUNS_ON = {

@@ -49,7 +49,7 @@ def export_onnx(
         raise UserError("calibration.photos is too small to choose a range: give 16 or more")
     with scratch() as folder:
         plain = folder / "fp32.onnx"
-        module = _write(network, plain, facts.temperature)
+        module = _write(network, plain, facts.rule.temperature)
         difference = _difference(module, plain, network.image_size)
         if difference > TOLERANCE:
             raise UserError(

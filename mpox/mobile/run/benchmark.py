@@ -9,7 +9,7 @@ import torch
 
 from mpox.errors import UserError
 from mpox.files import read_json, sha256_of
-from mpox.mobile.file.contract import Facts
+from mpox.mobile.file.contract import facts_in
 from mpox.mobile.file.input_tensor import PLANES
 from mpox.mobile.file.network import PhoneNetwork
 from mpox.mobile.file.onnx import export_onnx
@@ -101,8 +101,7 @@ def _other_engines(run: OpenedRun, model: PhoneModel, place: Path, folder: Path)
     note = " (unpruned)" if _is_pruned(place) else ""
     size = run.card.record.image_size
     network = PhoneNetwork(run.network.cpu(), image_size=size, maps=False)
-    known: dict[str, Any] = {name: model.facts.get(name) for name in Facts.__dataclass_fields__}
-    facts = Facts(**known | {"backend": "onnxruntime", "input": PLANES})
+    facts = facts_in(model.facts, backend="onnxruntime", input=PLANES)
     photos: torch.Tensor = run.images(run.rows("train")[:CALIBRATION_PHOTOS]).cpu()
     files = {}
     for recipe in ("fp32", "int8_static"):

@@ -6,6 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
+from mpox.stats.decision import DecisionRule
+
 ANSWER, REFER = "answer", "refer"
 
 
@@ -27,7 +29,7 @@ class DecidingPredictor(Predictor, Protocol):
     """A predictor, exported or not, with a decision rule and maps."""
 
     positive: int | None
-    threshold: float | None
+    rule: DecisionRule
 
     @property
     def explains(self) -> bool:
@@ -35,14 +37,6 @@ class DecidingPredictor(Predictor, Protocol):
 
     def explain(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return logits (N, C) and maps (N, C, h, w)."""
-
-
-@dataclass(frozen=True)
-class DecisionRule:
-    """From logits to classes: fitted to validation photos. `threshold` is None where no class is mpox."""
-
-    temperature: float
-    threshold: float | None
 
 
 @dataclass(frozen=True)
@@ -56,26 +50,29 @@ class Decision:
 
 
 def decide(
-    probabilities_C: np.ndarray,
-    labels: Sequence[str],
-    positive: int | None,
-    threshold: float | None,
-    refer_below: float,
+    probabilities_C: np.ndarray, labels: Sequence[str], positive: int | None, rule: DecisionRule, refer_below: float
 ) -> Decision:
-    """Decide on one photo. `positive` is the index of mpox; `threshold` the probability from which a photo is called
-    mpox.
+    """Decide on one photo. `positive` is the index of mpox; probabilities are at the rule's temperature.
 
-    A photo called mpox is always referred. Otherwise the class is the most probable of the others; it is referred where
-    that probability is below `refer_below` (0..1).
+    A photo that the rule calls mpox is always referred. Otherwise the class is the most probable; it is referred where
+    it is not the only one in the prediction set. A rule without sets refers where the probability of the class is below
+    `refer_below` (0..1).
     """
     by_label = {name: float(p) for name, p in zip(labels, probabilities_C, strict=True)}
-    if positive is not None and threshold is not None:
+    largest = max(labels, key=by_label.__getitem__)
+    chances = probabilities_C[None].astype("float64")
+    if positive is not None and rule.called_positive(chances, positive)[0]:
         name = labels[positive]
-        if by_label[name] >= threshold:
-            return Decision(name, REFER, f"{name} is suspected", by_label)
-        chosen = max((other for other in labels if other != name), key=by_label.__getitem__)
-    else:
-        chosen = max(labels, key=by_label.__getitem__)
-    if by_label[chosen] < refer_below:
-        return Decision(chosen, REFER, f"unsure: {by_label[chosen]:.2f} is below {refer_below:g}", by_label)
-    return Decision(chosen, ANSWER, "", by_label)
+        why = f"{name} is suspected"
+        if name != largest:
+            why = f"{name} cannot be ruled out: {by_label[name]:.2f} reaches the threshold {rule.threshold:.2f}"
+        return Decision(name, REFER, why, by_label)
+    if rule.quantiles is None:
+        if by_label[largest] < refer_below:
+            return Decision(largest, REFER, f"unsure: {by_label[largest]:.2f} is below {refer_below:g}", by_label)
+        return Decision(largest, ANSWER, "", by_label)
+    within = [name for name, holds in zip(labels, rule.sets(chances)[0], strict=True) if holds]
+    if within == [largest]:
+        return Decision(largest, ANSWER, "", by_label)
+    why = f"unsure: it may be {' or '.join(within)}" if within else "unsure: it is like none of the known classes"
+    return Decision(largest, REFER, why, by_label)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mpox.errors import UserError
+from mpox.mobile.file.contract import rule_of
 from mpox.mobile.file.input_tensor import as_input
 from mpox.mobile.file.onnx_session import FACTS, INPUT, OUTPUTS, open_session
 from mpox.mobile.file.package import ONNX_FILE
@@ -34,7 +35,7 @@ class OnnxModel:
         self.interpolation: str = self.facts["interpolation"]
         self.temperature: float = self.facts["temperature"]
         self.positive: int | None = self.facts.get("positive")
-        self.threshold: float | None = self.facts.get("threshold")
+        self.rule = rule_of(self.facts)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Return probabilities (N, C) float32; `images` as `PhoneModel.probabilities` takes them."""

@@ -9,9 +9,9 @@ from mpox.command_line import command
 from mpox.errors import UserError
 from mpox.mobile.file.input_tensor import as_input
 from mpox.mobile.file.network import PhoneNetwork, why_no_maps
-from mpox.mobile.run.verify import fit_decision_rule
 from mpox.model.checkpoint import load_checkpoint
-from mpox.stats.predictions import PREFIX, read_predictions
+from mpox.study.held_out import rule_of_run
+from mpox.study.options import Options
 
 
 class NetworkModel:
@@ -37,28 +37,22 @@ class NetworkModel:
 class RunModel(NetworkModel):
     """The network of a run directory; `path` is the directory or the checkpoint in it.
 
-    Temperature and threshold (the highest that finds `sensitivity` of the validation fold's mpox) are fitted as in
-    an export. Attributes and methods are those of `mpox.mobile.run.runtime.PhoneModel`. Raises UserError for
-    anything but a finished run.
+    The rule from logits to an answer is that of an export (`mpox.study.held_out.rule_of_run`), for `sensitivity` of
+    mpox. Attributes and methods are those of `mpox.mobile.run.runtime.PhoneModel`. Raises UserError for anything but a
+    finished run.
     """
 
     def __init__(self, path: str | Path, sensitivity: float) -> None:
         place = Path(path).expanduser()
         self.path = place.parent if place.suffix == ".ckpt" else place
         network, card = load_checkpoint(self.path / "checkpoint.ckpt")
-        table, classes = read_predictions(self.path / "predictions.parquet")
-        val = table[table["split"] == "val"]
-        if val.empty or tuple(classes) != card.classes:
-            raise UserError(f"{self.path} has no validation predictions of its classes: run the job again")
-        logits = val[[f"{PREFIX}{name}" for name in classes]].to_numpy("float32")
-        targets = val["label"].map({name: k for k, name in enumerate(classes)}).to_numpy("int64")
-        rule = fit_decision_rule(logits, targets, card.positive, sensitivity)
+        self.positive = card.positive
+        self.rule = rule_of_run(self.path, Options(target_sensitivity=sensitivity))
         size = card.record.image_size
         noise = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0)) * 255
         self.explains = why_no_maps(network, noise) is None
         phone = PhoneNetwork(network, image_size=size, maps=self.explains)
-        super().__init__(phone, card.classes, card.record.interpolation, rule.temperature)
-        self.positive, self.threshold = card.positive, rule.threshold
+        super().__init__(phone, card.classes, card.record.interpolation, self.rule.temperature)
 
     def explain(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return logits (N, C) and one class activation map a class (N, C, h, w), float32, raw and signed.

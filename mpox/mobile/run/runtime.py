@@ -12,6 +12,7 @@ import numpy as np
 
 from mpox.errors import UserError, reason_of
 from mpox.files import sha256_of
+from mpox.mobile.file.contract import rule_of
 from mpox.mobile.file.input_tensor import PLANES, as_input
 from mpox.mobile.file.package import MODEL_FILE, SUMS_FILE, recorded_sums
 from mpox.mobile.run.native_output import native_stderr_discarded
@@ -28,8 +29,8 @@ class PhoneModel:
     that is missing, cut short, changed since its SHA256SUMS was written, not ExecuTorch's, or not written by this tool.
 
     Attributes: labels (str, C); image_size (pixels); interpolation (Pillow's name of the resize filter); input (its
-    form, see `mpox.mobile.file.input_tensor`); positive (index of mpox, or None); threshold (probability of mpox from
-    which it is called mpox, or None); temperature (already applied to probabilities); facts (every constant method).
+    form, see `mpox.mobile.file.input_tensor`); positive (index of mpox, or None); rule (from probabilities to an
+    answer); temperature (already applied to probabilities); facts (every constant method).
     """
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
@@ -56,7 +57,7 @@ class PhoneModel:
         self.input: str = self.facts.get("input", PLANES)  # files of earlier versions take planes
         self.temperature: float = self.facts["temperature"]
         self.positive: int | None = self.facts.get("positive")
-        self.threshold: float | None = self.facts.get("threshold")
+        self.rule = rule_of(self.facts)
 
     @property
     def explains(self) -> bool:

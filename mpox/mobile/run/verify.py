@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 
 from mpox.errors import UserError
-from mpox.mobile.run.decision_rule import DecisionRule
-from mpox.stats.calibration import fit_temperature
+from mpox.stats.decision import DecisionRule
 from mpox.stats.intervals import group_codes, percentile_interval, proportion, resampling_weights
 from mpox.stats.metrics import classification_metrics
-from mpox.stats.operating_point import choose_threshold
-from mpox.stats.pooled import balanced_accuracy, softmax, weighted_confusion
+from mpox.stats.pooled import balanced_accuracy, weighted_confusion
 
 SHOWN = ("accuracy", "balanced_accuracy", "auroc", "auroc_mpox", "ece")
 CONFIDENCE, RESAMPLES = 0.95, 2000
@@ -29,26 +27,11 @@ class Bound:
 DEFAULT_BOUND = Bound(agreement=0.98, balanced_accuracy=0.01)
 
 
-def fit_decision_rule(
-    logits_NC: np.ndarray,
-    targets_N: np.ndarray,
-    positive: int | None,
-    sensitivity: float,
-) -> DecisionRule:
-    """Fit the temperature to validation photos, and choose the highest threshold that finds `sensitivity` of mpox."""
-    temperature = fit_temperature(logits_NC, targets_N)
-    if positive is None:
-        return DecisionRule(temperature, None)
-    probability = softmax(logits_NC, temperature)[:, positive]
-    return DecisionRule(temperature, choose_threshold(probability, targets_N == positive, sensitivity))
-
-
 def verify(
     network_NC: np.ndarray,
     file_NC: np.ndarray,
     *,
-    of_network: DecisionRule,
-    of_file: DecisionRule,
+    rule: DecisionRule,
     targets_N: np.ndarray,
     groups: Sequence[str] | np.ndarray,
     classes: Sequence[str],
@@ -59,7 +42,7 @@ def verify(
     """Compare logits of the network and of the file (float32, N x C) on the same held-out photos.
 
     Returns photos and groups; the figures of each side; agreement and the fall of balanced accuracy with intervals
-    (paired: the same groups are drawn for both); |Δp| at each side's temperature; and the verdict: `kept`, `reasons`
+    (paired: the same groups are drawn for both); |Δp| at the rule's temperature; and the verdict: `kept`, `reasons`
     against it, `note` where the photos are too few to be certain. Raises UserError where there are no photos.
     """
     if not len(targets_N):
@@ -70,13 +53,13 @@ def verify(
     weights = resampling_weights(codes, RESAMPLES, seed)
     fall, draws = (_fall(*predicted, targets_N, some, len(classes)) for some in (np.ones_like(weights[:1]), weights))
     lost = percentile_interval(float(fall[0]), draws, len(targets_N), CONFIDENCE)
-    probabilities = softmax(network_NC, of_network.temperature), softmax(file_NC, of_file.temperature)
+    probabilities = rule.probabilities(network_NC), rule.probabilities(file_NC)
     differences = np.abs(probabilities[0] - probabilities[1]).max(1)
     report: dict[str, Any] = {
         "photos": len(targets_N),
         "groups": int(codes.max()) + 1,
-        "pytorch": _figures(network_NC, targets_N, classes, positive, of_network),
-        "exported": _figures(file_NC, targets_N, classes, positive, of_file),
+        "pytorch": _figures(network_NC, targets_N, classes, positive, rule),
+        "exported": _figures(file_NC, targets_N, classes, positive, rule),
         "agreement": asdict(agreement),
         "balanced_accuracy_lost": asdict(lost),
         "max_delta_p": float(differences.max()),
@@ -105,7 +88,7 @@ def _figures(
     figures: dict[str, Any] = {name: raw[name] for name in SHOWN if name in raw}
     figures |= {"ece_scaled": scaled["ece"], "temperature": rule.temperature, "threshold": rule.threshold}
     if positive is not None and rule.threshold is not None:
-        called = softmax(logits, rule.temperature)[:, positive] >= rule.threshold
+        called = rule.called_positive(rule.probabilities(logits), positive)
         sick = targets == positive
         figures["sensitivity_at_threshold"] = float(called[sick].mean()) if sick.any() else None
         figures["specificity_at_threshold"] = float((~called[~sick]).mean()) if (~sick).any() else None

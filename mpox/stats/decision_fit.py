@@ -1,0 +1,104 @@
+"""Fitting the rule from logits to a finding, on held-out photos of all folds: temperature, threshold, sets.
+
+One fold's validation photos are too few: the threshold of 28 photos of mpox misses 95 % sensitivity on average, and a
+temperature of 76 photos can make probabilities worse. Every photo of a study is held out once, so that all of them
+together fit what leaves the study; for its figures each fold is judged by what the other folds' photos give.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from mpox.stats.calibration import fit_temperature
+from mpox.stats.decision import DecisionRule
+from mpox.stats.intervals import group_codes, resampling_weights
+from mpox.stats.pooled import softmax
+
+RESAMPLES = 1000
+
+
+def fit_decision(
+    logits_NC: np.ndarray,
+    targets_N: np.ndarray,
+    groups: Sequence[str] | np.ndarray,
+    positive: int | None,
+    *,
+    target_sensitivity: float,
+    coverage: float,
+    confidence: float | None = 0.95,
+    seed: int = 0,
+    fitted_on: str = "",
+) -> DecisionRule:
+    """Fit temperature, threshold and quantiles to held-out photos: logits float (N, C), targets int64 (N).
+
+    `groups` (N) are of photos that are not independent; `confidence` is that of the threshold's interval, which is
+    left out for None.
+    """
+    temperature = fit_temperature(logits_NC, targets_N)
+    probabilities, codes = softmax(logits_NC, temperature), group_codes(groups)
+    threshold, promised, low, high = None, None, None, None
+    if positive is not None and (sick := targets_N == positive).any():
+        chances = probabilities[sick, positive]
+        threshold, promised = threshold_for(chances, target_sensitivity)
+        if confidence is not None:
+            low, high = _threshold_interval(chances, codes[sick], target_sensitivity, confidence, seed)
+    return DecisionRule(
+        temperature=temperature,
+        threshold=threshold,
+        threshold_low=low,
+        threshold_high=high,
+        promised_sensitivity=promised,
+        quantiles=class_quantiles(probabilities, targets_N, codes, coverage),
+        target_sensitivity=target_sensitivity,
+        coverage=coverage,
+        fitted_on=fitted_on,
+    )
+
+
+def threshold_for(chances_P: np.ndarray, sensitivity: float) -> tuple[float, float]:
+    """Return the threshold that the next photo of mpox reaches with at least this probability, and that probability.
+
+    `chances_P` are probabilities of mpox of P >= 1 held-out photos of mpox. The next photo reaches the r-th largest of
+    them with probability r / (P + 1) (the order statistics of exchangeable draws), so that r = ceil((P + 1)
+    sensitivity); ceil(P sensitivity) would fall short. Where P is too small for that the threshold is the smallest of
+    them, and the probability P / (P + 1).
+    """
+    n = len(chances_P)
+    rank = min(n, math.ceil((n + 1) * sensitivity - 1e-9))
+    return float(np.sort(chances_P)[::-1][rank - 1]), rank / (n + 1)
+
+
+def class_quantiles(
+    probabilities_NC: np.ndarray, targets_N: np.ndarray, codes_N: np.ndarray, coverage: float
+) -> tuple[float, ...]:
+    """Return for each class the largest 1 - p at which its own photos are in their sets at the rate `coverage`.
+
+    Class-conditional (Mondrian) split conformal prediction. Photos of one group (`codes_N`, int64) share one vote, as
+    in hierarchical conformal prediction (Lee, Barber & Willett 2023): with groups of one it is the usual rank
+    ceil((n + 1) coverage). 1.0 where a class has too few groups to promise it.
+    """
+    quantiles = []
+    for k in range(probabilities_NC.shape[1]):
+        own = targets_N == k
+        scores, (_, group, size) = (
+            1 - probabilities_NC[own, k],
+            np.unique(codes_N[own], return_inverse=True, return_counts=True),
+        )
+        order = np.argsort(scores)
+        share = np.cumsum((1 / size[group])[order]) / (len(size) + 1) if own.any() else np.zeros(0)
+        reached = np.flatnonzero(share >= coverage - 1e-9)
+        quantiles.append(float(scores[order[reached[0]]]) if len(reached) else 1.0)
+    return tuple(quantiles)
+
+
+def _threshold_interval(
+    chances: np.ndarray, codes: np.ndarray, sensitivity: float, confidence: float, seed: int
+) -> tuple[float, float]:
+    """Percentile interval of the threshold over resampled groups."""
+    _, numbered = np.unique(codes, return_inverse=True)
+    counts = resampling_weights(numbered, RESAMPLES, seed).astype(int)
+    drawn = [threshold_for(np.repeat(chances, row), sensitivity)[0] for row in counts if row.any()]
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return float(low), float(high)

@@ -1,0 +1,89 @@
+"""The rule from logits to a finding, fitted on photos that the networks of a model were not trained on."""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from mpox.data.folds import ALL
+from mpox.errors import UserError
+from mpox.files import read_json
+from mpox.stats.decision import DecisionRule
+from mpox.stats.decision_fit import fit_decision
+from mpox.stats.predictions import PREFIX, read_predictions
+from mpox.study.options import Options
+from mpox.study.results import ModelRuns, StudyResults, read_study
+
+log = logging.getLogger("mpox")
+
+
+def rule_of_all(runs: ModelRuns, results: StudyResults, options: Options) -> DecisionRule:
+    """Return the rule that leaves the study: fitted on the held-out photos of all folds that are compared."""
+    count = f"{len(results.folds)} folds" if len(results.folds) > 1 else "one fold"
+    rule = _fit(runs.logits, results.targets, results.codes, results, options, confidence=options.confidence)
+    return dataclasses.replace(rule, fitted_on=f"{len(results.targets)} held-out photos of {count}")
+
+
+def rule_of_run(run: str | Path, options: Options) -> DecisionRule:
+    """Return the rule for the network of a run directory.
+
+    It is that of its model in its study, fitted on the held-out photos of all folds; where they are not all done, on
+    the run's own validation photos, which is a warning. Raises UserError for the network of all photos of a study
+    whose folds are not all there, and for a run without validation predictions.
+    """
+    place = Path(run).resolve()
+    study = place.parents[1]
+    try:
+        results = read_study(study.parent, study.name, models=[place.parent.name])
+        return rule_of_all(results.models[0], results, options)
+    except UserError as error:
+        if place.name == f"fold-{ALL}":
+            raise UserError(f"{run}: its threshold rests on the held-out photos of all folds, but {error}") from error
+        log.warning("temperature and threshold are fitted on validation photos of one fold alone: %s", error)
+    table, classes = read_predictions(place / "predictions.parquet")
+    val = table[table["split"] == "val"]
+    positive = read_json(place / "metrics.json").get("positive")
+    if val.empty:
+        raise UserError(f"{run} has no validation predictions: run the job again")
+    return fit_decision(
+        val[[f"{PREFIX}{name}" for name in classes]].to_numpy("float64"),
+        val["label"].map({name: k for k, name in enumerate(classes)}).to_numpy("int64"),
+        val["group"].to_numpy(),
+        None if positive is None else list(classes).index(positive),
+        target_sensitivity=options.target_sensitivity,
+        coverage=options.coverage,
+        confidence=options.confidence,
+        fitted_on=f"the {len(val)} validation photos of {place.name.replace('-', ' ')}",
+    )
+
+
+def rule_without(fold: int, runs: ModelRuns, results: StudyResults, options: Options) -> DecisionRule:
+    """Return the rule by which the photos of a fold (its index among those compared) are judged.
+
+    It is fitted on the held-out photos of the other folds; where there is one fold only, on its validation photos.
+    """
+    others = results.fold_index != fold
+    if others.any():
+        return _fit(runs.logits[others], results.targets[others], results.codes[others], results, options)
+    return _fit(*runs.val[fold], results, options)
+
+
+def _fit(
+    logits: np.ndarray,
+    targets: np.ndarray,
+    codes: np.ndarray,
+    results: StudyResults,
+    options: Options,
+    confidence: float | None = None,
+) -> DecisionRule:
+    return fit_decision(
+        logits,
+        targets,
+        codes,
+        results.positive,
+        target_sensitivity=options.target_sensitivity,
+        coverage=options.coverage,
+        confidence=confidence,
+        seed=options.seed,
+    )

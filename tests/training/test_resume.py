@@ -1,0 +1,121 @@
+"""A job that was broken off goes on from the last epoch that is whole, and comes to the same."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from mpox.model.checkpoint import damage_of
+from mpox.model.classifier import LesionClassifier
+from mpox.runs.run_directory import can_resume, state_of
+from mpox.training.job import train
+from mpox.training.resume import BEFORE, KEPT, LAST, epoch_to_resume
+
+Configured = Callable[..., DictConfig]
+OPTIONS = ("schedule=finetune", "schedule.finetune.epochs=4", "batch_size=8", "callbacks=early_stopping")
+
+
+def run_of(runs: Path, study: str) -> Path:
+    return runs / study / "mobilenetv3_small_100" / "fold-0"
+
+
+@pytest.fixture
+def broken(configured: Configured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The run of a study `broken` that lost its power in the fourth of four epochs, beside the whole one of `whole`."""
+    train(configured(*OPTIONS, "study=whole"))
+    real_step = LesionClassifier.training_step
+
+    def step(self: LesionClassifier, batch: dict[str, torch.Tensor], index: int) -> Any:
+        if self.current_epoch == 3:
+            raise OSError("power cut")
+        return real_step(self, batch, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LesionClassifier, "training_step", step)
+        with pytest.raises(OSError, match="power cut"):
+            train(configured(*OPTIONS, "study=broken"))
+    return run_of(tmp_path / "runs", "broken")
+
+
+def same(runs: Path) -> bool:
+    one, two = (pd.read_parquet(run_of(runs, study) / "predictions.parquet") for study in ("whole", "broken"))
+    return bool(one.equals(two))
+
+
+def harm(path: Path, how: str) -> None:
+    content = bytearray(path.read_bytes())
+    if how == "gone":
+        path.unlink()
+    elif how == "flipped":
+        content[len(content) // 2] ^= 0xFF
+        path.write_bytes(content)
+    else:
+        path.write_bytes(content[: {"empty": 0, "cut": len(content) // 2}[how]])
+
+
+@pytest.mark.parametrize("how", ["cut", "empty", "flipped", "gone"])
+def test_a_broken_last_epoch_falls_back_to_the_one_before(
+    broken: Path, configured: Configured, tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    assert {path.name for path in (broken / "resume").iterdir()} == {LAST, BEFORE, KEPT}
+    harm(broken / "resume" / LAST, how)
+    with caplog.at_level("INFO"):
+        train(configured(*OPTIONS, "study=broken"))
+    assert "resuming from the epoch before the last" in caplog.text
+    assert (LAST in caplog.text) == (how != "gone")
+    assert same(tmp_path / "runs")
+
+
+@pytest.mark.parametrize("names", [(LAST, BEFORE), (KEPT,)], ids=["both", "kept"])
+def test_without_a_whole_epoch_the_job_starts_again_and_says_so(
+    broken: Path, configured: Configured, tmp_path: Path, caplog: pytest.LogCaptureFixture, names: tuple[str, ...]
+) -> None:
+    for name in names:
+        harm(broken / "resume" / name, "cut")
+    with caplog.at_level("INFO"):
+        train(configured(*OPTIONS, "study=broken"))
+    assert "starts from its beginning" in caplog.text and "resuming" not in caplog.text
+    assert same(tmp_path / "runs")
+
+
+def test_a_run_that_was_moved_resumes_with_the_best_epoch_it_knew(
+    broken: Path, configured: Configured, tmp_path: Path
+) -> None:
+    (tmp_path / "runs").rename(tmp_path / "elsewhere")
+    train(configured(*OPTIONS, "study=broken", f"runs_dir={tmp_path}/elsewhere"))
+    assert "resuming" in (run_of(tmp_path / "elsewhere", "broken") / "train.log").read_text()
+    assert same(tmp_path / "elsewhere")
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_ones_before(
+    broken: Path, configured: Configured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path.name: path.read_bytes() for path in (broken / "resume").iterdir()}
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with pytest.raises(OSError, match="No space"):
+            train(configured(*OPTIONS, "study=broken"))
+    assert {path.name: path.read_bytes() for path in (broken / "resume").iterdir()} == before
+    assert state_of(broken) == "failed" and can_resume(broken)
+    train(configured(*OPTIONS, "study=broken"))
+    assert same(tmp_path / "runs")
+
+
+def test_damage_of_a_checkpoint(broken: Path) -> None:
+    path = broken / "resume" / LAST
+    assert damage_of(path) == ""
+    for how, words in (("flipped", "damaged"), ("cut", "cut"), ("empty", "empty"), ("gone", "missing")):
+        other = broken / "resume" / "other.ckpt"
+        shutil.copy(path, other)
+        harm(other, how)
+        assert words in damage_of(other)
+    assert epoch_to_resume(broken / "none") is None
