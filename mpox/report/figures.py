@@ -4,6 +4,7 @@ Every function takes a `Comparison` and returns a figure, or None where the stud
 computed here. What colour says, marker, line or words say too.
 """
 
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,15 +28,20 @@ from mpox.report.style import (
     INK,
     LINES,
     ORANGE,
+    PHONE_STYLE,
     SKY,
     STYLE,
     VERMILLION,
+    WIDTH,
     one_axes,
     side_by_side,
+    width,
 )
 from mpox.stats.comparison import BEST, SAME, UNTESTED, WORSE, Comparison
 from mpox.stats.model_result import ReliabilityBin
 
+# The picture that the page has as a table.
+RANKING = "ranking"
 VERDICTS = {BEST: (BLUE, "o"), SAME: (SKY, "o"), WORSE: (VERMILLION, "D"), UNTESTED: (GREY, "s")}
 
 
@@ -126,7 +132,7 @@ def decision(comparison: Comparison) -> Figure | None:
     axes.set_xlim(0, max(curve.thresholds))
     axes.set_xlabel(f"threshold probability of {comparison.positive} at which one would refer")
     axes.set_ylabel("net benefit a photo")
-    axes.legend()
+    _legend_above(figure)
     return figure
 
 
@@ -148,7 +154,7 @@ def referral(comparison: Comparison) -> Figure:
     _percent(axes, x=True)
     axes.set_xlabel("share of photos referred to a clinician, least confident first")
     axes.set_ylabel("accuracy on the rest")
-    axes.legend(loc="lower right")
+    _legend_above(figure)
     return figure
 
 
@@ -166,7 +172,7 @@ def datasets(comparison: Comparison) -> Figure | None:
 
 
 FIGURES: dict[str, Callable[[Comparison], Figure | None]] = {
-    "ranking": ranking,
+    RANKING: ranking,
     "roc_pr": roc_pr,
     "classes": classes,
     "reliability": reliability,
@@ -196,6 +202,21 @@ def write_figures(comparison: Comparison, folder: Path) -> dict[str, Path]:
                 )  # the second file keeps the first one's layout, which is most of the work
             written[name] = folder / f"{name}.svg"
     return written
+
+
+def phone_figures(comparison: Comparison) -> dict[str, bytes]:
+    """Return the SVG of every figure but the ranking, drawn for the width of a phone, by name."""
+    drawn = {}
+    with mpl.rc_context(PHONE_STYLE):
+        for name, draw in FIGURES.items():
+            if name == RANKING or (figure := draw(comparison)) is None:
+                continue
+            for axes in figure.axes:
+                axes.xaxis.label.set_wrap(True)
+            file = io.BytesIO()
+            figure.savefig(file, format="svg", metadata={"Date": None})
+            drawn[name] = file.getvalue()
+    return drawn
 
 
 def _curves(curves: Sequence[tuple[str, Any]], title: str) -> Figure:
@@ -246,6 +267,10 @@ def _matrix(axes: Axes, counts: Sequence[Sequence[int]], names: Sequence[str], t
     axes.grid(visible=False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+
+
+def _legend_above(figure: Figure) -> None:
+    figure.legend(loc="outside upper left", ncols=3 if width() == WIDTH else 1)
 
 
 def _gaps(values: Sequence[float | None]) -> list[float]:

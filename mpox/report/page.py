@@ -14,7 +14,7 @@ from mpox.report import formatting as words
 from mpox.report import strips
 from mpox.report.checklist import ITEMS
 from mpox.report.explanations import explained_runs
-from mpox.report.figures import write_figures
+from mpox.report.figures import RANKING, phone_figures, write_figures
 from mpox.report.mistakes import failures
 from mpox.report.unbroken import unbroken
 from mpox.runs.differences import leaves
@@ -25,8 +25,6 @@ from mpox.stats.model_result import ModelResult
 
 # Jobs that are not compared beyond this number are counted, pairs not printed on paper; the JSON has all.
 CELLS, PAIRS_PRINTED = 60, 30
-# The picture that the page has as a table, which can be read on a phone.
-RANKING = "ranking"
 
 
 def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) -> Path:
@@ -36,7 +34,7 @@ def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) ->
     `<study>/comparison`: what `mpox.explain` left is looked for in the study's runs, what `mpox.curate` counted beside
     the manifest it was trained from. All text is escaped. Raises UserError for such a file that cannot be read.
     """
-    pictures = {name: path for name, path in write_figures(comparison, folder / "figures").items() if name != RANKING}
+    pictures = write_figures(comparison, folder / "figures")
     study = folder.parent
     model = comparison.focus
     key = words.shown_metrics(comparison)
@@ -47,7 +45,8 @@ def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) ->
         .render(
             c=comparison,
             model=model,
-            figures={name: data_uri(path.read_bytes(), "image/svg+xml") for name, path in pictures.items()},
+            figures={name: _embedded(path.read_bytes()) for name, path in pictures.items() if name != RANKING},
+            on_phones={name: _embedded(drawn) for name, drawn in phone_figures(comparison).items()},
             gallery=gallery,
             photos_shown=any(failure.photo for failure in gallery),
             audit=_curated(model.config),
@@ -97,6 +96,10 @@ def environment(written: Callable[[Any], Any] | None = None) -> jinja2.Environme
 def _written(value: Any) -> Any:
     """Return a text without places of this machine and with its figures kept whole; markup that is made stays."""
     return unbroken(portable(value)) if type(value) is str else value
+
+
+def _embedded(picture: bytes) -> str:
+    return data_uri(picture, "image/svg+xml")
 
 
 def _curated(config: dict[str, Any]) -> dict[str, Any] | None:
