@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from mpox import __version__
 from mpox.data.picture_files import data_uri
@@ -95,7 +96,7 @@ def environment(written: Callable[[Any], Any] | None = None) -> jinja2.Environme
 
 def _written(value: Any) -> Any:
     """Return a text without places of this machine and with its figures kept whole; markup that is made stays."""
-    return unbroken(portable(value)) if type(value) is str else value
+    return unbroken(portable(value)) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _embedded(picture: bytes) -> str:
