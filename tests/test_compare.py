@@ -66,7 +66,7 @@ def test_files_tell_one_story(configured: Compared, tmp_path: Path) -> None:
     console = Console(width=80, record=True, file=(tmp_path / "said").open("w"))
     say(comparison, folder, console)
     said = console.export_text()
-    assert "good has the highest mean balanced accuracy of 2 models" in said
+    assert "good is chosen from 2 models and ranks first. Its mean balanced accuracy is" in said
     lines = said.replace("\n", "")
     assert f"python -m mpox.train study=s model=good fold=all runs_dir={tmp_path}/runs" in lines
     assert f"python -m mpox.export chosen={folder}/chosen.yaml" in lines

@@ -95,8 +95,8 @@ def say(comparison: Comparison, folder: Path, console: Console) -> None:
     if not all(cell.used for cell in comparison.completeness):
         console.print(completeness_view(comparison.completeness))
     console.print(score_view(comparison))
-    for warning in comparison.warnings:
-        console.print(f"note: {warning}")
+    for caution in (*comparison.cautions, *comparison.warnings):
+        console.print(f"note: {caution}")
     for sentence in comparison.conclusion:
         console.print(f"• {sentence}")
     if comparison.choice is not None:

@@ -5,18 +5,17 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mpox.report.formatting import metric_name
+from mpox.report.formatting import in_front, metric_name, shown_metrics
 from mpox.report.style import BLUE, CURVES, VERMILLION, side_by_side
 from mpox.stats.comparison import Comparison, External
-from mpox.stats.metrics import key_metrics
 
 
 def external(comparison: Comparison) -> Figure | None:
     """Draw figures inside and outside with their intervals, a panel a collection, for the first models."""
     if not comparison.external:
         return None
-    names = [model.name for model in comparison.models[:CURVES]]
-    shown = key_metrics(comparison.metric)
+    names = [model.name for model in in_front(comparison, CURVES)]
+    shown = shown_metrics(comparison)
     groups = {
         name: [one for model in names for one in comparison.external if (one.name, one.model) == (name, model)]
         for name in dict.fromkeys(one.name for one in comparison.external)

@@ -1,28 +1,31 @@
 """The report of a study: one HTML file that needs nothing else, for clinicians and engineers, on screen and paper."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from mpox import __version__
 from mpox.data.picture_files import data_uri
 from mpox.errors import UserError
 from mpox.files import read_json, replacing
 from mpox.report import formatting as words
+from mpox.report import strips
 from mpox.report.checklist import ITEMS
 from mpox.report.explanations import explained_runs
-from mpox.report.figures import write_figures
+from mpox.report.figures import RANKING, phone_figures, write_figures
 from mpox.report.mistakes import failures
+from mpox.report.unbroken import unbroken
 from mpox.runs.differences import leaves
 from mpox.runs.portable import portable
 from mpox.stats import printed
 from mpox.stats.comparison import BEST, Comparison
-from mpox.stats.metrics import key_metrics
 from mpox.stats.model_result import ModelResult
 
-# Pairs and cells beyond these numbers are counted; the JSON has all.
-PAIRS, CELLS = 30, 60
+# Jobs that are not compared beyond this number are counted, pairs not printed on paper; the JSON has all.
+CELLS, PAIRS_PRINTED = 60, 30
 
 
 def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) -> Path:
@@ -34,16 +37,17 @@ def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) ->
     """
     pictures = write_figures(comparison, folder / "figures")
     study = folder.parent
-    model = words.chosen(comparison)
-    key = [name for name in key_metrics(comparison.metric) if name in model.scores]
+    model = comparison.focus
+    key = words.shown_metrics(comparison)
     gallery = failures(model.mistakes, photo_root, study / model.name)
     html = (
-        environment()
+        environment(_written)
         .get_template("page.html.j2")
         .render(
             c=comparison,
             model=model,
-            figures={name: data_uri(path.read_bytes(), "image/svg+xml") for name, path in pictures.items()},
+            figures={name: _embedded(path.read_bytes()) for name, path in pictures.items() if name != RANKING},
+            on_phones={name: _embedded(drawn) for name, drawn in phone_figures(comparison).items()},
             gallery=gallery,
             photos_shown=any(failure.photo for failure in gallery),
             audit=_curated(model.config),
@@ -54,7 +58,10 @@ def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) ->
             config=portable(leaves(comparison.config)),
             own_config=portable(_own(comparison, model)),
             incomplete=[cell for cell in comparison.completeness if not cell.used],
-            pairs_shown=PAIRS,
+            ranks=strips.ranking_axis(comparison),
+            behind=strips.behind(comparison),
+            apart=strips.behind_axis(comparison),
+            pairs_printed=PAIRS_PRINTED,
             cells_shown=CELLS,
             best=BEST,
             has_exports=any(one.costs.export_size_mb is not None for one in comparison.models),
@@ -67,20 +74,33 @@ def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) ->
     return path
 
 
-def environment() -> jinja2.Environment:
-    """Return the templates' environment: HTML is escaped, an unknown name is an error, figures are written as words."""
+def environment(written: Callable[[Any], Any] | None = None) -> jinja2.Environment:
+    """Return the templates' environment: HTML is escaped, an unknown name is an error, figures are written as words.
+
+    `written`: what every value goes through before it is escaped.
+    """
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("mpox.report", "templates"),
         autoescape=lambda name: name is not None and ".html" in name,
         undefined=jinja2.StrictUndefined,
+        finalize=written,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("metric_name", "over_folds", "count", "reason"):
+    for name in ("metric_name", "verdict_name", "over_folds", "count", "duration", "reason"):
         made.filters[name] = getattr(words, name)
-    for name in ("number", "percent", "interval", "percent_interval", "p_value"):
+    for name in ("number", "percent", "bounds", "interval", "percent_interval", "p_value"):
         made.filters[name] = getattr(printed, name)
     return made
+
+
+def _written(value: Any) -> Any:
+    """Return a text without places of this machine and with its figures kept whole; markup that is made stays."""
+    return unbroken(portable(value)) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _embedded(picture: bytes) -> str:
+    return data_uri(picture, "image/svg+xml")
 
 
 def _curated(config: dict[str, Any]) -> dict[str, Any] | None:
@@ -90,7 +110,7 @@ def _curated(config: dict[str, Any]) -> dict[str, Any] | None:
     if path is None or not path.is_file():
         return None
     try:
-        return {name: read_json(path)[name] for name in ("photos", "kept", "groups", "findings", "pairs")}
+        return {name: read_json(path)[name] for name in ("photos", "findings", "pairs")}
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is no audit of mpox.curate ({error}): run the audit again") from error
 

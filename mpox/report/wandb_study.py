@@ -9,7 +9,7 @@ import wandb
 from mpox.errors import reason_of
 from mpox.files import read_json, write_json
 from mpox.report.figures import FIGURES
-from mpox.report.formatting import chosen, metric_name, over_folds
+from mpox.report.formatting import metric_name, over_folds
 from mpox.report.wandb import resolve_mode, send, stable_id
 from mpox.runs.portable import portable
 from mpox.stats.comparison import Comparison
@@ -60,7 +60,7 @@ def log_study(comparison: Comparison, folder: Path, *, project: str, entity: str
 
 
 def _summary(comparison: Comparison) -> dict[str, Any]:
-    model = chosen(comparison)
+    model = comparison.focus
     figures = {f"{metric}/pooled": score.pooled for metric, score in model.scores.items()}
     figures |= {f"{metric}/mean": score.mean for metric, score in model.scores.items()}
     for one in comparison.external:
@@ -90,8 +90,8 @@ def _pairs(comparison: Comparison) -> wandb.Table:
 
 
 def _curves(comparison: Comparison) -> dict[str, Any]:
-    """Return ROC curves of the chosen model's classes, and the accuracy-referral curves of all models."""
-    model = chosen(comparison)
+    """Return ROC curves of the classes of the model in focus, and the accuracy-referral curves of all models."""
+    model = comparison.focus
     charts: dict[str, Any] = {}
     if model.curves:
         charts["roc"] = wandb.plot.line_series(

@@ -101,7 +101,8 @@ class External:
     """One model on a collection that its study never saw, as `mpox.evaluate` left it.
 
     n photos scored; `left_out`: those not scored, counts by reason (duplicates of training photos, classes mapped to
-    nothing); `classes`: what was told apart there; `positive`: mpox among them; `confusion`: true by answered class of
+    nothing); `classes`: what was told apart there; `absent`: those of them without a photo there: `scores` then has
+    no metric that is a mean over the classes; `positive`: mpox among them; `confusion`: true by answered class of
     the folds' networks together (mean probability).
     """
 
@@ -110,6 +111,7 @@ class External:
     n: int
     left_out: dict[str, int]
     classes: tuple[str, ...]
+    absent: tuple[str, ...]
     positive: str | None
     scores: tuple[ExternalScore, ...]
     confusion: tuple[tuple[int, ...], ...]
@@ -162,7 +164,8 @@ class Comparison:
     """The whole result of one study. `models` is in rank order, `pairs` holds every pair.
 
     metric: what ranks (balanced_accuracy); rope: the difference in it that does not matter; folds: those every model
-    is scored on; headline and conclusion: sentences with numbers; datasets_note: why there is (not) a critical
+    is scored on; headline and conclusion: sentences with numbers; warnings: about the runs and photos compared;
+    cautions: what the model in focus does not keep of what was asked; datasets_note: why there is (not) a critical
     difference diagram; config: what all runs share; versions: packages and device of the runs.
     """
 
@@ -188,6 +191,7 @@ class Comparison:
     headline: str
     conclusion: tuple[str, ...]
     warnings: tuple[str, ...]
+    cautions: tuple[str, ...]
     config: dict[str, Any]
     versions: dict[str, str | None]
 
@@ -195,6 +199,11 @@ class Comparison:
     def best(self) -> ModelResult:
         """The model of rank 1."""
         return self.models[0]
+
+    @property
+    def focus(self) -> ModelResult:
+        """The model that every report is about: the chosen one, or else the one of rank 1."""
+        return self.best if self.choice is None else self.model(self.choice.model)
 
     def model(self, name: str) -> ModelResult:
         """Return the model of this name. Raises KeyError."""

@@ -20,6 +20,7 @@ from mpox.stats.model_result import ModelResult
 from mpox.stats.printed import number, percent
 from mpox.stats.selection import Corrected, corrected_for_choice
 from mpox.study.results import StudyResults
+from mpox.study.sentences import worded
 
 BYTES_PER_PARAMETER = 4
 # Means that differ by less are equal: the rest is rounding.
@@ -103,20 +104,15 @@ def choose(comparison: Comparison, results: StudyResults, rule: Rule) -> Compari
             "python -m mpox.export chosen=chosen.yaml",
         ),
     )
-    return dataclasses.replace(
-        comparison, choice=choice, conclusion=(*comparison.conclusion[:-1], in_words(choice), comparison.conclusion[-1])
-    )
+    made = worded(dataclasses.replace(comparison, choice=choice))
+    return dataclasses.replace(made, conclusion=(*made.conclusion[:-1], in_words(choice), made.conclusion[-1]))
 
 
 def in_words(choice: Choice) -> str:
-    """Return the choice, and what its figure comes to when the choice is allowed for, in a sentence or two."""
+    """Return the choice by its rule, and how the figure in the headline allows for it."""
     text = f"Chosen: {choice.model}, {choice.rule}."
     if choice.corrected is not None:
-        corrected = choice.corrected
-        text += (
-            f" Allowing for the choice, its {METRICS[corrected.metric].title} comes to {number(corrected.estimate)} "
-            f"({number(corrected.low)} to {number(corrected.high)}; {corrected.method})."
-        )
+        text += f" The figure that allows for the choice: {choice.corrected.method}."
     return text
 
 

@@ -88,12 +88,11 @@ def compare(
         headline="",
         conclusion=(),
         warnings=(*results.warnings, *_warnings(results, models)),
+        cautions=(),
         config=results.config,
         versions=results.versions,
     )
-    return dataclasses.replace(
-        comparison, headline=wording.headline(comparison), conclusion=wording.conclusion(comparison)
-    )
+    return wording.worded(comparison)
 
 
 def _data(results: StudyResults) -> DataSummary:

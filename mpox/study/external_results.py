@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mpox.errors import UserError
-from mpox.external.mapping import collapse, ensemble
+from mpox.external.mapping import absent_classes, collapse, ensemble
 from mpox.files import read_json, read_yaml
 from mpox.runs.run_directory import damage
 from mpox.stats.comparison import External, ExternalScore
@@ -59,6 +59,7 @@ def read_external(results: StudyResults, resamples: int, seed: int, confidence: 
                     n=len(targets),
                     left_out={key: int(n) for key, n in facts["flow"].items() if key not in NOT_REASONS and n},
                     classes=classes,
+                    absent=absent_classes(classes, tables[0]["label"]),
                     positive=positive,
                     scores=_scores(inside, outside, confidence),
                     confusion=tuple(tuple(int(count) for count in row) for row in counts),
@@ -141,7 +142,10 @@ class _Scored:
 
 def _scores(inside: _Scored, outside: _Scored, confidence: float) -> tuple[ExternalScore, ...]:
     found = []
+    whole = len(np.unique(outside.targets)) == outside.logits[0].shape[1]
     for name, metric in defined_metrics(inside.positive).items():
+        if metric.over_classes and not whole:
+            continue
         change = outside.figures[name] - inside.figures[name]
         found.append(
             ExternalScore(

@@ -25,6 +25,7 @@ from mpox.report.checklist import ITEMS
 from mpox.report.figures import FIGURES, write_figures
 from mpox.report.model_card import write_model_card
 from mpox.report.page import write_page
+from mpox.report.unbroken import SPACE
 from mpox.stats import printed
 from mpox.stats.comparison import Comparison, DatasetComparison
 from mpox.stats.intervals import Interval
@@ -61,7 +62,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self.lasttag not in ("style", "script"):
-            self.text += data
+            self.text += data.replace(SPACE, " ")
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,6 @@ def test_page_stands_alone_and_says_what_the_comparison_says(
     for model in comparison.models:
         assert model.name in page.text
         assert printed.interval(model.scores["balanced_accuracy"]) in page.text
-        assert model.words in page.text
     best = comparison.best
     embedded = [source for source in page.sources if source.startswith("data:image/jpeg")]
     assert len(embedded) == len(best.mistakes) > 0
@@ -156,7 +156,7 @@ def test_what_was_explained_rated_and_curated_is_shown(
     assert "Can maps of gradcam" in text
     assert "8 photos rated by 2 people" in text
     assert "What does the photo show?" in text
-    assert f"{found.summary['groups']} groups that no fold tears apart" in text
+    assert f"{comparison.data.n_photos} are scored, in {comparison.data.n_groups} groups" in text
     for kind, count in found.summary["findings"].items():
         assert f"{kind.replace('_', ' ')}{count}" in text
 
