@@ -27,6 +27,9 @@ MODEL, PROBE = "tf_efficientnet_lite0", "probe"
 CHOOSING = [0, 3, 6]
 AUGMENTED = 3
 
+# Weight and bias by what they were fitted to.
+Heads = dict[tuple[int, ...], tuple[Tensor, Tensor]]
+
 
 @dataclass(frozen=True)
 class Try:
@@ -57,9 +60,7 @@ def tries(views: FrozenViews) -> dict[str, Try]:
     }
 
 
-def answers(
-    cell: Cell, targets: np.ndarray, one: Try, kept: dict[tuple[int, ...], tuple[Tensor, Tensor]]
-) -> np.ndarray:
+def answers(cell: Cell, targets: np.ndarray, one: Try, kept: Heads) -> np.ndarray:
     """Return log probabilities (n, C) of the test photos; `kept` holds heads by what they learned from."""
     key = tuple(map(id, one.learned))
     if key not in kept:
@@ -96,7 +97,7 @@ def main() -> None:
         rows, parts = [], defaultdict(list)
         for cell in cells(views.photos, int(seed)):
             rows.append(cell.test)
-            kept: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
+            kept: Heads = {}
             for name, one in found.items():
                 parts[name].append(answers(cell, targets, one, kept))
         for name, several in parts.items():
