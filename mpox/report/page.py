@@ -41,7 +41,7 @@ def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) ->
     key = words.shown_metrics(comparison)
     gallery = failures(model.mistakes, photo_root, study / model.name)
     html = (
-        environment(_written)
+        environment(_of_no_machine)
         .get_template("page.html.j2")
         .render(
             c=comparison,
@@ -70,7 +70,7 @@ def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) ->
     )
     path = folder / "index.html"
     with replacing(path) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+        temporary.write_text(unbroken(html), encoding="utf-8")
     return path
 
 
@@ -87,16 +87,16 @@ def environment(written: Callable[[Any], Any] | None = None) -> jinja2.Environme
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("metric_name", "verdict_name", "over_folds", "count", "duration", "reason"):
+    for name in ("breakable", "metric_name", "verdict_name", "over_folds", "count", "duration", "reason"):
         made.filters[name] = getattr(words, name)
     for name in ("number", "percent", "bounds", "interval", "percent_interval", "p_value"):
         made.filters[name] = getattr(printed, name)
     return made
 
 
-def _written(value: Any) -> Any:
-    """Return a text without places of this machine and with its figures kept whole; markup that is made stays."""
-    return unbroken(portable(value)) if isinstance(value, str) and not isinstance(value, Markup) else value
+def _of_no_machine(value: Any) -> Any:
+    """Return a text without places of this machine; markup that is made stays."""
+    return portable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _embedded(picture: bytes) -> str:
