@@ -179,7 +179,7 @@ def _check_name(option: Option, text: str) -> None:
 def _check_number(option: Option, text: str) -> None:
     is_flag = isinstance(option.default, bool)
     kind = option.kind or ("" if is_flag else "int" if isinstance(option.default, int) else "number")
-    if text == "null" and (option.default is None or not kind):
+    if (text == "null" and (option.default is None or not kind)) or (option.word and text == option.word):
         return
     if is_flag:
         if text.lower() not in ("true", "false", "yes", "no", "on", "off", "0", "1"):
@@ -190,7 +190,8 @@ def _check_number(option: Option, text: str) -> None:
     except ValueError:
         example = f"as in {option.name}={option.default}" if option.default is not None else f"{option.name}=<{kind}>"
         several = "; several values at once need -m" if "," in text and text[0] not in "[{" else ""
-        raise UsageError(f"{option.name} takes {KINDS[kind]}, not '{text}': write it {example}{several}") from None
+        allowed = f"{KINDS[kind]} or {option.word}" if option.word else KINDS[kind]
+        raise UsageError(f"{option.name} takes {allowed}, not '{text}': write it {example}{several}") from None
     if option.least is not None and value < option.least:
         raise UsageError(f"{option.name}={text} is too small: {option.name} is at least {option.least}")
 

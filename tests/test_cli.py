@@ -274,6 +274,8 @@ def test_several_devices_train_one_job(tiny: list[str], tmp_path: Path) -> None:
     run = mpox(*(option for option in tiny if not option.startswith("trainer")), *options)
     assert run.returncode == 0, run.stderr
     assert states(tmp_path / "runs") == {"mobilenetv3_small_100/fold-0": "done"}
+    log = (tmp_path / "runs" / "default" / "mobilenetv3_small_100" / "fold-0" / "train.log").read_text()
+    assert "2 processes of 8 photos: 16 photos a step" in log and "optimizer.lr=0.0005" in log
 
 
 @pytest.mark.slow

@@ -13,11 +13,13 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
+from mpox.data.fold_balance import is_dominated, rebalance
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
 
 # The fold of the final network, which every photo trains.
 ALL = "all"
+Fold = int | str
 # Test, validation and training need a fold each.
 MIN_FOLDS = 3
 
@@ -34,29 +36,42 @@ class Folds:
         """Hash of the ids alone: the same splits have the same hash, whatever made them."""
         return hashlib.sha256(json.dumps(self.ids, ensure_ascii=False).encode()).hexdigest()
 
-    def roles(self, fold: int) -> pd.Series:
-        """Return `train`, `val` or `test` for each photo id (the index) of job `fold`; UserError out of range."""
+    def of(self, photo_ids: pd.Series) -> pd.Series:
+        """Return the number of the fold that each photo is tested in."""
+        return photo_ids.map({photo: k for k, ids in enumerate(self.ids) for photo in ids})
+
+    def roles(self, fold: Fold) -> pd.Series:
+        """Return `train`, `val` or `test` for each photo id (the index) of job `fold`; UserError out of range.
+
+        Every photo trains the final network (fold `all`).
+        """
         check_fold(fold, len(self.ids))
         names = ["train"] * len(self.ids)
-        names[fold], names[(fold + 1) % len(self.ids)] = "test", "val"
+        if fold != ALL:
+            names[int(fold)], names[(int(fold) + 1) % len(self.ids)] = "test", "val"
         return pd.Series(
             {photo: name for name, ids in zip(names, self.ids, strict=True) for photo in ids}, name="split"
         )
 
 
-def check_fold(fold: int, n_folds: int) -> None:
+def check_fold(fold: Fold, n_folds: int) -> None:
     """Raise UserError where there is no such fold to test on, or too few folds to test, validate and train."""
     if n_folds < MIN_FOLDS:
         raise UserError(f"n_folds={n_folds} leaves nothing to train on: it must be at least {MIN_FOLDS}")
-    if not 0 <= fold < n_folds:
-        raise UserError(f"fold={fold} does not exist: with n_folds={n_folds} the folds are 0 to {n_folds - 1}")
+    if fold == ALL:
+        return
+    if not (isinstance(fold, int) and 0 <= fold < n_folds):
+        raise UserError(
+            f"fold={fold} does not exist: with n_folds={n_folds} the folds are 0 to {n_folds - 1}, and {ALL}"
+        )
 
 
 def make_folds(manifest: pd.DataFrame, n_folds: int, seed: int) -> Folds:
     """Split the kept photos so that no group straddles folds and classes keep their shares (StratifiedGroupKFold).
 
-    A pure function of its arguments: the order of the manifest's rows does not matter. Raises UserError where a class
-    has fewer groups than there are folds.
+    Where one group holds more of a class than a fold's share, its fold gets other groups of the class as well
+    (`mpox.data.fold_balance`). A pure function of its arguments: the order of the manifest's rows does not matter.
+    Raises UserError where a class has fewer groups than there are folds.
     """
     check_fold(0, n_folds)
     kept = manifest[manifest["keep"]].sort_values("photo_id", ignore_index=True)
@@ -68,8 +83,15 @@ def make_folds(manifest: pd.DataFrame, n_folds: int, seed: int) -> Folds:
             f"{text}: lower n_folds, add photos or leave the class out"
         )
     splitter = StratifiedGroupKFold(n_splits=n_folds, shuffle=True, random_state=seed)
-    tests = (test for _, test in splitter.split(np.zeros(len(kept)), kept["label"], kept["group"]))
-    return Folds(tuple(tuple(sorted(kept["photo_id"].iloc[test])) for test in tests), seed)
+    fold = np.empty(len(kept), int)
+    for number, (_, test) in enumerate(splitter.split(np.zeros(len(kept)), kept["label"], kept["group"])):
+        fold[test] = number
+    counts = pd.crosstab(kept["group"], kept["label"])
+    if is_dominated(counts.to_numpy(), n_folds):
+        start = pd.Series(fold).groupby(kept["group"]).first()
+        found = rebalance(counts.to_numpy(), start[counts.index].to_numpy(), n_folds)
+        fold = kept["group"].map(dict(zip(counts.index, found, strict=True))).to_numpy(int)
+    return Folds(tuple(tuple(sorted(kept["photo_id"][fold == number])) for number in range(n_folds)), seed)
 
 
 def write_folds(folds: Folds, path: Path) -> None:

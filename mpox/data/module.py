@@ -153,6 +153,11 @@ class FoldData(L.LightningDataModule):
         drop_last = len(sampler) > self.batch_size
         return self._loader(photos, sampler=sampler, drop_last=drop_last)
 
+    def steps_per_epoch(self, processes: int = 1) -> int:
+        """Return how many batches of training photos each of `processes` takes in an epoch, at least 1."""
+        share = len(self.rows("train")) // processes
+        return max(1, share // self.batch_size)
+
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the validation photos as they are, in the order of the manifest."""
         return self._loader(self._photos("val"))

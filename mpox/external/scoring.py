@@ -155,7 +155,7 @@ def write_external(photos: ExternalSet, folder: Path, **facts: object) -> None:
     )
 
 
-def _table(photos: ExternalSet, logits: np.ndarray, fold: int) -> pd.DataFrame:
+def _table(photos: ExternalSet, logits: np.ndarray, fold: int | str) -> pd.DataFrame:
     manifest = photos.photos.manifest
     return predictions_table(
         manifest,

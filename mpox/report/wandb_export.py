@@ -56,7 +56,7 @@ def _summary(report: dict[str, Any]) -> dict[str, Any]:
     if (found := report["verification"]) is not None:
         told |= {
             "agreement": found["agreement"]["value"],
-            "balanced_accuracy_lost": found["balanced_accuracy_lost"]["value"],
+            "balanced_accuracy_lost": (found["balanced_accuracy_lost"] or {}).get("value"),
         }
         told |= {f"{side}/{name}": value for side in ("pytorch", "exported") for name, value in found[side].items()}
     return {name: value for name, value in told.items() if value is not None}

@@ -27,7 +27,7 @@ class Entry:
 
     study: str
     model: str
-    fold: int
+    fold: int | str
     state: str
     seconds: float
     message: str = ""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from mpox.data.folds import Folds, make_folds, read_folds, write_folds
+from mpox.data.folds import ALL, Folds, make_folds, read_folds, write_folds
 from mpox.data.manifest import read_manifest, write_manifest
 from mpox.data.sources import PhotoSet
 from mpox.data.unchanged import changed_photos
@@ -65,7 +65,7 @@ def prepare(
 def _is_in_use(study: Path, own: Path | None) -> bool:
     """Say whether a run rests on the study's files: one that has come to something, or that somebody is working on."""
     for place in study.glob("*/fold-*"):
-        if place.name.partition("-")[2].isdecimal():
+        if (fold := place.name.partition("-")[2]) == ALL or fold.isdecimal():
             if can_resume(place) or (place != own and is_held(place)):
                 return True
             try:

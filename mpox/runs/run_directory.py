@@ -59,7 +59,7 @@ class RunDirectory:
     """
 
     def __init__(
-        self, runs_dir: str | Path, study: str, model: str, fold: int, results: Sequence[str] = RESULTS
+        self, runs_dir: str | Path, study: str, model: str, fold: int | str, results: Sequence[str] = RESULTS
     ) -> None:
         self.study, self.model, self.fold, self.results = study, model, fold, tuple(results)
         self.place = self.path = Path(runs_dir) / study / model / f"fold-{fold}"

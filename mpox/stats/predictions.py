@@ -22,7 +22,7 @@ def predictions_table(
     classes: Sequence[str],
     targets: np.ndarray,
     splits: np.ndarray,
-    fold: int,
+    fold: int | str,
 ) -> pd.DataFrame:
     """Join logits (float32, row i of `rows`) to the manifest: one row a photo, sorted by split and photo id.
 

@@ -14,7 +14,7 @@ from mpox.command_line import command
 from mpox.data.folds import ALL
 from mpox.errors import UserError
 from mpox.files import replacing
-from mpox.stats.comparison import Candidate, Choice, Comparison
+from mpox.stats.comparison import Candidate, Choice, Comparison, Pair
 from mpox.stats.metrics import METRICS
 from mpox.stats.model_result import ModelResult
 from mpox.stats.printed import number, percent
@@ -23,6 +23,8 @@ from mpox.study.results import StudyResults
 from mpox.study.sentences import worded
 
 BYTES_PER_PARAMETER = 4
+# Means that differ by less are equal: the rest is rounding.
+TIE = 1e-9
 COSTS: dict[str, tuple[str, Callable[[ModelResult], float | None]]] = {
     "parameters": ("fewest parameters", lambda model: model.costs.parameters),
     "size": ("smallest file", lambda model: size_mb(model)),
@@ -146,18 +148,25 @@ def size_mb(model: ModelResult) -> float:
 
 
 def _candidates(comparison: Comparison, confidence: float) -> tuple[Candidate, ...]:
-    """The best, and every model that is shown to be less than the rope worse; in rank order."""
-    found = [Candidate(comparison.best.name, 1.0)]
+    """The best, and every model that is shown to be less than the rope worse; in rank order.
+
+    Several models may share the highest mean: each of them is the best.
+    """
+    means = {model.name: model.scores[comparison.metric].mean or 0.0 for model in comparison.models}
+    probabilities = {name: float(mean > means[comparison.best.name] - TIE) for name, mean in means.items()}
+    best = {name for name, probability in probabilities.items() if probability}
     for pair in comparison.pairs:
-        if pair.first != comparison.best.name:
-            continue
-        if pair.p_same is not None and pair.p_second_better is not None:
-            probability = pair.p_same + pair.p_second_better
-        else:  # nothing to test by; but the same answers to every photo are as good
-            probability = 1.0 if pair.only_first_right == pair.only_second_right == 0 else 0.0
-        if probability >= confidence:
-            found.append(Candidate(pair.second, probability))
-    return tuple(found)
+        if pair.first in best and pair.second not in best:
+            probabilities[pair.second] = max(probabilities[pair.second], _as_good(pair))
+    return tuple(Candidate(name, found) for name, found in probabilities.items() if found >= confidence)
+
+
+def _as_good(pair: Pair) -> float:
+    """The probability that the second of a pair is less than the rope worse than the first."""
+    if pair.p_same is not None and pair.p_second_better is not None:
+        return pair.p_same + pair.p_second_better
+    # Nothing to test by; but the same answers to every photo are as good.
+    return float(pair.only_first_right == pair.only_second_right == 0)
 
 
 def _corrected(comparison: Comparison, results: StudyResults, rule: Rule) -> Corrected | None:
@@ -192,17 +201,18 @@ def cheapest_candidate(
     Models come with the preferred first where costs are equal. Infinite costs are taken only where all are.
     """
     means = np.array([np.nanmean(row) if np.isfinite(row).any() else -np.inf for row in scores_MK])
-    best = int(means.argmax())
-    apart = scores_MK[best] - scores_MK
-    n = np.isfinite(apart).sum(1)
-    with np.errstate(all="ignore"):
-        mean = np.where(n > 0, np.nansum(apart, 1) / n, np.inf)
-        variance = np.nansum(np.square(apart - mean[:, None]), 1) / (n - 1)
-        scale = np.sqrt((1 / n + test_to_train) * variance)
-        probability = stats.t.cdf((rope - mean) / scale, np.maximum(n - 1, 1))
-    equal = np.abs(mean) < 1e-12
-    qualified = np.where(np.isfinite(scale) & (scale > 1e-12), probability >= confidence, equal)
-    qualified[best] = True
+    best = means > means.max() - TIE
+    qualified = best.copy()
+    for row in scores_MK[best]:
+        apart = row - scores_MK
+        n = np.isfinite(apart).sum(1)
+        with np.errstate(all="ignore"):
+            mean = np.where(n > 0, np.nansum(apart, 1) / n, np.inf)
+            variance = np.nansum(np.square(apart - mean[:, None]), 1) / (n - 1)
+            scale = np.sqrt((1 / n + test_to_train) * variance)
+            probability = stats.t.cdf((rope - mean) / scale, np.maximum(n - 1, 1))
+        tested = np.isfinite(scale) & (scale > TIE)
+        qualified |= np.where(tested, probability >= confidence, np.abs(mean) < TIE)
     order = sorted(np.flatnonzero(qualified), key=lambda m: (costs_M[m], -means[m], m))
     return int(order[0])
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mpox.data.manifest import reasons
+from mpox.data.small_folds import small_folds
 from mpox.errors import UserError
 from mpox.stats import breakdown, paired_tests
 from mpox.stats.comparison import UNTESTED, Comparison, DatasetComparison, DataSummary
@@ -47,7 +48,7 @@ def compare(
         Scored(runs, weighted_metrics(runs.logits, results.targets, weights, results.positive), len(results.folds))
         for runs in results.models
     ]
-    scored.sort(key=lambda one: (-one.mean(options.metric), one.runs.name))
+    scored.sort(key=lambda one: (-round(one.mean(options.metric), 9), one.runs.name))
     pairs = compare_pairs(scored, results, options)
     subgroups = breakdown.subgroup_labels(results.photos, options.subgroups)
     models = tuple(
@@ -120,6 +121,7 @@ def _warnings(results: StudyResults, models: Sequence[ModelResult]) -> list[str]
         present = set(photos.loc[photos["fold"] == fold, "label"])
         if absent := [label for label in results.classes if label not in present]:
             found.append(f"fold {fold} has no {', '.join(absent)} among its test photos: its figures leave it out")
+    found += small_folds(photos["label"], photos["group"], photos["fold"], results.folds)
     if photos["group"].nunique() == len(photos):
         found.append(
             "every photo is a group of its own: where several show one subject, figures are too good and intervals too "

@@ -7,6 +7,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 MARGIN = 0.04
 # Widths of the blur that fills hidden pixels from visible ones, as shares of the side; the finest one that reaches.
 FILL = (0.03, 0.1)
+CORNER = 0.25
 BORDER = 0.12  # width of the frame, as a share of the side
 GRID = 5  # squares a side of the grid whose outermost squares are background
 
@@ -51,6 +52,14 @@ def frame(size: int) -> np.ndarray:
     region = np.ones((size, size), bool)
     region[width:-width, width:-width] = False
     return region
+
+
+def corner_squares(size: int) -> np.ndarray:
+    """Return the four corners of a photo, squares of CORNER of its side."""
+    width = max(1, round(CORNER * size))
+    at_end = np.zeros(size, bool)
+    at_end[:width] = at_end[-width:] = True
+    return at_end[:, None] & at_end[None]
 
 
 def corners(pixels: np.ndarray, lesion: np.ndarray) -> np.ndarray | None:

@@ -11,6 +11,7 @@ photos, separates the classes by colours or by background.
 from dataclasses import asdict
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -22,7 +23,7 @@ from mpox.runs.opened import OpenedRun, as_images, logits_of
 from mpox.xai.cams import Explainer, shown
 from mpox.xai.gradients import blurred
 from mpox.xai.localisation import lesion_masks
-from mpox.xai.regions import corners, frame, hidden, only, with_margin
+from mpox.xai.regions import corner_squares, corners, frame, hidden, only, with_margin
 from mpox.xai.verdicts import Judge, Report, Sample
 
 # Without masks, this share of each photo, the brightest of its map, is taken as the lesion.
@@ -31,6 +32,8 @@ BLUR = 0.08  # sd as a share of the side: 18 px at 224, no detail of a lesion re
 BINS = 4  # a channel, for the joint colour histogram
 # Fewer photos than this, or less than half of them, and a test is left out.
 FEWEST = 10
+# Photos whose corners a photo is given in turn, each answered differently.
+DONORS = 3
 PENALTY_C = 0.01  # of the background probe: suits a few hundred photos with a thousand features
 
 
@@ -63,6 +66,8 @@ def audit(
     tests = _model_tests(run, sample, masked, batch_size)
     for name, pictures in watched(tests.items(), "hiding, showing, blurring", len(tests)):
         report["tests"].append(judge.of(name, _predicted_classes(run, pictures, batch_size), masked))
+    if not masked:
+        report["tests"] += _swap_tests(run, judge, batch_size, seed)
     train = np.flatnonzero(run.photos["role"] == "train")
     if len(train) > train_photos:
         train = np.sort(np.random.default_rng(seed).choice(train, train_photos, replace=False))
@@ -73,7 +78,8 @@ def audit(
     if report["flagged"]:
         report["verdict"] = "Do not trust this model before the shortcuts found are explained."
     elif hints := levels.count("hint"):
-        report["verdict"] = f"No test shows a shortcut, but {hints} of {len(levels)} hint at one: read them."
+        decides = "" if masked else " Lesion masks, or photos from another source (mpox.evaluate), would decide."
+        report["verdict"] = f"No test shows a shortcut, but {hints} of {len(levels)} hint at one: read them.{decides}"
     else:
         report["verdict"] = "No shortcut was found by these tests; that is no proof that there is none."
     return report
@@ -114,6 +120,36 @@ def _model_tests(run: OpenedRun, sample: Sample, masked: bool, batch_size: int) 
                                      for photo, region in pairs]),
         "blurred": blurry.permute(0, 2, 3, 1).to(torch.uint8).numpy(),
     }  # fmt: skip
+
+
+def _swap_tests(run: OpenedRun, judge: Judge, batch_size: int, seed: int) -> list[Report]:
+    """Give each photo the corners, or the border, of photos that are answered differently: what does the answer follow?
+
+    Needs no masks: nothing is assumed of where lesions are, but that they are not mostly there.
+    """
+    rows, answers, size = judge.sample.rows, judge.answers, run.pixels.shape[1]
+    donors, found = _donors(answers, np.random.default_rng(seed)), []
+    for name, region in (("corners", corner_squares(size)), ("border", frame(size))):
+        follows, stays = np.full(donors.shape, np.nan), np.full(donors.shape, np.nan)
+        for k, column in enumerate(donors.T):
+            some = np.flatnonzero(column >= 0)
+            own, other = run.pixels[rows[some]], run.pixels[rows[column[some]]]
+            mixed = _predicted_classes(run, np.where(region[..., None], other, own), batch_size)
+            follows[some, k], stays[some, k] = mixed == answers[column[some]], mixed == answers[some]
+        # No donor, no share: NaN.
+        followed, stayed = (pd.DataFrame(one).mean(axis=1).to_numpy() for one in (follows, stays))
+        found.append(judge.of_swap(name, followed, stayed, region))
+    return found
+
+
+def _donors(answers: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """For each photo (N) others, one each of up to DONORS other answers: (N, DONORS), or fewer where answers are."""
+    classes = np.unique(answers)
+    donors = np.full((len(answers), min(DONORS, len(classes) - 1)), -1)
+    for n, answer in enumerate(answers):
+        others = random.permutation(classes[classes != answer])[: donors.shape[1]]
+        donors[n] = [random.choice(np.flatnonzero(answers == other)) for other in others]
+    return donors
 
 
 def _predicted_classes(run: OpenedRun, pixels: np.ndarray, batch_size: int) -> np.ndarray:

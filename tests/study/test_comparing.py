@@ -194,6 +194,20 @@ def test_the_rule_of_a_resample_is_that_of_the_study(comparison: Comparison, res
         assert names[taken] in allowed
 
 
+def test_models_that_share_the_highest_mean_are_all_the_best() -> None:
+    """Which of equals comes first is chance: a cheap twin of either of them qualifies."""
+    random = np.random.default_rng(1)
+    first = np.round(0.85 + 0.08 * random.normal(size=10), 3)
+    second = first[::-1].copy()
+    twin = second + np.array([0.001, -0.001] * 5)
+    scores = np.stack([first, second, twin])
+    for order in ((0, 1, 2), (1, 0, 2)):
+        taken = cheapest_candidate(scores[list(order)], np.array([3.0, 3.0, 1.0]), 0.01, 0.9, 1 / 8)
+        assert taken == 2
+    alone = cheapest_candidate(scores[[0, 2]] - np.array([[0.0], [1e-6]]), np.array([3.0, 1.0]), 0.01, 0.9, 1 / 8)
+    assert alone == 0  # against the first alone, the twin of the second is not shown to be as good
+
+
 def test_the_rule_that_leaves_the_study_rests_on_all_held_out_photos(
     comparison: Comparison, results: StudyResults
 ) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mpox.errors import UserError
+from mpox.files import read_json
 from mpox.mobile.file.contract import RUNNABLE
 from mpox.mobile.file.input_tensor import FORMS, PIXELS, PLANES
 from mpox.mobile.file.network import PhoneNetwork, why_no_maps
@@ -25,6 +26,8 @@ from mpox.study.held_out import rule_of_run
 from mpox.study.options import Options
 
 log = logging.getLogger("mpox")
+# Photos of a final network that stand in for validation photos, by which nothing but a recipe is tried.
+OTHERS = 100
 
 
 @dataclass(frozen=True)
@@ -110,17 +113,29 @@ class Original:
 
     def verify(self, logits_NC: np.ndarray, request: Request) -> dict[str, Any]:
         """Compare a file's logits of the test photos with the network's; returns the report of `verify`."""
-        return verify(
-            self.test_logits,
-            logits_NC,
-            rule=self.rule,
-            targets_N=self.run.photos["target"].to_numpy()[self.test_rows],
-            groups=self.run.photos["group"].to_numpy()[self.test_rows],
-            classes=self.run.card.classes,
-            positive=self.positive,
-            bound=request.bound,
-            seed=request.seed,
+        return (
+            verify(
+                self.test_logits,
+                logits_NC,
+                rule=self.rule,
+                targets_N=self.run.photos["target"].to_numpy()[self.test_rows],
+                groups=self.run.photos["group"].to_numpy()[self.test_rows],
+                classes=self.run.card.classes,
+                positive=self.positive,
+                bound=request.bound,
+                seed=request.seed,
+                held_out=not self.run.is_final,
+            )
+            | self.cross_validated
         )
+
+    @property
+    def cross_validated(self) -> dict[str, Any]:
+        """The figures of a final network's folds, by photos that they did not train on; empty for any other."""
+        if not self.run.is_final:
+            return {}
+        found = read_json(self.run.path / "metrics.json")["cross_validated"]
+        return {"cross_validated": found}
 
 
 def gather_original(run: OpenedRun, request: Request, *, pruned: bool = False) -> Original:
@@ -129,6 +144,8 @@ def gather_original(run: OpenedRun, request: Request, *, pruned: bool = False) -
     Raises UserError for a run without validation or test photos.
     """
     rows = {role: run.rows(role) for role in ("train", "val", "test")}
+    if run.is_final and pruned:
+        raise UserError("a pruned network is tuned and judged on held-out photos: give the run of a fold")
     for role in ("val", "test"):
         if not len(rows[role]):
             what = "to choose temperature and threshold by" if role == "val" else "to verify the file on"
@@ -143,7 +160,7 @@ def gather_original(run: OpenedRun, request: Request, *, pruned: bool = False) -
         )
     photos = RecipePhotos(
         run.images(train[: request.calibration_photos]),  # in random order, since some steps use only the first of them
-        run.images(rows["val"]),
+        run.images(train[-OTHERS:] if run.is_final else rows["val"]),
         _batches(run, train, request),
     )
     test = torch_logits(network, run.images(rows["test"]))
