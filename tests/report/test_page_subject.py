@@ -138,6 +138,18 @@ def test_every_section_is_about_the_chosen_model(chosen: tuple[Comparison, Secti
     assert f"small answers {small.mistakes_total} of 240 test photos wrongly" in page.text("failures")
 
 
+def test_subgroups_have_their_sensitivity_at_the_threshold(chosen: tuple[Comparison, Sections]) -> None:
+    comparison, page = chosen
+    point = comparison.focus.operating_point
+    sources = [one for one in comparison.focus.subgroups if one.column == "source"]
+    assert point is not None
+    assert len(sources) == 2
+    found = [one.sensitivity_at_threshold for one in sources if one.sensitivity_at_threshold is not None]
+    assert sum(round((one.value or 0) * one.n) for one in found) == point.true_positive
+    for one in found:
+        assert f"{one.value:.3f}" in page.text("subgroups")
+
+
 def test_pictures_are_of_the_chosen_model(runs: Path, chosen: tuple[Comparison, Sections]) -> None:
     figures = runs / "s" / "comparison" / "figures"
     comparison, _ = chosen
