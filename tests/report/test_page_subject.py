@@ -206,7 +206,7 @@ def test_numbers_stay_with_their_units_and_costs_are_in_g(chosen: tuple[Comparis
     assert macs
     assert f"{macs / 1e9:.3g}{SPACE}G" in text
     for command in comparison.choice.commands if comparison.choice else ():
-        assert f"<code>{command}</code>" in page.raw  # as it is typed
+        assert f'<code class="line">{command}</code>' in page.raw  # as it is typed
 
 
 def test_the_auroc_shown_is_that_of_mpox(chosen: tuple[Comparison, Sections]) -> None:
