@@ -12,6 +12,7 @@ the maker, in the key file.
 """
 
 import hashlib
+import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,7 +33,9 @@ from mpox.files import replacing, replacing_folder
 from mpox.places import check_replaceable
 from mpox.progress import watched
 
+log = logging.getLogger("mpox")
 CHECKSUMS, DATASHEET = "SHA256SUMS", "datasheet.md"
+DATASHEET_BEFORE = "datasheet.before.md"
 # Columns of an audited manifest that are handed on; scores that only served the audit are not.
 HANDED_ON = ("ita", "ita_bin", AUDITED)
 
@@ -67,12 +70,24 @@ def write_release(
             released, about=about, pictures=pictures, steps=steps, kept=kept, reviewers=reviewers
         )
         (made / DATASHEET).write_text(sheet, encoding="utf-8")
+        _keep_datasheet(folder, made, sheet)
         croissant.write(made, released, about, FORMATS[pictures.format][1])
         _write_checksums(made)
         # Before the folder has its name: killed between the two, the command typed again makes both.
         with replacing(key) as file:
             pd.DataFrame({"path": places, "photo_id": kept["photo_id"]}).sort_values("path").to_csv(file, index=False)
     return unfilled
+
+
+def _keep_datasheet(folder: Path, made: Path, sheet: str) -> None:
+    """Keep the datasheet of the release that is replaced, where a person may have filled it, beside the new one."""
+    for name in (DATASHEET, DATASHEET_BEFORE):
+        before = folder / name
+        if before.is_file() and before.read_text(encoding="utf-8") != sheet:
+            (made / DATASHEET_BEFORE).write_bytes(before.read_bytes())
+            words = "%s differs from the new one and is kept as %s: copy into the new one what you wrote"
+            log.warning(words, before, DATASHEET_BEFORE)
+            return
 
 
 def prepared(path: Path, box: str, width: int, size: int, interpolation: str) -> np.ndarray:
@@ -99,7 +114,7 @@ def _check_place(folder: Path, overwrite: bool) -> None:
     if not ((folder / CHECKSUMS).is_file() and (folder / "croissant.json").is_file()):
         raise UserError(f"{folder} exists and is no release, so it is not replaced: give another to=")
     lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
-    ours = {CHECKSUMS, DATASHEET, *(line.partition("  ")[2] for line in lines)}
+    ours = {CHECKSUMS, DATASHEET, DATASHEET_BEFORE, *(line.partition("  ")[2] for line in lines)}
     check_replaceable(folder, ours.__contains__, "release", "to")
 
 
@@ -176,7 +191,8 @@ def _numbered(values: pd.Series, letter: str) -> list[str]:
 
 
 def _write_checksums(made: Path) -> None:
-    files = sorted(path for path in made.rglob("*") if path.is_file() and path.name != "datasheet.md")
+    filled_later = (DATASHEET, DATASHEET_BEFORE)
+    files = sorted(path for path in made.rglob("*") if path.is_file() and path.name not in filled_later)
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(made).as_posix()}\n" for path in files
     ]
