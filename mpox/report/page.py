@@ -8,6 +8,7 @@ import jinja2
 from markupsafe import Markup
 
 from mpox import __version__
+from mpox.data.folds import ALL
 from mpox.data.picture_files import data_uri
 from mpox.errors import UserError
 from mpox.files import read_json, replacing
@@ -39,6 +40,7 @@ def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) ->
     study = folder.parent
     model = comparison.focus
     key = words.shown_metrics(comparison)
+    names = [one.name for one in words.in_front(comparison, len(comparison.models))]
     gallery = failures(model.mistakes, photo_root, study / model.name)
     html = (
         environment(_of_no_machine)
@@ -51,7 +53,7 @@ def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) ->
             gallery=gallery,
             photos_shown=any(failure.photo for failure in gallery),
             audit=_curated(model.config),
-            explained=explained_runs(study, [one.name for one in comparison.models], comparison.folds),
+            explained=explained_runs(study, names, [ALL, *comparison.folds]),
             checklist=ITEMS,
             key=key,
             columns=[name for name in dict.fromkeys(["accuracy", *key]) if name != comparison.metric],
