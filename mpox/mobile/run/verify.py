@@ -39,7 +39,7 @@ def verify(
     bound: Bound,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Compare logits of the network and of the file (float32, N x C) on the same held-out photos.
+    """Compare logits of the network and of the file (float32, N x C) on the same photos.
 
     Returns photos and groups; the figures of each side; agreement and the fall of balanced accuracy with intervals
     (paired: the same groups are drawn for both); |Δp| at the rule's temperature; and the verdict: `kept`, `reasons`
