@@ -56,7 +56,7 @@ def test_nothing_in_the_folder_names_a_place_of_this_machine(exported: Path, pho
 
 def test_a_network_that_does_not_agree_with_itself_is_recognised(exported: Path, phone_run: Path) -> None:
     original = gather_original(
-        open_run(phone_run, device="cpu"), Request(exports_dir=exported.parent, calibration_photos=2)
+        open_run(phone_run, device="cpu"), Request(exports_dir=exported.parent, calibration_photos=16)
     )
     assert original.self_agreement == read_json(exported / "export.json")["self_agreement"] >= 0.9
 
@@ -65,8 +65,8 @@ def test_a_network_that_does_not_agree_with_itself_is_recognised(exported: Path,
             return (torch.sin(1e4 * images[:, :1, 0, 0] * torch.arange(1, 5)),)
 
     erratic: Any = Erratic()
-    images = original.run.images(original.test_rows)
-    changed = dataclasses.replace(original, network=erratic, test_logits=torch_logits(erratic, images))
+    images = original.run.images(original.deciding_rows)
+    changed = dataclasses.replace(original, network=erratic, deciding_logits=torch_logits(erratic, images))
     assert changed.self_agreement < 0.75
 
 
