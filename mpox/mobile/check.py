@@ -20,6 +20,7 @@ from mpox.errors import UserError
 from mpox.files import read_json, sha256_of
 from mpox.mobile.file.contract import CONTRACT_FILE, RUNNABLE
 from mpox.mobile.file.input_tensor import PLANES
+from mpox.mobile.file.onnx import saturating_layers
 from mpox.mobile.file.package import SUMS_FILE, recorded_sums
 from mpox.mobile.run.golden import CORRECT, GOLDEN, Golden, possible_tensors, read_golden
 from mpox.mobile.run.onnx_model import OnnxModel
@@ -60,6 +61,9 @@ def check(folder: Path, app: Path | None = None) -> list[CheckResult]:
     file = inside(folder, contract["file"], folder / CONTRACT_FILE).name
     backend = contract["backend"]
     model = LOADERS[backend](folder / file) if backend in LOADERS else None
+    if backend == "onnxruntime" and (layers := saturating_layers(folder / file)):
+        text = f"{len(layers)} int8 layers of {file} saturate on processors without 8-bit dot products: export it again"
+        results.append(CheckResult(False, text))
     if model is None:
         results.append(CheckResult(True, f"not run: {file} is for {backend}, which only a device can run"))
     else:

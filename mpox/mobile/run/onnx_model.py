@@ -16,16 +16,16 @@ from mpox.mobile.file.package import ONNX_FILE
 class OnnxModel:
     """One `.onnx` in onnxruntime on the processor. `path` is the file, or the folder with it as `model.onnx`.
 
-    Attributes are those of `PhoneModel`. Raises UserError for a file that is missing, broken or not written by this
-    tool.
+    `precise`: with kernels that cannot saturate. Attributes are those of `PhoneModel`. Raises UserError for a file that
+    is missing, broken or not written by this tool.
     """
 
     explains = False
 
-    def __init__(self, path: str | Path, threads: int = 1) -> None:
+    def __init__(self, path: str | Path, threads: int = 1, *, precise: bool = False) -> None:
         place = Path(path).expanduser()
         self.path = place / ONNX_FILE if place.is_dir() else place
-        self._session = open_session(self.path, threads)
+        self._session = open_session(self.path, threads, precise=precise)
         stored = self._session.get_modelmeta().custom_metadata_map.get(FACTS)
         if stored is None:
             raise UserError(f"{self.path} has no labels in its metadata: it was not exported by this tool")
