@@ -101,7 +101,7 @@ def _report(original: Original, request: Request, recipe: str, path: Path, found
 
 
 def _engines_agree(original: Original, path: Path) -> float:
-    """Share (0..1) of calibration and validation photos to which onnxruntime's usual and precise kernels answer alike."""
+    """Share (0..1) of calibration and validation photos on which onnxruntime's usual and precise kernels agree."""
     pixels = original.run.pixels[original.deciding_rows]
     usual, precise = (OnnxModel(path, precise=kind).logits(pixels).argmax(1) for kind in (False, True))
     return float(np.mean(usual == precise))
