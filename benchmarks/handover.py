@@ -26,7 +26,8 @@ from benchmarks.soft_head import fit_soft_head
 from benchmarks.upper_training import heads
 from mpox.files import write_json
 from mpox.model.probe import LinearHead
-from mpox.stats.operating_point import choose_threshold
+from mpox.stats.decision import called_positive
+from mpox.stats.decision_fit import threshold_for
 
 STUDENT, TEACHER = "tf_efficientnet_lite0", "tf_efficientnet_lite2"
 # Augmented views, besides the photo, that a distilled head learns from; its penalty lets it follow its teacher.
@@ -90,22 +91,23 @@ def _best_by_validation(own: Sequence[LinearHead], features: Tensor, photos: Pho
 
 
 def _own_threshold(head: LinearHead, features: Tensor, photos: PhotoTable, val: np.ndarray) -> float:
-    """Return the threshold from one fold's validation photos, by the rank ceil(0.95 n)."""
-    rows = np.flatnonzero(val)
-    probability = _logits(head, features[rows]).softmax(1)[:, photos.positive].numpy()
-    threshold = choose_threshold(probability, photos.targets[rows] == photos.positive, SENSITIVITY)
-    assert threshold is not None
-    return threshold
+    """Return the threshold of one fold: of its validation photos of mpox, the ceil(0.95 n)-th largest probability."""
+    chances = np.sort(_chances(head, features, photos, val))
+    return float(chances[len(chances) - math.ceil(SENSITIVITY * len(chances))])
 
 
 def _pooled_threshold(own: Sequence[LinearHead], features: Tensor, photos: PhotoTable, cell: Cell) -> float:
-    """Return the threshold from all folds' held-out photos, by the rank ceil(0.95 (n + 1))."""
-    found = []
-    for head, held_out in zip(own, cell.held_out, strict=True):
-        rows = np.flatnonzero(held_out & (photos.targets == photos.positive))
-        found.append(_logits(head, features[rows]).softmax(1)[:, photos.positive].numpy())
-    ranked = np.sort(np.concatenate(found))[::-1]
-    return float(ranked[min(len(ranked), math.ceil(SENSITIVITY * (len(ranked) + 1))) - 1])
+    """Return the threshold as a study fits it, to the held-out photos of all folds."""
+    pairs = zip(own, cell.held_out, strict=True)
+    return threshold_for(np.concatenate([_chances(head, features, photos, part) for head, part in pairs]), SENSITIVITY)[
+        0
+    ]
+
+
+def _chances(head: LinearHead, features: Tensor, photos: PhotoTable, part: np.ndarray) -> np.ndarray:
+    """Return the probabilities of mpox of the photos of mpox in `part` (bool, N)."""
+    rows = np.flatnonzero(part & (photos.targets == photos.positive))
+    return np.asarray(_logits(head, features[rows]).softmax(1)[:, photos.positive].numpy())
 
 
 def measure(student: FrozenViews, teacher: FrozenViews, seeds: Sequence[int]) -> dict[str, Any]:
@@ -121,8 +123,8 @@ def measure(student: FrozenViews, teacher: FrozenViews, seeds: Sequence[int]) ->
             for name, logits in found["logits"].items():
                 parts[name].append(logits)
             for name, threshold in found["thresholds"].items():
-                chance = torch.tensor(found["logits"][name]).softmax(1)[:, photos.positive].numpy()
-                hits[name].append(chance >= threshold)
+                chances = torch.tensor(found["logits"][name]).softmax(1).numpy()
+                hits[name].append(called_positive(chances, photos.positive, threshold))
         every = np.concatenate(rows)
         is_mpox = photos.targets[every] == photos.positive
         for name, several in parts.items():

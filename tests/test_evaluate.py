@@ -179,6 +179,9 @@ def test_a_class_without_photos_leaves_no_mean_over_the_classes(
     page = (runs / "default" / "comparison" / "index.html").read_text()
     section = page[page.index('<section id="external">') : page.index('<section id="failures">')]
     assert "none of healthy" in section
+    assert external.at_threshold is not None
+    assert "sensitivity at the threshold" in section
+    assert f"{external.at_threshold[0].value:.3f}" in section
     assert "sensitivity" in section
     assert "balanced accuracy" not in section
     assert not [sentence for sentence in comparison.conclusion if "never saw" in sentence]

@@ -20,7 +20,7 @@ class Explained:
     """Reports of one run as `mpox.explain` wrote them; None, or an empty tuple, for what was not asked."""
 
     model: str
-    fold: int
+    fold: int | str
     audit: dict[str, Any] | None
     faithfulness: tuple[dict[str, Any], ...]
     ratings: dict[str, Any] | None
@@ -34,7 +34,7 @@ class Map:
     words: str
 
 
-def explained_runs(study: Path, models: Sequence[str], folds: Sequence[int]) -> list[Explained]:
+def explained_runs(study: Path, models: Sequence[str], folds: Sequence[int | str]) -> list[Explained]:
     """Return the runs of a study about whose explanations something is known, models outer in the given order.
 
     Raises UserError for a report that cannot be read.

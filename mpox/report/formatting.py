@@ -1,5 +1,7 @@
 """Words and numbers of the page, the cards and W&B."""
 
+from markupsafe import Markup, escape
+
 from mpox.stats.comparison import BEST, SAME, WORSE, Comparison
 from mpox.stats.metrics import METRICS, key_metrics
 from mpox.stats.model_result import ModelResult, Score
@@ -12,6 +14,11 @@ REASONS = {
     "perceptual": "pictures the study has",
     "same source": "cut from pictures the study has",
 }
+
+
+def breakable(name: str) -> Markup:
+    """Return a name for HTML that may be broken behind its underscores, and nowhere else where that is enough."""
+    return Markup(escape(name).replace("_", Markup("_<wbr>")))
 
 
 def metric_name(metric: str) -> str:

@@ -8,6 +8,7 @@ import jinja2
 from markupsafe import Markup
 
 from mpox import __version__
+from mpox.data.folds import ALL
 from mpox.data.picture_files import data_uri
 from mpox.errors import UserError
 from mpox.files import read_json, replacing
@@ -39,9 +40,10 @@ def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) ->
     study = folder.parent
     model = comparison.focus
     key = words.shown_metrics(comparison)
+    names = [one.name for one in words.in_front(comparison, len(comparison.models))]
     gallery = failures(model.mistakes, photo_root, study / model.name)
     html = (
-        environment(_written)
+        environment(_of_no_machine)
         .get_template("page.html.j2")
         .render(
             c=comparison,
@@ -51,7 +53,7 @@ def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) ->
             gallery=gallery,
             photos_shown=any(failure.photo for failure in gallery),
             audit=_curated(model.config),
-            explained=explained_runs(study, [one.name for one in comparison.models], comparison.folds),
+            explained=explained_runs(study, names, [ALL, *comparison.folds]),
             checklist=ITEMS,
             key=key,
             columns=[name for name in dict.fromkeys(["accuracy", *key]) if name != comparison.metric],
@@ -70,7 +72,7 @@ def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) ->
     )
     path = folder / "index.html"
     with replacing(path) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+        temporary.write_text(unbroken(html), encoding="utf-8")
     return path
 
 
@@ -87,16 +89,16 @@ def environment(written: Callable[[Any], Any] | None = None) -> jinja2.Environme
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("metric_name", "verdict_name", "over_folds", "count", "duration", "reason"):
+    for name in ("breakable", "metric_name", "verdict_name", "over_folds", "count", "duration", "reason"):
         made.filters[name] = getattr(words, name)
     for name in ("number", "percent", "bounds", "interval", "percent_interval", "p_value"):
         made.filters[name] = getattr(printed, name)
     return made
 
 
-def _written(value: Any) -> Any:
-    """Return a text without places of this machine and with its figures kept whole; markup that is made stays."""
-    return unbroken(portable(value)) if isinstance(value, str) and not isinstance(value, Markup) else value
+def _of_no_machine(value: Any) -> Any:
+    """Return a text without places of this machine; markup that is made stays."""
+    return portable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _embedded(picture: bytes) -> str:

@@ -89,10 +89,12 @@ def subgroups(
     labels: Mapping[str, np.ndarray],
     positive: int | None,
     confidence: float,
+    called_N: np.ndarray | None = None,
 ) -> tuple[Subgroup, ...]:
     """Score the photos of each value of each column of `labels` (from `subgroup_labels`).
 
-    Balanced accuracy is over the classes present, which may differ between subgroups.
+    `called_N` (bool): which photos are called mpox at the threshold. Balanced accuracy is over the classes present,
+    which may differ between subgroups.
     """
     hit = answers_N == targets_N
     found = []
@@ -111,6 +113,9 @@ def subgroups(
                     specificity=None
                     if positive is None
                     else proportion(answers_N[well] != positive, codes_N[well], confidence),
+                    sensitivity_at_threshold=None
+                    if called_N is None
+                    else proportion(called_N[sick], codes_N[sick], confidence),
                 )
             )
     return tuple(found)

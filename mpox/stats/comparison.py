@@ -102,8 +102,9 @@ class External:
 
     n photos scored; `left_out`: those not scored, counts by reason (duplicates of training photos, classes mapped to
     nothing); `classes`: what was told apart there; `absent`: those of them without a photo there: `scores` then has
-    no metric that is a mean over the classes; `positive`: mpox among them; `confusion`: true by answered class of
-    the folds' networks together (mean probability).
+    no metric that is a mean over the classes; `positive`: mpox among them; `at_threshold`: sensitivity and specificity
+    there, mean of the folds' networks, by the decision rule of the study's held-out photos; `confusion`: true by
+    answered class of the folds' networks together (mean probability).
     """
 
     name: str
@@ -114,6 +115,7 @@ class External:
     absent: tuple[str, ...]
     positive: str | None
     scores: tuple[ExternalScore, ...]
+    at_threshold: tuple[Interval, Interval] | None
     confusion: tuple[tuple[int, ...], ...]
 
 

@@ -24,7 +24,7 @@ def _target(focus: ModelResult, positive: str | None) -> list[str]:
     found = point.true_positive + point.false_negative
     if round(point.sensitivity.value, 3) < point.target_sensitivity:
         reach = point.sensitivity.high is not None and point.sensitivity.high >= point.target_sensitivity
-        chance = "; so many photos cannot tell whether that is chance" if reach else ""
+        chance = "; they are too few to tell whether that is chance" if reach else ""
         return [
             f"{focus.name} does not reach the sensitivity asked for: {percent(point.target_sensitivity, 0)} asked, "
             f"{percent_interval(point.sensitivity)} of {found} photos of {positive} found at its threshold{chance}"
@@ -41,7 +41,8 @@ def _promises(focus: ModelResult, classes: Sequence[str], positive: str | None) 
             f"too few photos of {positive} for {percent(target, 0)} sensitivity: the threshold of {focus.name} "
             f"promises {percent(promised)} on new photos"
         )
-    if lacking := [label for label, limit in zip(classes, rule.quantiles or (), strict=False) if limit >= 1]:
+    lacking = [label for label, limit in zip(classes, rule.quantiles or (), strict=False) if limit >= 1]
+    if 0 < len(lacking) < len(classes):  # where it is all of them, the sets are seen to hold them
         found.append(
             f"too few groups of {', '.join(lacking)} for prediction sets of {percent(rule.coverage, 0)} coverage: "
             f"every set of {focus.name} holds {'it' if len(lacking) == 1 else 'them'}"

@@ -64,7 +64,7 @@ def compare(
         for rank, one in enumerate(scored, 1)
     )
     datasets, datasets_note = _datasets(results, others or {}, options)
-    external = read_external(results, options.resamples, options.seed, options.confidence)
+    external = read_external(results, options)
     comparison = Comparison(
         study=results.name,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

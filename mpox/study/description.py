@@ -7,7 +7,7 @@ import numpy as np
 from mpox.stats import breakdown, conformal, operating_point
 from mpox.stats.calibration import calibration
 from mpox.stats.comparison import Pair
-from mpox.stats.decision import DecisionRule, prediction_sets
+from mpox.stats.decision import DecisionRule, called_positive, prediction_sets
 from mpox.stats.metrics import defined_metrics
 from mpox.stats.model_result import Costs, DecisionCurve, ModelResult, OperatingPoint
 from mpox.stats.pooled import softmax, weighted_confusion
@@ -67,12 +67,22 @@ def describe(
             sets, targets, codes, results.classes, target=options.coverage, confidence=confidence
         ),
         referral=conformal.referral_curve(scaled, targets, positive),
-        subgroups=breakdown.subgroups(answers, targets, codes, subgroups, positive, confidence),
+        subgroups=breakdown.subgroups(
+            answers, targets, codes, subgroups, positive, confidence, _called(results, scaled, rules)
+        ),
         costs=costs,
         mistakes=breakdown.mistakes(results.photos, scaled, targets, results.classes, options.mistakes),
         mistakes_total=int((answers != targets).sum()),
         config=runs.config,
     )
+
+
+def _called(results: StudyResults, scaled: np.ndarray, rules: Sequence[DecisionRule]) -> np.ndarray | None:
+    """Return which photos (bool, N) are called mpox by the rule of their fold; None where there is no such rule."""
+    thresholds = [rule.threshold for rule in rules]
+    if results.positive is None or None in thresholds:
+        return None
+    return called_positive(scaled, results.positive, np.array(thresholds, float)[results.fold_index])
 
 
 def _mpox_or_not(

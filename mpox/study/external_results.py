@@ -13,17 +13,20 @@ from mpox.external.mapping import absent_classes, collapse, ensemble
 from mpox.files import read_json, read_yaml
 from mpox.runs.run_directory import damage
 from mpox.stats.comparison import External, ExternalScore
-from mpox.stats.intervals import Interval, group_codes, percentile_interval, resampling_weights
+from mpox.stats.decision import called_positive
+from mpox.stats.decision_fit import fit_decision
+from mpox.stats.intervals import Interval, group_codes, percentile_interval, proportion, resampling_weights
 from mpox.stats.metrics import Metric, defined_metrics, weighted_metrics
 from mpox.stats.pooled import weighted_confusion
 from mpox.stats.predictions import PREFIX, read_predictions
+from mpox.study.options import Options
 from mpox.study.results import ModelRuns, StudyResults
 
 # Entries of the flow of photos that are not reasons for leaving photos out.
 NOT_REASONS = ("found", "scored")
 
 
-def read_external(results: StudyResults, resamples: int, seed: int, confidence: float) -> tuple[External, ...]:
+def read_external(results: StudyResults, options: Options) -> tuple[External, ...]:
     """Return one External a collection and model, for the models and folds compared.
 
     Outside, a metric is the mean over the folds' networks, so that it is one network's as inside; its draws resample
@@ -47,8 +50,10 @@ def read_external(results: StudyResults, resamples: int, seed: int, confidence: 
             targets = tables[0]["label"].map(index).to_numpy("int64")
             logits = [table[[PREFIX + label for label in classes]].to_numpy("float64") for table in tables]
             codes = group_codes(tables[0]["group"].to_numpy())
-            outside = _Scored(logits, targets, codes, k_positive, resamples, seed + 1)
-            inside = _Scored(*_internal(results, runs, classes, k_positive), k_positive, resamples, seed)
+            outside = _Scored(logits, targets, codes, k_positive, options.resamples, options.seed + 1)
+            inside = _Scored(
+                *_internal(results, runs, classes, k_positive), k_positive, options.resamples, options.seed
+            )
             ones = np.ones((1, len(targets)), "float32")
             together = ensemble(np.stack(logits)).argmax(1)
             counts = weighted_confusion(together, targets, ones, len(classes))[0]
@@ -61,7 +66,8 @@ def read_external(results: StudyResults, resamples: int, seed: int, confidence: 
                     classes=classes,
                     absent=absent_classes(classes, tables[0]["label"]),
                     positive=positive,
-                    scores=_scores(inside, outside, confidence),
+                    scores=_scores(inside, outside, options.confidence),
+                    at_threshold=_at_threshold(inside, outside, options),
                     confusion=tuple(tuple(int(count) for count in row) for row in counts),
                 )
             )
@@ -138,6 +144,28 @@ class _Scored:
         return metric.interval(
             float(figures[0]), figures[1:], answers, self.targets, self.codes, self.positive, confidence
         )
+
+
+def _at_threshold(inside: _Scored, outside: _Scored, options: Options) -> tuple[Interval, Interval] | None:
+    """Return sensitivity and specificity outside, by the rule that the study's held-out photos give."""
+    positive = outside.positive
+    if positive is None or positive not in inside.targets:
+        return None
+    rule = fit_decision(
+        inside.logits[0],
+        inside.targets,
+        inside.codes,
+        positive,
+        target_sensitivity=options.target_sensitivity,
+        coverage=options.coverage,
+        confidence=None,
+    )
+    called = np.mean(
+        [called_positive(rule.probabilities(one), positive, rule.threshold) for one in outside.logits], axis=0
+    )
+    sick = outside.targets == positive
+    found, spared = (called[sick], outside.codes[sick]), (1 - called[~sick], outside.codes[~sick])
+    return proportion(*found, options.confidence), proportion(*spared, options.confidence)
 
 
 def _scores(inside: _Scored, outside: _Scored, confidence: float) -> tuple[ExternalScore, ...]:

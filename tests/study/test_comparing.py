@@ -169,7 +169,7 @@ def test_the_cheapest_of_those_as_good_as_the_best_is_chosen(comparison: Compari
     assert choice.decision == comparison.best.decision
     assert choice.corrected is not None
     assert choice.corrected.low < choice.corrected.estimate < choice.corrected.high
-    assert f"{choice.corrected.estimate:.3f}" in made.conclusion[-2]
+    assert f"{choice.corrected.estimate:.3f}" in made.headline
     assert "not a diagnosis" in made.conclusion[-1]
     with pytest.raises(UserError, match="max_size_mb=1"):
         choose(comparison, results, Rule(max_size_mb=1))

@@ -34,7 +34,7 @@ def lower(
 ) -> None:
     """Write `network` (images_NCHW float32 0..255 to (logits_NC,) or (logits_NC, maps_NChw)) to `path` as a `.pte`.
 
-    Methods: `forward` (probabilities_NC, logits_NC), with `maps` also `explain` (logits_NC, maps_NChw), both for one
+    Methods: `forward` (logits_NC at `temperature`), with `maps` also `explain` (the same, maps_NChw), both for one
     image in `form` (see `input_tensor.py`), and one method without arguments for each of `constants`. With `half`
     weights and arithmetic are 16-bit; with `dynamic` the network has layers whose ranges are set by each photo. Raises
     UserError for a backend that is unknown or cannot do that, or a network it cannot take.
@@ -46,7 +46,7 @@ def lower(
     network = FromPixels(network) if form == PIXELS else network
     methods: dict[str, nn.Module] = {"forward": ForwardMethod(network, temperature)}
     if maps:
-        methods["explain"] = ExplainMethod(network)
+        methods["explain"] = ExplainMethod(network, temperature)
     try:
         with torch.no_grad(), _quiet():
             exported = {name: torch.export.export(module, example) for name, module in methods.items()}

@@ -72,7 +72,8 @@ class Calibrated:
 
     `network` is float, `images_NCHW` (float32, 0..255) are *training* photos; `float_units` (see `units_of`) stay in
     float. With `round_weights` the weights are rounded to their int8 steps together. Without, they keep their values
-    for a later step, and each is simulated as rounded to the nearest. Raises UserError for fewer than two photos.
+    for a later step, and each is simulated as rounded to the nearest. `weight_bits` 7 leaves the sum of two products
+    with 8-bit activations within 16 bits. Raises UserError for fewer than two photos.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Calibrated:
         float_units: Collection[str] = (),
         *,
         round_weights: bool = True,
+        weight_bits: int = 8,
     ) -> None:
         if len(images_NCHW) < 2:
             raise UserError(f"calibration.photos={len(images_NCHW)} is too few to choose a range: give 16 or more")
@@ -89,7 +91,7 @@ class Calibrated:
         self.units = units_of(network)
         graph = _exported(network, images_NCHW)
         in_float = _in_float(graph, self.units, self.float_units)
-        self.prepared = prepare_pt2e(graph, PhoneQuantizer(static_config(), in_float))
+        self.prepared = prepare_pt2e(graph, PhoneQuantizer(static_config(weight_bits), in_float))
         set_mode(self.prepared, Mode.WATCH)
         with torch.no_grad():
             for images in images_NCHW.split(BATCH):
@@ -192,8 +194,9 @@ def units_of(network: PhoneNetwork) -> dict[str, str]:
     return units | {"projection": HEAD}
 
 
-def static_config() -> QuantizationConfig:
+def static_config(weight_bits: int = 8) -> QuantizationConfig:
     """Return the configuration of int8_static: ActivationRange for each tensor, WeightRange for each channel."""
+    largest = 2 ** (weight_bits - 1) - 1
     activation = QuantizationSpec(
         dtype=torch.int8,
         quant_min=-128,
@@ -203,8 +206,8 @@ def static_config() -> QuantizationConfig:
     )
     weight = QuantizationSpec(
         dtype=torch.int8,
-        quant_min=-127,
-        quant_max=127,
+        quant_min=-largest,
+        quant_max=largest,
         qscheme=torch.per_channel_symmetric,
         ch_axis=0,
         observer_or_fake_quant_ctr=WeightRange,
