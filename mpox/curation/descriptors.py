@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from mpox.cached import is_sound, say_not_kept, write_checksum
+from mpox.cached import is_sound, warn_not_kept, write_checksum
 from mpox.data.array_file import array_file
 from mpox.data.photos import decoded
 from mpox.data.unchanged import recorded
@@ -117,7 +117,7 @@ def open_features(manifest: pd.DataFrame, root: Path, cache: Path, *, sift: bool
                         log.warning("%s is damaged or incomplete: reading the photos again", folder)
                     _build(photos, folder, sift)
         except OSError as error:
-            say_not_kept(folder, error)
+            warn_not_kept(folder, error)
             with scratch() as place:  # what is mapped stays readable after its name is gone
                 _build(photos, place, sift)
                 return _mapped(place)

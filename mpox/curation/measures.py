@@ -55,7 +55,7 @@ def quality_findings(measured: pd.DataFrame, limits: QualityThresholds) -> list[
 def balance_findings(
     measured: pd.DataFrame, findings: Sequence[dict[str, Any]], limits: QualityThresholds
 ) -> list[dict[str, Any]]:
-    """Return findings about the set as a whole, without a photo: uneven classes and sources, and what hints at a class."""
+    """Return findings about the set as a whole, without a photo: uneven classes and sources, hints at a class."""
     rows = []
     for column, name in (("label", "class"), ("source", "source")):
         counts = measured[column].value_counts()

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from mpox.cached import is_sound, say_not_kept, write_checksum
+from mpox.cached import is_sound, warn_not_kept, write_checksum
 from mpox.data.array_file import array_file
 from mpox.data.photos import FILTERS, PhotoError, decoded, square
 from mpox.data.unchanged import recorded
@@ -72,7 +72,7 @@ def _in_memory(path: Path, photos: list[tuple[Path, str]], size: int, interpolat
             f"{path.parent} cannot take {needed / 1e6:.0f} MB of decoded photos ({reason_of(error)}), and the memory "
             "has no room for them: free some space, or give cache_dir=<folder elsewhere>"
         ) from error
-    say_not_kept(path, error)
+    warn_not_kept(path, error)
     pixels = np.empty((len(photos), size, size, 3), np.uint8)
     for row, picture in enumerate(_decoded(photos, size, interpolation)):
         pixels[row] = picture

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mpox.cached import say_not_kept
+from mpox.cached import warn_not_kept
 from mpox.data.photos import PhotoError
 from mpox.files import replacing, sha256_of
 from mpox.progress import watched
@@ -91,4 +91,4 @@ def _write(note: Path, lines: set[str]) -> None:
         with replacing(note) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in sorted(lines)), encoding="utf-8")
     except OSError as error:
-        say_not_kept(note, error)
+        warn_not_kept(note, error)
