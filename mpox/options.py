@@ -38,7 +38,7 @@ _HIDDEN = ("hydra", "defaults")
 class Option:
     """One option: its dotted name, default (as Python reads the YAML), kind ("" where none is given) and meaning.
 
-    `least` bounds a number, `word` may stand in its place.
+    `least` bounds a number, `word` may be given instead.
     """
 
     name: str

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from stowaways import stowaways
 
-from mpox.commands.compare import compare, say
+from mpox.commands.compare import compare, show
 from mpox.errors import UserError
 from mpox.options import config_dir
 from mpox.study.options import Options
@@ -64,7 +64,7 @@ def test_files_tell_one_story(configured: Compared, tmp_path: Path) -> None:
     assert "research" in (folder / "index.html").read_text().lower()
 
     console = Console(width=80, record=True, file=(tmp_path / "said").open("w"))
-    say(comparison, folder, console)
+    show(comparison, folder, console)
     said = console.export_text()
     assert "good is chosen from 2 models and ranks first. Its mean balanced accuracy is" in said
     lines = said.replace("\n", "")
@@ -85,7 +85,7 @@ def test_a_refused_study_leaves_nothing_behind(configured: Compared, tmp_path: P
     comparison = compare(configured("allow_partial=true"))
     assert not chosen.exists()
     console = Console(width=100, record=True, file=(tmp_path / "said").open("w"))
-    say(comparison, tmp_path, console)
+    show(comparison, tmp_path, console)
     assert "missing" in console.export_text()
     with pytest.raises(UserError, match=r"select\.by=beauty is unknown"):
         compare(configured("allow_partial=true", "select=best", "select.by=beauty"))

@@ -36,8 +36,8 @@ def compare(cfg: DictConfig) -> Comparison:
     """Compare a study and write runs/<study>/comparison/; return what is in its comparison.json.
 
     Files: comparison.csv, .tex and .json, index.html with figures/, model_card.md, and chosen.yaml with select=best (an
-    earlier one is removed without it). Raises UserError for whatever its owner can mend; a study that cannot be
-    compared leaves nothing written.
+    earlier one is removed without it). Raises UserError for whatever the user can fix; of a study that cannot be
+    compared nothing is written.
     """
     config = plain(cfg)
     values: dict[str, Any] = {
@@ -83,16 +83,16 @@ def _photo_root(given: str | None, study: Path) -> Path | None:
     """Return the folder of the study's photos, None where it is no longer there; UserError where a given one is not."""
     if given is not None:
         if not Path(given).is_dir():
-            raise UserError(f"photos={given} is no folder: give the one that the study's photos lie in")
+            raise UserError(f"photos={given} is not a folder: give the folder of the study's photos")
         return Path(given)
     place = study / "data.json"
     root = Path(read_json(place)["root"]) if place.exists() else None
     return root if root is not None and root.is_dir() else None
 
 
-def say(comparison: Comparison, folder: Path, console: Console) -> None:
-    """Print the tables, the conclusion in words and what comes next."""
-    if not all(cell.used for cell in comparison.completeness):
+def show(comparison: Comparison, folder: Path, console: Console) -> None:
+    """Print the tables, the conclusion in words and the next commands."""
+    if not all(job.used for job in comparison.completeness):
         console.print(completeness_view(comparison.completeness))
     console.print(score_view(comparison))
     for caution in (*comparison.cautions, *comparison.warnings):
@@ -101,7 +101,7 @@ def say(comparison: Comparison, folder: Path, console: Console) -> None:
         console.print(f"• {sentence}")
     if comparison.choice is not None:
         choice, runs_dir = comparison.choice, folder.parent.parent
-        console.print(f"{choice.why} What leaves the study is one network fitted on every photo. Next:")
+        console.print(f"{choice.why} The final network is one fitted on every photo. Next:")
         place = {} if runs_dir == Path("runs") else {"runs_dir": runs_dir}
         console.print(
             f"  {command('mpox.train', study=comparison.study, model=choice.model, fold=choice.fold, **place)}"
@@ -116,5 +116,5 @@ def run(cfg: DictConfig) -> None:
         raise UsageError("give study=<name>: which study of runs_dir is compared")
     folder = Path(cfg.runs_dir) / cfg.study / "comparison"
     comparison = compare(cfg)
-    say(comparison, folder, results_console())
+    show(comparison, folder, results_console())
     log_study(comparison, folder, **cfg.logger)

@@ -33,9 +33,9 @@ from mpox.stats.predictions import PREFIX, read_predictions, score, write_predic
 log = logging.getLogger("mpox")
 # The figures of the closing table, in reading order.
 SHOWN = key_metrics("balanced_accuracy")
-# What a scored run holds: a run directory without a network of its own.
+# Files of a scored run: a run directory without a network of its own.
 RESULTS = ("predictions.parquet", "metrics.json", "environment.json")
-# Configuration that says where things lie or how fast it goes, not what is scored.
+# Configuration of places and speed, not of what is scored.
 _PLACES = ("runs_dir", "cache_dir", "study_root", "overwrite", "threads", "device", "models")
 
 
@@ -43,7 +43,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     """Score every finished run of the study; return {model: {"internal": …, "external": …, "ensemble": …}}.
 
     internal and external are lists of metrics, one a fold; runs already scored with the same configuration are read.
-    Raises UserError for whatever its owner can mend.
+    Raises UserError for whatever the user can fix.
     """
     config = plain(cfg)
     study = Path(cfg.runs_dir) / folder_name("study", cfg.study)
@@ -150,8 +150,8 @@ def _finished(study: Path, models: Sequence[str] | None) -> dict[str, list[Path]
 
 def _classes(runs: dict[str, list[Path]]) -> tuple[list[str], int | None]:
     """Return the classes all runs share and the index of mpox among them."""
-    told = {run: read_json(run / "metrics.json") for paths in runs.values() for run in paths}
-    kinds = {(tuple(content["classes"]), content["positive"]) for content in told.values()}
+    metrics = [read_json(run / "metrics.json") for paths in runs.values() for run in paths]
+    kinds = {(tuple(content["classes"]), content["positive"]) for content in metrics}
     if len(kinds) > 1:
         shown = "; ".join(", ".join(classes) for classes, _ in sorted(kinds))
         raise UserError(f"the runs of this study know different classes ({shown}): choose models=[…] that agree")
@@ -237,7 +237,7 @@ def run(cfg: DictConfig) -> None:
     )
     view.add_column("model", no_wrap=True)
     view.add_column("photos", no_wrap=True)
-    # Where a class has no photos, a mean over the classes would not be what its name says.
+    # Where a class has no photos, a mean over the classes is not defined.
     known = [metrics for result in results.values() for metrics in result["external"]]
     columns = [name for name in SHOWN if any(metrics.get(name) is not None for metrics in known)]
     for title in ("n", *(METRICS[name].title for name in columns)):

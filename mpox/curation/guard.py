@@ -1,4 +1,4 @@
-"""The guard before training: no copy of a photo in another fold, no picture under two labels, unless asked aloud."""
+"""The guard before training: no copy of a photo in another fold, no picture under two labels unless it is allowed."""
 
 import logging
 from pathlib import Path
@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from mpox.curation.candidates import embeddings
-from mpox.curation.descriptors import open_looks
+from mpox.curation.descriptors import open_features
 from mpox.curation.duplicates import between_copies, find_pairs, unique_photos
 from mpox.curation.findings import AUDITED
 from mpox.curation.thresholds import PairThresholds
@@ -26,9 +26,9 @@ def guard(photos: PhotoSet, cache: Path, *, search: str = "fast", conflicts: str
     """Return the photo set with copies of one picture in one group, so that no split can part them.
 
     `search`: `fast` finds exact and in-place copies (seconds), `full` other crops of one picture as well, as the audit
-    does (minutes), `none` no copies at all, which is said aloud. An audited manifest is taken as it is. `conflicts` is
+    does (minutes), `none` no copies at all, with a warning. An audited manifest is taken as it is. `conflicts` is
     what happens to copies under different labels: `stop` raises UserError naming them, `drop` leaves all of them out,
-    `keep` trains on them; the last two are said aloud. What is computed is kept in `cache`.
+    `keep` trains on them; the last two log a warning. What is computed is kept in `cache`.
     """
     if search not in SEARCHES:
         raise UserError(f"data_guard.search={search} is unknown: choose one of {', '.join(SEARCHES)}")
@@ -43,9 +43,9 @@ def guard(photos: PhotoSet, cache: Path, *, search: str = "fast", conflicts: str
     manifest = photos.manifest.copy()
     kept = manifest[manifest["keep"]].reset_index(drop=True)
     unique, full = unique_photos(kept), search == "full"
-    looks = open_looks(unique, photos.root, cache, features=full)
+    features = open_features(unique, photos.root, cache, sift=full)
     embedded = embeddings(unique, photos.root, cache, torch.device("cpu")) if full else None
-    pairs = find_pairs(kept, looks, embedded, PairThresholds())
+    pairs = find_pairs(kept, features, embedded, PairThresholds())
     manifest["group"] = merge_groups(manifest, pairs[["photo_id", "other"]].itertuples(index=False))
     merged = kept["group"].nunique() - manifest.loc[manifest["keep"], "group"].nunique()
     if merged:
@@ -59,7 +59,7 @@ def is_audited(manifest: pd.DataFrame) -> bool:
 
 
 def _settle(manifest: pd.DataFrame, pairs: pd.DataFrame, conflicts: str) -> pd.DataFrame:
-    """Return the manifest after what `conflicts` says about pairs of different labels."""
+    """Return the manifest with pairs of different labels handled as `conflicts` says."""
     label = manifest.set_index("photo_id")["label"]
     kept = manifest[manifest["keep"]]
     every = pd.DataFrame(between_copies(pairs, kept), columns=["photo_id", "other"], dtype=str)

@@ -1,4 +1,4 @@
-"""A curated manifest becomes a data set to hand on: square photos without metadata, and the papers that go with it.
+"""A curated manifest becomes a data set to publish: square photos without metadata, and its documents.
 
     <folder>/images/<label>/<label>_0001.jpg   square, sRGB, no metadata
     <folder>/masks/<label>/<label>_0001.png    where the photos have lesion masks: the same crop, 0 or 255
@@ -7,8 +7,8 @@
     <folder>/datasheet.md, croissant.json      for people, and for programs
     <folder>/SHA256SUMS                        for `sha256sum -c`; not of the datasheet, which people complete
 
-File names, subject and group ids are numbered anew, for the original ones may name people; which is which stays with
-the maker, in the key file.
+File names, subject and group ids are new numbers, as the original ones may name people; the mapping stays with the
+maker, in the key file.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ from mpox.progress import watched
 log = logging.getLogger("mpox")
 CHECKSUMS, DATASHEET = "SHA256SUMS", "datasheet.md"
 DATASHEET_BEFORE = "datasheet.before.md"
-# Columns of an audited manifest that are handed on; scores that only served the audit are not.
+# Columns of an audited manifest that are released; scores that only served the audit are not.
 HANDED_ON = ("ita", "ita_bin", AUDITED)
 
 
@@ -54,8 +54,9 @@ def write_release(
     """Write the kept photos of a curated manifest as a data set into `folder`, and `key` (released path to photo_id).
 
     The folder appears whole or not at all: it is built beside its place and renamed. `reviewers` is how many people
-    decided. Returns how many places of the datasheet only a person can fill. Raises UserError for a folder that exists
-    (unless it is a release and `overwrite`), photos that changed since the audit, and labels that would share a folder.
+    decided. Returns how many places of the datasheet are left for a person to fill in. Raises UserError for a folder
+    that exists (unless it is a release and `overwrite`), photos that changed since the audit, and labels that would
+    share a folder.
     """
     _check_place(folder, overwrite)
     kept = curated[curated["keep"]].sort_values(["sha256", "photo_id"], ignore_index=True)
@@ -112,7 +113,7 @@ def _check_place(folder: Path, overwrite: bool) -> None:
     if not overwrite:
         raise UserError(f"{folder} exists: give another to=, or overwrite=true to replace it")
     if not ((folder / CHECKSUMS).is_file() and (folder / "croissant.json").is_file()):
-        raise UserError(f"{folder} exists and is no release, so it is not replaced: give another to=")
+        raise UserError(f"{folder} exists and is not a release, so it is not replaced: give another to=")
     lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
     ours = {CHECKSUMS, DATASHEET, DATASHEET_BEFORE, *(line.partition("  ")[2] for line in lines)}
     check_replaceable(folder, ours.__contains__, "release", "to")

@@ -16,7 +16,7 @@ SMALLEST_GAIN = 1e-6
 
 
 def is_dominated(photos_GC: np.ndarray, n_folds: int) -> bool:
-    """Say whether one group holds more of a class than a fold's even share; photos int64 of each group and class."""
+    """Return whether one group holds more of a class than a fold's even share; photos int64 of each group and class."""
     return bool((photos_GC.max(0) * n_folds > photos_GC.sum(0)).any())
 
 

@@ -31,9 +31,9 @@ def map_labels(
     mapping: Mapping[str, str | None],
     names: Sequence[str],
 ) -> pd.Series:
-    """Return for each label the class it is scored as; None where `mapping` says that it is left out.
+    """Return for each label the class it is scored as; None where `mapping` leaves it out.
 
-    In this order: what `mapping` says of a label (any case), the class of the same name (any case), mpox for one of
+    In this order: the entry of `mapping` (any case), the class of the same name (any case), mpox for one of
     `names` (any case), and, where the classes are mpox against the rest, the rest. Raises UserError for labels that
     none of these place, for a mapping to a class the study does not have, and where nothing is left to score.
     """
@@ -64,7 +64,7 @@ def map_labels(
     if unknown:
         pairs = ", ".join(f"{name}: <class>" for name in unknown)
         raise UserError(
-            f"the study does not know {', '.join(unknown)} (its classes: {', '.join(classes)}): say what each is "
+            f"the study does not know {', '.join(unknown)} (its classes: {', '.join(classes)}): give what each is "
             f"scored as with 'map={{{pairs}}}', null to leave it out, or score mpox against the rest with binary=true"
         )
     scored = labels.map(placed).astype(object)
@@ -83,7 +83,7 @@ def absent_classes(classes: Sequence[str], labels: Iterable[str]) -> tuple[str, 
 def of_classes_there(metrics: Mapping[str, float | int | None], absent: Sequence[str]) -> Metrics:
     """Return metrics with None for those that are means over the classes where some are absent.
 
-    The mean over the classes that are there is another figure, which must not stand beside that over all.
+    The mean over the classes that are there is another figure, which must not be shown beside that over all.
     """
     return {name: None if absent and _over_classes(name) else value for name, value in metrics.items()}
 

@@ -1,4 +1,4 @@
-"""What `mpox.explain` left in the run directories of a study: maps, audits, measures, and what clinicians said."""
+"""Results of `mpox.explain` in the run directories of a study: maps, audits, measures, and clinicians' ratings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ FIRST = "gradcam"
 
 @dataclass(frozen=True)
 class Explained:
-    """Reports of one run as `mpox.explain` wrote them; None, or an empty tuple, for what was not asked."""
+    """Reports of one run as `mpox.explain` wrote them; None, or an empty tuple, for what was not done."""
 
     model: str
     fold: int | str
@@ -73,4 +73,4 @@ def _report(path: Path) -> dict[str, Any]:
     try:
         return dict(read_json(path))
     except (TypeError, ValueError) as error:
-        raise UserError(f"{path} is no report of mpox.explain ({error}): make it again") from error
+        raise UserError(f"{path} is not a report of mpox.explain ({error}): make it again") from error

@@ -1,4 +1,4 @@
-"""What an export is worth, for the terminal and as the model card that travels with the file."""
+"""Figures of an export, for the terminal and as the model card beside the file."""
 
 from pathlib import Path
 from typing import Any

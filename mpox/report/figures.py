@@ -1,7 +1,7 @@
 """The pictures of a comparison, drawn with matplotlib: one restrained style, safe for colour-blind readers and print.
 
 Every function takes a `Comparison` and returns a figure, or None where the study has nothing to draw. Nothing is
-computed here. What colour says, marker, line or words say too.
+computed here. Colour is never the only sign: marker, line or words repeat it.
 """
 
 import io
@@ -228,7 +228,7 @@ def _curves(curves: Sequence[tuple[str, Any]], title: str) -> Figure:
         precision.plot(curve.recall, curve.precision, label=label, **style)
     roc.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
     chance = {curve.prevalence for _, curve in curves}
-    if len(chance) == 1:  # each class has its own, and four lines would say nothing
+    if len(chance) == 1:  # each class has its own, and four lines would be clutter
         precision.axhline(chance.pop(), color=GREY, linewidth=1, linestyle=":")
     roc.set(title=f"ROC: {title}", xlabel="1 - specificity", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1.01))
     precision.set(title="precision and recall", xlabel="recall (sensitivity)", ylabel="precision (PPV)")

@@ -13,7 +13,7 @@ from mpox.stats.comparison import Comparison
 def write_model_card(comparison: Comparison, folder: Path) -> Path:
     """Write `folder`/model_card.md of the chosen model, else of the one of rank 1; return its path.
 
-    What the figures say is filled in; what only people know is marked as open.
+    Figures are filled in; what only people know is marked as open.
     """
     model = comparison.focus
     text = (

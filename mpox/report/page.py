@@ -26,14 +26,14 @@ from mpox.stats.comparison import BEST, Comparison
 from mpox.stats.model_result import ModelResult
 
 # Jobs that are not compared beyond this number are counted, pairs not printed on paper; the JSON has all.
-CELLS, PAIRS_PRINTED = 60, 30
+JOBS, PAIRS_PRINTED = 60, 30
 
 
 def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) -> Path:
     """Write `folder`/index.html and `folder`/figures, and return the page's path.
 
     Photos of the most confident mistakes are embedded where `photo_root` holds them; None embeds none. The folder is
-    `<study>/comparison`: what `mpox.explain` left is looked for in the study's runs, what `mpox.curate` counted beside
+    `<study>/comparison`: results of `mpox.explain` are read from the study's runs, counts of `mpox.curate` from beside
     the manifest it was trained from. All text is escaped. Raises UserError for such a file that cannot be read.
     """
     pictures = write_figures(comparison, folder / "figures")
@@ -59,12 +59,12 @@ def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) ->
             columns=[name for name in dict.fromkeys(["accuracy", *key]) if name != comparison.metric],
             config=portable(leaves(comparison.config)),
             own_config=portable(_own(comparison, model)),
-            incomplete=[cell for cell in comparison.completeness if not cell.used],
+            incomplete=[job for job in comparison.completeness if not job.used],
             ranks=strips.ranking_axis(comparison),
             behind=strips.behind(comparison),
             apart=strips.behind_axis(comparison),
             pairs_printed=PAIRS_PRINTED,
-            cells_shown=CELLS,
+            jobs_shown=JOBS,
             best=BEST,
             has_exports=any(one.costs.export_size_mb is not None for one in comparison.models),
             version=__version__,
@@ -79,7 +79,7 @@ def write_page(comparison: Comparison, folder: Path, photo_root: Path | None) ->
 def environment(written: Callable[[Any], Any] | None = None) -> jinja2.Environment:
     """Return the templates' environment: HTML is escaped, an unknown name is an error, figures are written as words.
 
-    `written`: what every value goes through before it is escaped.
+    `written`: applied to every value before it is escaped.
     """
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("mpox.report", "templates"),
@@ -97,7 +97,7 @@ def environment(written: Callable[[Any], Any] | None = None) -> jinja2.Environme
 
 
 def _of_no_machine(value: Any) -> Any:
-    """Return a text without places of this machine; markup that is made stays."""
+    """Return a text without paths of this machine; markup stays."""
     return portable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
@@ -114,7 +114,7 @@ def _curated(config: dict[str, Any]) -> dict[str, Any] | None:
     try:
         return {name: read_json(path)[name] for name in ("photos", "findings", "pairs")}
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no audit of mpox.curate ({error}): run the audit again") from error
+        raise UserError(f"{path} is not an audit of mpox.curate ({error}): run the audit again") from error
 
 
 def _own(comparison: Comparison, model: ModelResult) -> dict[str, Any]:

@@ -13,7 +13,7 @@ MARGIN = 4.0
 
 @dataclass(frozen=True)
 class Axis:
-    """The values that a strip's two ends stand for, and the values that are labelled."""
+    """The values at a strip's two ends, and the values that are labelled."""
 
     low: float
     high: float
@@ -21,7 +21,7 @@ class Axis:
     digits: int
 
     def at(self, value: float) -> str:
-        """Return where a value lies, as a length in percent of the strip's width."""
+        """Return the position of a value, in percent of the strip's width."""
         share = (value - self.low) / (self.high - self.low)
         return f"{MARGIN + (100 - 2 * MARGIN) * min(max(share, 0), 1):.2f}%"
 
@@ -37,7 +37,7 @@ class Behind:
 
 
 def axis(values: Iterable[float | None], also: Iterable[float] = ()) -> Axis | None:
-    """Return the axis on which all values lie, and those of `also`; None where none is defined."""
+    """Return the axis that holds all values, and those of `also`; None where none is defined."""
     known = [value for value in values if value is not None]
     if not known:
         return None

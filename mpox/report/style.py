@@ -40,7 +40,7 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "mpox",
     "savefig.dpi": 200,
 }
-# For a phone: as wide as its screen, what lies side by side elsewhere below one another.
+# For a phone: as wide as its screen, panels below one another instead of side by side.
 PHONE_STYLE = {**STYLE, "figure.figsize": (PHONE_WIDTH, PHONE_WIDTH), "font.size": 8, "legend.fontsize": 7.5}
 # How many models share a picture of curves before they hide one another.
 CURVES = 5

@@ -93,10 +93,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def open_run(path: str | Path, *, device: str = "auto", root: str | None = None, cache: str | None = None) -> OpenedRun:
-    """Open the run directory `path`. `root` is where its photos lie now, `cache` where decoded ones are kept.
+    """Open the run directory `path`. `root` is the folder of its photos now, `cache` where decoded ones are kept.
 
-    They default to what the study recorded and to `<runs_dir>/.cache`. Raises UserError for a directory that is no
-    finished run, photos that are gone or changed, and splits other than those the run was trained on.
+    They default to what the study recorded and to `<runs_dir>/.cache`. Raises UserError for a directory that is not
+    a finished run, photos that are gone or changed, and splits other than those the run was trained on.
     """
     place = Path(path).expanduser()
     if not (place / "config.yaml").is_file() or not (place / "checkpoint.ckpt").is_file():
@@ -127,7 +127,7 @@ def open_run(path: str | Path, *, device: str = "auto", root: str | None = None,
 
 
 def _label_map(labels: pd.Series, classes: tuple[str, ...], positive: Sequence[str]) -> dict[str, int]:
-    """The class index of each label in a run whose card does not say: by the names of the two tasks there were.
+    """The class index of each label in a run whose card lacks it: by the names of the two tasks there were.
 
     In the binary task every name in `positive` (any case) means mpox, and what is not mpox is the rest.
     """

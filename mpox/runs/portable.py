@@ -1,11 +1,11 @@
-"""What is handed on says nothing of the machine it was made on: places are cut to their last part."""
+"""Published files name no paths of the machine they were made on: paths are cut to their last part."""
 
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-# Last parts of the names of options that are places, whatever they hold.
+# Last parts of the names of options that are paths, whatever their value.
 PLACES = frozenset(
     [
         *("root", "cache", "manifest", "path", "splits", "dirpath", "run_dir", "save_dir", "default_root_dir"),
@@ -20,8 +20,8 @@ _ABSOLUTE = re.compile(r"(?:/|~|[A-Za-z]:[\\/]|\\\\)")
 def portable(value: Any, name: str = "") -> Any:
     """Return nested plain values with each absolute path cut to its last part: `/home/ann/photos` is `…/photos`.
 
-    A text is a path where its option (`name`, the last part of a dotted one) is a place, or where it begins as a path
-    does that is on this machine: a regular expression may begin with a slash, too. Paths of this machine within a
+    A text is a path where its option (`name`, the last part of a dotted one) is one, or where it begins as a path of
+    this machine does: a regular expression may begin with a slash, too. Paths of this machine within a
     sentence are cut as well.
     """
     if isinstance(value, Mapping):
@@ -42,7 +42,7 @@ def _cut(text: str, name: str) -> str:
 
 
 def _inside(text: str) -> str:
-    """Cut the places of this machine within a sentence, such as that of an error."""
+    """Cut the paths of this machine within a sentence, such as an error message."""
     return _WITHIN.sub(lambda found: _cut(found[0], "") if _is_here(found[0]) else found[0], text)
 
 

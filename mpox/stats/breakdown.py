@@ -27,14 +27,14 @@ def class_scores(
     """Score each class against the rest. `aurocs`: pooled value and bootstrap draws (R) a class."""
     scores = []
     for k, label in enumerate(classes):
-        mine, called = targets_N == k, answers_N == k
+        members, called = targets_N == k, answers_N == k
         scores.append(
             ClassScore(
                 label=label,
-                n=int(mine.sum()),
-                recall=proportion(called[mine], codes_N[mine], confidence),
-                precision=proportion(mine[called], codes_N[called], confidence),
-                specificity=proportion(~called[~mine], codes_N[~mine], confidence),
+                n=int(members.sum()),
+                recall=proportion(called[members], codes_N[members], confidence),
+                precision=proportion(members[called], codes_N[called], confidence),
+                specificity=proportion(~called[~members], codes_N[~members], confidence),
                 auroc=percentile_interval(*aurocs[k], len(targets_N), confidence),
             )
         )
@@ -100,15 +100,15 @@ def subgroups(
     found = []
     for column, values in labels.items():
         for value in sorted(set(values) - {""}, key=_place):
-            mine = values == value
-            sick, well = mine & (targets_N == positive), mine & (targets_N != positive)
+            members = values == value
+            sick, well = members & (targets_N == positive), members & (targets_N != positive)
             found.append(
                 Subgroup(
                     column=column,
                     value=value,
-                    n=int(mine.sum()),
-                    accuracy=proportion(hit[mine], codes_N[mine], confidence),
-                    balanced_accuracy=mean_proportion(hit[mine], targets_N[mine], codes_N[mine], confidence),
+                    n=int(members.sum()),
+                    accuracy=proportion(hit[members], codes_N[members], confidence),
+                    balanced_accuracy=mean_proportion(hit[members], targets_N[members], codes_N[members], confidence),
                     sensitivity=None if positive is None else proportion(hit[sick], codes_N[sick], confidence),
                     specificity=None
                     if positive is None

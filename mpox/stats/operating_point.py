@@ -10,7 +10,7 @@ from mpox.stats.model_result import DecisionCurve, OperatingPoint, PredictiveVal
 
 # Draws from which the interval of a predictive value is read.
 DRAWS = 20_000
-# Thresholds of the decision curve: beyond 0.8 nobody would wait so long to refer.
+# Thresholds of the decision curve: nobody would refer only above 0.8.
 THRESHOLDS = np.arange(1, 81) / 100
 
 

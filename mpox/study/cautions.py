@@ -1,4 +1,4 @@
-"""What the model in focus does not keep of what was asked of it: said before its figures are read."""
+"""Requirements that the model in focus does not meet: shown before its figures."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,12 @@ from mpox.stats.comparison import Comparison
 from mpox.stats.model_result import ModelResult
 from mpox.stats.printed import percent, percent_interval
 
-# From this share of sets that hold every class on, the sets are no help to who has to decide.
+# From this share of sets that hold every class on, the sets do not help the person who decides.
 MOST = 0.5
 
 
 def cautions(comparison: Comparison) -> tuple[str, ...]:
-    """Return a sentence for each promise that the model in focus does not keep; empty where it keeps all."""
+    """Return a sentence for each requirement that the model in focus does not meet; empty where it meets all."""
     focus = comparison.focus
     classes, positive = comparison.classes, comparison.positive
     return (*_target(focus, positive), *_promises(focus, classes, positive), *_sets(focus, len(classes)))
@@ -33,7 +33,7 @@ def _target(focus: ModelResult, positive: str | None) -> list[str]:
 
 
 def _promises(focus: ModelResult, classes: Sequence[str], positive: str | None) -> list[str]:
-    """What the rule that leaves the study cannot promise, for want of photos."""
+    """What the exported decision rule cannot promise, for want of photos."""
     rule, found = focus.decision, []
     promised, target = rule.promised_sensitivity, rule.target_sensitivity
     if promised is not None and target is not None and promised < target - 1e-9:

@@ -48,17 +48,17 @@ class Rule:
 
     def __post_init__(self) -> None:
         if not 0 < self.confidence < 1:
-            raise UserError(f"select.confidence={self.confidence} must lie between 0 and 1, as 0.9 does")
+            raise UserError(f"select.confidence={self.confidence} must be between 0 and 1, such as 0.9")
         if self.by not in COSTS:
             raise UserError(f"select.by={self.by} is unknown: choose {', '.join(COSTS)}")
 
     def cost(self, model: ModelResult) -> float:
-        """Return what is least in the model that is taken; infinite where it is not known."""
+        """Return the cost that the choice minimises; infinite where it is not known."""
         found = COSTS[self.by][1](model)
         return float("inf") if found is None else float(found)
 
     def fits(self, model: ModelResult) -> bool:
-        """Say whether a model is within the budgets."""
+        """Return whether a model is within the budgets."""
         latency = model.costs.export_latency_ms
         small = self.max_size_mb is None or size_mb(model) <= self.max_size_mb
         return small and (self.max_latency_ms is None or (latency is not None and latency <= self.max_latency_ms))
@@ -67,8 +67,8 @@ class Rule:
 def choose(comparison: Comparison, results: StudyResults, rule: Rule) -> Comparison:
     """Return the comparison with its `choice` made, and the choice added to its conclusion.
 
-    A size budget is held against the exported file, else against 4 bytes a parameter, a latency against what the
-    export measured. Raises UserError where no model is left, or no candidate's export has a latency to go by.
+    A size budget is compared with the exported file, else with 4 bytes a parameter, a latency with what the
+    export measured. Raises UserError where no model is left, or no candidate's export has a latency.
     """
     candidates = _candidates(comparison, rule.confidence)
     qualified = [comparison.model(one.model) for one in candidates]
@@ -77,7 +77,7 @@ def choose(comparison: Comparison, results: StudyResults, rule: Rule) -> Compari
     ):
         asked = "select.by=latency" if rule.by == "latency" else f"max_latency_ms={rule.max_latency_ms}"
         raise UserError(
-            f"{asked} has nothing to go by: no model of {comparison.study} that qualifies has an export with a "
+            f"{asked} cannot be applied: no model of {comparison.study} that qualifies has an export with a "
             "latency; export them first (python -m mpox.export), or leave it out"
         )
     fitting = [model for model in qualified if rule.fits(model)]
@@ -117,7 +117,7 @@ def in_words(choice: Choice) -> str:
 
 
 def write_choice(comparison: Comparison, path: Path) -> None:
-    """Write the choice as YAML: what, by which rule, the decision rule that goes with it, and the splits."""
+    """Write the choice as YAML: what, by which rule, its decision rule, and the splits."""
     choice = comparison.choice
     assert choice is not None
     decision: dict[str, Any] = dataclasses.asdict(choice.decision)

@@ -36,8 +36,8 @@ def compare(
 ) -> Comparison:
     """Compare the models of a study.
 
-    `exports` is where exported models lie, `cache` where counted costs are kept, `others` further studies (other data
-    sets) for ranks over data sets. Raises UserError where `options.metric` is not defined for the study.
+    `exports` is the folder of exported models, `cache` where counted costs are kept, `others` further studies (other
+    data sets) for ranks over data sets. Raises UserError where `options.metric` is not defined for the study.
     """
     if METRICS[options.metric].needs_positive and results.positive is None:
         raise UserError(f"metric={options.metric} needs a class that means mpox, which this study does not have")
@@ -77,7 +77,7 @@ def compare(
         folds=results.folds,
         n_folds=results.n_folds,
         splits_sha256=results.splits_sha256,
-        completeness=results.cells,
+        completeness=results.jobs,
         data=_data(results),
         models=models,
         pairs=pairs,
@@ -141,7 +141,7 @@ def _warnings(results: StudyResults, models: Sequence[ModelResult]) -> list[str]
 def _datasets(
     results: StudyResults, others: Mapping[str, StudyResults], options: Options
 ) -> tuple[DatasetComparison | None, str]:
-    """Compare ranks over data sets where there are enough; else say why not."""
+    """Compare ranks over data sets where there are enough; else give the reason why not."""
     studies = {results.name: results, **others}
     why = (
         "No critical-difference diagram: Friedman's and Nemenyi's tests rank models over independent data sets. The "

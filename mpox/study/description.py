@@ -1,4 +1,4 @@
-"""Everything a comparison says of one model beside its tests against the others."""
+"""Everything a comparison reports of one model, except its tests against the others."""
 
 from collections.abc import Mapping, Sequence
 
@@ -88,7 +88,7 @@ def _called(results: StudyResults, scaled: np.ndarray, rules: Sequence[DecisionR
 def _mpox_or_not(
     results: StudyResults, scaled: np.ndarray, rules: Sequence[DecisionRule], options: Options
 ) -> tuple[OperatingPoint | None, DecisionCurve | None]:
-    """Return what mpox against the rest comes to; None where the photos do not have both."""
+    """Return the results of mpox against the rest; None where the photos do not have both."""
     positive = results.positive
     if positive is None or not 0 < (is_mpox := results.targets == positive).sum() < len(is_mpox):
         return None, None

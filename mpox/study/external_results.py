@@ -1,4 +1,4 @@
-"""What `mpox.evaluate` left of a study on other collections, held against the study's own test folds."""
+"""A study's results on other collections (from `mpox.evaluate`), compared with its own test folds."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -104,7 +104,7 @@ def _check_origin(place: Path, facts: dict[str, Any], results: StudyResults) -> 
 def _internal(
     results: StudyResults, runs: ModelRuns, classes: tuple[str, ...], positive: int | None
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """Return the study's own test logits, targets and groups in the classes that were told apart outside."""
+    """Return the study's own test logits, targets and groups in the classes of the external photos."""
     if classes == results.classes:
         return [runs.logits], results.targets, results.codes
     if results.positive is None or positive is None or len(classes) != 2:

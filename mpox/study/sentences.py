@@ -1,6 +1,6 @@
 """A comparison in sentences: each with its numbers, none claiming more than the tests do.
 
-They are about the model in focus, the chosen one where one was chosen; the first-ranked is what it is held against.
+They are about the model in focus, the chosen one where one was chosen; it is compared with the first-ranked.
 """
 
 import dataclasses
@@ -26,18 +26,18 @@ def verdict(name: str, rank: int, pairs: Sequence[Pair], confidence: float) -> s
     return WORSE if p < 1 - confidence else SAME
 
 
-def against_best(name: str, told: str, pairs: Sequence[Pair], metric: str, rope: float, confidence: float) -> str:
+def against_best(name: str, verdict: str, pairs: Sequence[Pair], metric: str, rope: float, confidence: float) -> str:
     """Return one sentence on a model's distance from the best."""
-    if told == BEST:
+    if verdict == BEST:
         return f"The highest mean {METRICS[metric].title} of all."
     pair_ = _with_best(name, pairs)
-    if told == UNTESTED:
+    if verdict == UNTESTED:
         return f"Not tested against {pair_.first}: {_why_untested(pair_)}."
     assert pair_.p_second_better is not None
     assert pair_.p_same is not None
     equal = pair_.p_same + pair_.p_second_better
     return (
-        f"{told[0].upper()}{told[1:]} ({pair_.first}): mean difference {_apart(pair_, confidence)}, "
+        f"{verdict[0].upper()}{verdict[1:]} ({pair_.first}): mean difference {_apart(pair_, confidence)}, "
         f"{_p(pair_.p_holm)} after Holm's correction. The probability that it is less than {rope:g} worse is "
         f"{equal:.2f}."
     )
@@ -65,12 +65,12 @@ def headline(comparison: Comparison) -> str:
     focus, best, metric = comparison.focus, comparison.best, comparison.metric
     n_models, title = len(comparison.models), METRICS[metric].title
     of = f"of {n_models} models" if n_models > 1 else "(the only model)"
-    said = f"{focus.name} has the highest mean {title} {of}:"
+    claim = f"{focus.name} has the highest mean {title} {of}:"
     if comparison.choice is not None and n_models > 1:
         first = " and ranks first" if focus.name == best.name else ""
-        said = f"{focus.name} is chosen from {n_models} models{first}. Its mean {title} is"
+        claim = f"{focus.name} is chosen from {n_models} models{first}. Its mean {title} is"
     text = (
-        f"{said} {score_text(focus.scores[metric], comparison)} on {comparison.data.n_photos} photos that its "
+        f"{claim} {score_text(focus.scores[metric], comparison)} on {comparison.data.n_photos} photos that its "
         "networks were not trained on."
     )
     if comparison.positive and (sensitivity := focus.scores["sensitivity"]).pooled is not None:
@@ -81,7 +81,7 @@ def headline(comparison: Comparison) -> str:
         )
     if comparison.choice is not None and (corrected := comparison.choice.corrected) is not None:
         text += (
-            f" Allowing for the choice, its {METRICS[corrected.metric].title} comes to {number(corrected.estimate)} "
+            f" Allowing for the choice, its {METRICS[corrected.metric].title} is {number(corrected.estimate)} "
             f"({number(corrected.low)} to {number(corrected.high)})."
         )
     if focus.name != best.name:
@@ -91,23 +91,23 @@ def headline(comparison: Comparison) -> str:
 
 def conclusion(comparison: Comparison) -> tuple[str, ...]:
     """Return what follows from the comparison, a sentence or two each."""
-    said = [headline(comparison)]
+    sentences = [headline(comparison)]
     focus, best, others = comparison.focus, comparison.best.name, comparison.models[1:]
     level = percent(comparison.confidence, 0)
-    for told, text in (
+    for outcome, text in (
         (SAME, f"cannot be told apart from {best} on these folds"),
         (WORSE, f"{'are' if sum(m.verdict == WORSE for m in others) > 1 else 'is'} worse than {best}"),
         (UNTESTED, f"could not be tested against {best}"),
     ):
-        if names := [model.name for model in others if model.verdict == told]:
+        if names := [model.name for model in others if model.verdict == outcome]:
             how = f" (corrected resampled t-test over {len(comparison.folds)} folds, Holm, {level})"
-            if told == UNTESTED:
+            if outcome == UNTESTED:
                 why = dict.fromkeys(_why_untested(_with_best(name, comparison.pairs)) for name in names)
                 how = f": {'; '.join(why)}"
-            said.append(f"{_listed(names)} {text}{how}.")
+            sentences.append(f"{_listed(names)} {text}{how}.")
     if same := [model for model in others if model.verdict == SAME]:
         close = [model.name for model in same if _equivalence(comparison, model) >= comparison.confidence]
-        said.append(
+        sentences.append(
             "Not distinguishable does not mean equal: "
             + (
                 f"only {_listed(close)} {'are' if len(close) > 1 else 'is'} with {level} probability less than "
@@ -122,23 +122,22 @@ def conclusion(comparison: Comparison) -> tuple[str, ...]:
             f"{percent(side.value)} {name} ({percent(side.low)} to {percent(side.high)})"
             for name, side in (("sensitivity", point.sensitivity), ("specificity", point.specificity))
         ]
-        said.append(
+        sentences.append(
             f"At thresholds fitted for {percent(point.target_sensitivity, 0)} sensitivity on the other folds' photos, "
             f"{focus.name} reaches {' and '.join(figures)}."
         )
     for name in dict.fromkeys(external.name for external in comparison.external):
-        mine = [one for one in comparison.external if one.name == name and one.model == focus.name]
-        for one in mine:
+        for one in (found for found in comparison.external if found.name == name and found.model == focus.name):
             score = {score.metric: score for score in one.scores}.get(comparison.metric)
             if score and score.change.value is not None:
                 title, change = METRICS[comparison.metric].title, score.change
-                said.append(
+                sentences.append(
                     f"On {one.n} photos of {name}, which {focus.name} never saw, its {title} is "
                     f"{number(score.external.value)}, {number(change.value, signed=True)} against its own test folds "
                     f"({_range(change, signed=True)})."
                 )
-    said.append("Research software: these figures describe photos of this collection and are not a diagnosis.")
-    return tuple(said)
+    sentences.append("Research software: these figures describe photos of this collection and are not a diagnosis.")
+    return tuple(sentences)
 
 
 def score_text(score: Score, comparison: Comparison) -> str:

@@ -89,7 +89,11 @@ def test_a_second_audit_reads_what_the_first_computed(edited: Audit, monkeypatch
     def refused(*_: object) -> None:
         raise AssertionError("computed again")
 
-    for name in ("mpox.curation.audit.find_pairs", "mpox.curation.descriptors.look", "mpox.curation.measures.measure"):
+    for name in (
+        "mpox.curation.audit.find_pairs",
+        "mpox.curation.descriptors.extract",
+        "mpox.curation.measures.measure",
+    ):
         monkeypatch.setattr(name, refused)
     again = audit([sources.folder(str(edited.root), source="s", strict=False)], edited.root.parent / "cache")
     assert again.manifest.equals(edited.manifest)

@@ -98,15 +98,12 @@ def _try_recipe(
         note = f"lowered for {request.backend} and not run: only a device can. Verify it there with its golden set"
         return report | {"kept": True, "reasons": [], "verification": None, "note": note, "latency_ms": None}
     check_arithmetic(recipe, counts)
-    logits = PhoneModel(path, threads=1).logits(original.run.pixels[original.test_rows])
-    verification = original.verify(logits, request)
-    outcome = {name: verification[name] for name in ("kept", "reasons", "note")}
+    found = original.verify(PhoneModel(path, threads=1).logits, request)
     itself = original.self_agreement
-    if not outcome["kept"] and itself < request.bound.agreement:
+    if not found["kept"] and itself < request.bound.agreement:
         why = f"the network itself changes {1 - itself:.1%} of its predictions when pixels move by half a level of 255"
-        outcome["reasons"] = [*outcome["reasons"], why]
-    found = {"verification": verification, "self_agreement": itself}
-    return report | outcome | found | timing(path, reference, request)
+        found["reasons"] = [*found["reasons"], why]
+    return report | found | {"self_agreement": itself} | timing(path, reference, request)
 
 
 def timing(path: Path, reference: Path | None, request: Request) -> dict[str, Any]:

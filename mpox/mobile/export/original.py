@@ -89,44 +89,66 @@ class Request:
 
 @dataclass(frozen=True)
 class Original:
-    """The network to export, its photos by role, and its float32 logits of the test photos in PyTorch."""
+    """The network to export, its photos by role, and its float32 logits in PyTorch.
+
+    Calibration and validation photos decide whether a file is kept, test photos are for the report alone.
+    """
 
     run: OpenedRun
     network: PhoneNetwork
     no_maps: str | None
     positive: int | None
     photos: RecipePhotos
+    deciding_rows: np.ndarray
+    deciding_logits: np.ndarray
     test_rows: np.ndarray
     test_logits: np.ndarray
     rule: DecisionRule
 
     @functools.cached_property
     def self_agreement(self) -> float:
-        """Share (0..1) of test photos whose predicted class stays when pixels move by up to half a level of 255.
+        """Share (0..1) of deciding photos whose predicted class stays when pixels move by up to half a level of 255.
 
         Rounding to 8-bit pixels makes changes of that size. Where a network does not agree with itself, no 8-bit file
         agrees with it, however it is quantized: random or hardly trained networks are like this.
         """
-        images = self.run.images(self.test_rows)
+        images = self.run.images(self.deciding_rows)
         noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0)) - 0.5
-        return float(np.mean(torch_logits(self.network, images + noise).argmax(1) == self.test_logits.argmax(1)))
+        return float(np.mean(torch_logits(self.network, images + noise).argmax(1) == self.deciding_logits.argmax(1)))
 
-    def verify(self, logits_NC: np.ndarray, request: Request) -> dict[str, Any]:
-        """Compare a file's logits of the test photos with the network's; returns the report of `verify`."""
-        return (
-            verify(
-                self.test_logits,
-                logits_NC,
-                rule=self.rule,
-                targets_N=self.run.photos["target"].to_numpy()[self.test_rows],
-                groups=self.run.photos["group"].to_numpy()[self.test_rows],
-                classes=self.run.card.classes,
-                positive=self.positive,
-                bound=request.bound,
-                seed=request.seed,
-                held_out=not self.run.is_final,
-            )
-            | self.cross_validated
+    def verify(self, logits_of: Callable[[np.ndarray], np.ndarray], request: Request) -> dict[str, Any]:
+        """Compare a file, which makes logits (N, C) of pixels (N, S, S, 3) uint8, with the network.
+
+        Returns `kept` and `reasons` by the photos that decide, their figures as `decided_on`; the report of `verify` on
+        the test photos as `verification`, whose own verdict decides nothing; and a `note` where it is not good, or
+        unsure.
+        """
+        deciding = self._compared(self.deciding_rows, self.deciding_logits, logits_of, request)
+        test = self._compared(self.test_rows, self.test_logits, logits_of, request)
+        missed = f"on the {test['photos']} test photos, which decide nothing, {'; '.join(test['reasons'])}"
+        named = ("photos", "groups", "agreement", "balanced_accuracy_lost")
+        return {
+            "kept": deciding["kept"],
+            "reasons": deciding["reasons"],
+            "note": test["note"] if test["kept"] else missed,
+            "decided_on": {"roles": ["calibration", "val"], **{name: deciding[name] for name in named}},
+            "verification": test | self.cross_validated,
+        }
+
+    def _compared(
+        self, rows: np.ndarray, own_NC: np.ndarray, logits_of: Callable[[np.ndarray], np.ndarray], request: Request
+    ) -> dict[str, Any]:
+        return verify(
+            own_NC,
+            logits_of(self.run.pixels[rows]),
+            rule=self.rule,
+            targets_N=self.run.photos["target"].to_numpy()[rows],
+            groups=self.run.photos["group"].to_numpy()[rows],
+            classes=self.run.card.classes,
+            positive=self.positive,
+            bound=request.bound,
+            seed=request.seed,
+            held_out=not self.run.is_final,
         )
 
     @property
@@ -158,14 +180,13 @@ def gather_original(run: OpenedRun, request: Request, *, pruned: bool = False) -
         log.warning(
             "calibration.photos=%d: the fold trains on %d photos, all are used", request.calibration_photos, len(train)
         )
-    photos = RecipePhotos(
-        run.images(train[: request.calibration_photos]),  # in random order, since some steps use only the first of them
-        run.images(train[-OTHERS:] if run.is_final else rows["val"]),
-        _batches(run, train, request),
-    )
-    test = torch_logits(network, run.images(rows["test"]))
+    calibration, val = train[: request.calibration_photos], train[-OTHERS:] if run.is_final else rows["val"]
+    # In random order, since some steps use only the first of them.
+    photos = RecipePhotos(run.images(calibration), run.images(val), _batches(run, train, request))
+    deciding = np.unique(np.concatenate([calibration, val]))
+    own, test = (torch_logits(network, run.images(some)) for some in (deciding, rows["test"]))
     rule = _rule_of_pruned(run, network, request) if pruned else _rule(run, request)
-    return Original(run, network, no_maps, run.card.positive, photos, rows["test"], test, rule)
+    return Original(run, network, no_maps, run.card.positive, photos, deciding, own, rows["test"], test, rule)
 
 
 def _rule(run: OpenedRun, request: Request) -> DecisionRule:

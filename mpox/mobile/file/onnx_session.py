@@ -9,13 +9,13 @@ from mpox.errors import UserError, reason_of
 
 # The entry of the file's metadata with its facts, under the names of the `.pte`'s constant methods.
 FACTS = "mpox"
-INPUT, OUTPUTS = "image", ("probabilities", "logits")
+INPUT, OUTPUT = "image", "logits"
 
 
-def run_file(path: Path, images_NCHW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (probabilities_NC, logits_NC) of any number of photos (float32, 0..255) in one run."""
-    probabilities, logits = open_session(path, 1).run(list(OUTPUTS), {INPUT: images_NCHW})
-    return probabilities, logits
+def run_file(path: Path, images_NCHW: np.ndarray) -> np.ndarray:
+    """Return logits_NC, with the temperature in them, of any number of photos (float32, 0..255) in one run."""
+    (logits,) = open_session(path, 1).run([OUTPUT], {INPUT: images_NCHW})
+    return np.asarray(logits)
 
 
 def open_session(path: Path, threads: int, *, precise: bool = False) -> Any:

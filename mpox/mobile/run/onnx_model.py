@@ -9,8 +9,9 @@ import numpy as np
 from mpox.errors import UserError
 from mpox.mobile.file.contract import rule_of
 from mpox.mobile.file.input_tensor import as_input
-from mpox.mobile.file.onnx_session import FACTS, INPUT, OUTPUTS, open_session
+from mpox.mobile.file.onnx_session import FACTS, INPUT, OUTPUT, open_session
 from mpox.mobile.file.package import ONNX_FILE
+from mpox.stats.pooled import softmax
 
 
 class OnnxModel:
@@ -39,11 +40,11 @@ class OnnxModel:
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Return probabilities (N, C) float32; `images` as `PhoneModel.probabilities` takes them."""
-        return self._run(images)[0]
+        return softmax(self._run(images)).astype("float32")
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Return logits (N, C) float32, before temperature and softmax."""
-        return self._run(images)[1]
+        return self._run(images) * np.float32(self.temperature)
 
     def explain(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Raise UserError: this form has no maps."""
@@ -51,12 +52,12 @@ class OnnxModel:
 
     def run_unchecked(self, tensors: np.ndarray) -> np.ndarray:
         """Return probabilities (N, C) of float32 tensors (N, 3, S, S), whose values are not checked."""
-        return self._execute(tensors)[0]
+        return softmax(self._execute(tensors)).astype("float32")
 
-    def _run(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+    def _run(self, images: np.ndarray) -> np.ndarray:
         return self._execute(as_input(images, self.image_size))
 
-    def _execute(self, tensors: np.ndarray) -> tuple[np.ndarray, ...]:
-        # One photo at a time, as a phone would.
-        outputs = [self._session.run(list(OUTPUTS), {INPUT: one[None]}) for one in tensors]
-        return tuple(np.concatenate(parts) for parts in zip(*outputs, strict=True))
+    def _execute(self, tensors: np.ndarray) -> np.ndarray:
+        """The logits with the temperature in them, one photo at a time, as a phone would; format 1 gives raw ones."""
+        given = np.concatenate([self._session.run([OUTPUT], {INPUT: one[None]})[0] for one in tensors])
+        return given / np.float32(self.temperature) if self.facts["format"] == 1 else given
