@@ -1,4 +1,4 @@
-"""What a run ran on: recorded beside its result, compared by the doctor."""
+"""The environment of a run: versions, device, commit, peak memory; recorded with its results."""
 
 import functools
 import importlib.metadata

@@ -17,10 +17,10 @@ from mpox.stats.intervals import resampling_weights
 from mpox.stats.metrics import METRICS, weighted_metrics
 from mpox.stats.model_result import ModelResult
 from mpox.study import sentences as wording
+from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.costs import costs
 from mpox.study.description import describe
 from mpox.study.external_results import read_external
-from mpox.study.options import Options
 from mpox.study.pairs import compare_pairs
 from mpox.study.results import ModelRuns, StudyResults
 from mpox.study.scored import Scored
@@ -28,7 +28,7 @@ from mpox.study.scored import Scored
 
 def compare(
     results: StudyResults,
-    options: Options,
+    options: ComparisonOptions,
     *,
     exports: Path,
     cache: Path,
@@ -139,7 +139,7 @@ def _warnings(results: StudyResults, models: Sequence[ModelResult]) -> list[str]
 
 
 def _datasets(
-    results: StudyResults, others: Mapping[str, StudyResults], options: Options
+    results: StudyResults, others: Mapping[str, StudyResults], options: ComparisonOptions
 ) -> tuple[DatasetComparison | None, str]:
     """Compare ranks over data sets where there are enough; else give the reason why not."""
     studies = {results.name: results, **others}

@@ -12,8 +12,8 @@ from mpox.stats.metrics import defined_metrics
 from mpox.stats.model_result import Costs, DecisionCurve, ModelResult, OperatingPoint
 from mpox.stats.pooled import softmax, weighted_confusion
 from mpox.study import sentences as wording
+from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.held_out import rule_of_all, rule_without
-from mpox.study.options import Options
 from mpox.study.results import StudyResults
 from mpox.study.scored import Scored, score
 
@@ -22,7 +22,7 @@ def describe(
     one: Scored,
     rank: int,
     results: StudyResults,
-    options: Options,
+    options: ComparisonOptions,
     *,
     pairs: Sequence[Pair],
     subgroups: Mapping[str, np.ndarray],
@@ -86,7 +86,7 @@ def _called(results: StudyResults, scaled: np.ndarray, rules: Sequence[DecisionR
 
 
 def _mpox_or_not(
-    results: StudyResults, scaled: np.ndarray, rules: Sequence[DecisionRule], options: Options
+    results: StudyResults, scaled: np.ndarray, rules: Sequence[DecisionRule], options: ComparisonOptions
 ) -> tuple[OperatingPoint | None, DecisionCurve | None]:
     """Return the results of mpox against the rest; None where the photos do not have both."""
     positive = results.positive

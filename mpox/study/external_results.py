@@ -19,14 +19,14 @@ from mpox.stats.intervals import Interval, group_codes, percentile_interval, pro
 from mpox.stats.metrics import Metric, defined_metrics, weighted_metrics
 from mpox.stats.pooled import weighted_confusion
 from mpox.stats.predictions import PREFIX, read_predictions
-from mpox.study.options import Options
+from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.results import ModelRuns, StudyResults
 
 # Entries of the flow of photos that are not reasons for leaving photos out.
 NOT_REASONS = ("found", "scored")
 
 
-def read_external(results: StudyResults, options: Options) -> tuple[External, ...]:
+def read_external(results: StudyResults, options: ComparisonOptions) -> tuple[External, ...]:
     """Return one External a collection and model, for the models and folds compared.
 
     Outside, a metric is the mean over the folds' networks, so that it is one network's as inside; its draws resample
@@ -146,7 +146,7 @@ class _Scored:
         )
 
 
-def _at_threshold(inside: _Scored, outside: _Scored, options: Options) -> tuple[Interval, Interval] | None:
+def _at_threshold(inside: _Scored, outside: _Scored, options: ComparisonOptions) -> tuple[Interval, Interval] | None:
     """Return sensitivity and specificity outside, by the rule that the study's held-out photos give."""
     positive = outside.positive
     if positive is None or positive not in inside.targets:

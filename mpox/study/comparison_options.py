@@ -7,7 +7,7 @@ from mpox.stats.metrics import METRICS
 
 
 @dataclass(frozen=True)
-class Options:
+class ComparisonOptions:
     """How to compare; `conf/compare.yaml` says what each is and holds the defaults."""
 
     metric: str = "balanced_accuracy"
