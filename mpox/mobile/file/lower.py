@@ -76,7 +76,7 @@ def _partitioners(backend: str, half: bool, dynamic: bool) -> Callable[[], list[
 
         # Layers of dynamic ranges first, each a graph of its own: XNNPACK cannot run them within a larger one.
         first = [XnnpackDynamicallyQuantizedPartitioner] if dynamic else []
-        return lambda: [partitioner() for partitioner in (*first, XnnpackPartitioner)]
+        return lambda: [*(partitioner() for partitioner in first), XnnpackPartitioner(configs=_xnnpack_configs())]
     if backend == "vulkan":
         from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
 
@@ -90,6 +90,19 @@ def _partitioners(backend: str, half: bool, dynamic: bool) -> Callable[[], list[
         specs = CoreMLBackend.generate_compile_specs(compute_precision=precision)
         return lambda: [CoreMLPartitioner(compile_specs=specs)]
     raise UserError(f"backend={backend} is unknown: choose xnnpack, coreml or vulkan")
+
+
+def _xnnpack_configs() -> list[Any]:
+    """XNNPACK's operators, with pads in int8 among them: its runtime has them, its partitioner leaves them out."""
+    from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS
+    from executorch.backends.xnnpack.partition.config.generic_node_configs import ConstantPadConfig
+    from executorch.backends.xnnpack.partition.config.xnnpack_config import ConfigPrecisionType
+
+    class AnyPad(ConstantPadConfig):
+        def supported_precision_types(self) -> list[ConfigPrecisionType]:
+            return [ConfigPrecisionType.FP32, ConfigPrecisionType.STATIC_QUANT]
+
+    return [AnyPad if one is ConstantPadConfig else one for one in ALL_PARTITIONER_CONFIGS]
 
 
 @contextlib.contextmanager
