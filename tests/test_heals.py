@@ -169,7 +169,7 @@ def test_git_costs_a_warning_and_no_run(
         commit = environment.git_commit()
     environment.git_commit.cache_clear()
     assert commit == ("0123abc?" if warns else "0123abc")
-    assert ("git does not say" in caplog.text) == bool(warns)
+    assert ("git does not give" in caplog.text) == bool(warns)
 
 
 def test_a_logger_that_cannot_be_had_costs_a_warning(

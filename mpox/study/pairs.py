@@ -9,7 +9,7 @@ import numpy as np
 from mpox.stats import paired_tests
 from mpox.stats.comparison import Pair
 from mpox.stats.intervals import Interval, percentile_interval
-from mpox.study import sentences as wording
+from mpox.study import sentences
 from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.results import StudyResults
 from mpox.study.scored import Scored
@@ -24,7 +24,7 @@ def compare_pairs(scored: Sequence[Scored], results: StudyResults, options: Comp
     for pair, mcnemar_p in zip(found, corrected_mcnemar, strict=True):
         p = None if pair.p is None else next(corrected)
         whole = dataclasses.replace(pair, p_holm=p, mcnemar_p_holm=mcnemar_p)
-        words = wording.pair(whole, options.metric, options.confidence)
+        words = sentences.pair(whole, options.metric, options.confidence)
         pairs.append(dataclasses.replace(whole, words=words))
     return tuple(pairs)
 
