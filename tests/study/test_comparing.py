@@ -308,7 +308,7 @@ def test_one_fold_is_scored_and_not_tested(tmp_path: Path) -> None:
     assert choice.model == comparison.best.name
 
 
-def test_inside_and_outside(tmp_path: Path) -> None:
+def test_internal_and_external(tmp_path: Path) -> None:
     """Predictions of photos from elsewhere, on which every network is worse, scored as mpox against the rest."""
     study = make_study(tmp_path, "s", {"a": 2.5}, n_photos=160, n_folds=4, metrics=False)
     folder, random = study / "external" / "elsewhere", np.random.default_rng(0)
