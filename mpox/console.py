@@ -15,7 +15,7 @@ from rich.text import Text
 
 # Columns where there is no terminal: enough for every table. By default rich assumes 80, and tables lose words.
 REDIRECTED = 200
-# Marks that turn the direction of what follows: a name may be written so that it reads as another.
+# Marks that change the direction of the text after them: with them a name can be made to look like another.
 BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 # Replacements for the commands' own signs where the terminal's encoding lacks them.
 PLAIN = {"✓": "+", "✗": "x", "·": ".", "•": "*", "±": "+-", "…": "...", "→": "->", "Δ": "d", "≥": ">="}

@@ -133,7 +133,7 @@ def _value(option: Option, text: str, several: bool) -> str:
 
 
 def _text(option: Option, typed: str, *, nested: bool = False) -> str:
-    """Return a value that is text, or a list of such, quoted for Hydra wherever its grammar would take it for more.
+    """Return a value that is text, or a list of such, quoted for Hydra wherever its grammar would read it as syntax.
 
     One text where several may be given is a list of one; `nested` are those of a list.
     """

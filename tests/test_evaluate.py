@@ -109,10 +109,10 @@ def test_typed_again_it_is_read_and_a_changed_network_is_refused(runs: Path, els
     study = runs / "default" / "mnasnet_100"
     shutil.copy(study / "fold-1" / "checkpoint.ckpt", study / "fold-0" / "checkpoint.ckpt")
     described = runs / "default" / "external" / "elsewhere" / "external.json"
-    told = described.read_bytes()
+    before = described.read_bytes()
     with pytest.raises(UserError, match=r"checkpoint_sha256.*overwrite=true"):
         run(runs, elsewhere, "models=[mnasnet_100]", "duplicates=exact")
-    assert described.read_bytes() == told  # what was refused says nothing of what is there
+    assert described.read_bytes() == before  # what was refused says nothing of what is there
     run(runs, elsewhere, "models=[mnasnet_100]", "overwrite=true")
     assert place.stat().st_mtime_ns != stamp
 

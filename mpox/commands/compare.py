@@ -21,7 +21,7 @@ from mpox.runs.portable import portable
 from mpox.stats.comparison import Comparison
 from mpox.study.choice import Rule, choose, write_choice
 from mpox.study.comparing import compare as compare_study
-from mpox.study.options import Options
+from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.results import read_study
 
 log = logging.getLogger("mpox")
@@ -43,7 +43,7 @@ def compare(cfg: DictConfig) -> Comparison:
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value := config[name], list) else value for name in OPTIONS
     }
-    options = Options(**values)
+    options = ComparisonOptions(**values)
     rule = _rule(config)
     for name in (cfg.study, *config["others"]):
         folder_name("study", name)

@@ -25,9 +25,9 @@ from mpox.data.groups import merge_groups
 from mpox.data.sources import PhotoSet
 
 log = logging.getLogger(__name__)
-# Of what is recorded as having made the audit.
+# Packages whose versions are recorded with the audit.
 PACKAGES = ("imagehash", "opencv-python-headless", "pillow", "scikit-learn", "timm", "torch")
-# How many of the files that are no photos the summary names; the count is always whole.
+# How many of the files that are not photos the summary names; the count is always whole.
 NAMED = 100
 
 

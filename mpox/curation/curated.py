@@ -135,7 +135,7 @@ def _what_is_open(frame: pd.DataFrame, findings: pd.DataFrame) -> list[str]:
     asked = set(findings.loc[findings["action"].isin(["drop", "review"]), "photo_id"])
     open_ = sum(photo in asked for photo in frame.index[frame["keep"] & (frame["decision"] == "")])
     if open_:
-        remarks.append(f"{open_} kept photos have findings to review or drop that nobody decided")
+        remarks.append(f"{open_} undecided kept photos have findings to review or drop")
     if boxes := int((frame["keep"] & (frame["box"] != "")).sum()):
         remarks.append(f"{boxes} crop boxes take effect in `release`; training on the originals uses the centre square")
     return remarks

@@ -38,7 +38,9 @@ def guard(photos: PhotoSet, cache: Path, *, search: str = "fast", conflicts: str
         log.info("the manifest was audited by mpox.curate: its groups are used as they are")
         return photos
     if search == "none":
-        log.warning("data_guard.search=none: copies of one photo may lie in training and test, which flatters figures")
+        log.warning(
+            "data_guard.search=none: copies of one photo may be in training and test, which makes figures too good"
+        )
         return photos
     manifest = photos.manifest.copy()
     kept = manifest[manifest["keep"]].reset_index(drop=True)

@@ -74,10 +74,10 @@ KINDS = {
         "Across data sets",
         "The same picture in two data sets: keep one.",
     ),
-    "wrong_extension": Kind(  # the content is of another image type than the ending says
+    "wrong_extension": Kind(  # the content is of another image type than its ending
         "keep",
         "Wrong file endings",
-        "The content is of another type than the name says; the photo is read.",
+        "The content is of another type than the file's ending; the photo is read.",
     ),
     "animated": Kind(  # several frames: the first is used
         "review",

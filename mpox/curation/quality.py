@@ -60,7 +60,7 @@ def border_share(grey: np.ndarray) -> float:
 def text_share(grey: np.ndarray) -> float:
     """Return how much of a line of letters there is, 0 to 1: letters in the longest line, by ten (1: ten or more).
 
-    Letters are thin strokes that stand out from their surroundings (top-hat and black-hat transforms) in pieces of one
+    Letters are thin strokes that differ from their surroundings (top-hat and black-hat transforms) in pieces of one
     height on one line. A suspicion for a person to look at: hair, scales and rulers can look so, logos may not.
     """
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (STROKE_PX, STROKE_PX))
@@ -99,7 +99,7 @@ def unlikeness(embedded: np.ndarray, k: int = 5) -> np.ndarray:
 
 
 def _longest_line(boxes: np.ndarray) -> int:
-    """Return the largest number of boxes (left, top, width, height, area) that stand like letters on one line."""
+    """Return the largest number of boxes (left, top, width, height, area) that are placed like letters on one line."""
     left, top, width, height, area = boxes[:, :5].T
     tall = (height >= LETTER_PX[0]) & (height <= LETTER_PX[1]) & (width <= 2 * height) & (area < 0.9 * width * height)
     letters = np.stack([left, top, width, height])[:, tall]

@@ -1,4 +1,4 @@
-"""Reading the CSV files that people make: whatever a spreadsheet program writes, or a line that says what to save."""
+"""Reading the CSV files that people make: what spreadsheet programs write; else an error with the format to save."""
 
 import codecs
 import csv

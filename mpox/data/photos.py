@@ -185,7 +185,7 @@ def _upright(photo: Image.Image) -> tuple[Image.Image, tuple[int, int]]:
         rgb = rgb.transpose(turn)
         if turn >= Image.Transpose.ROTATE_90 and turn != Image.Transpose.ROTATE_180:
             size = size[1], size[0]
-    rgb.info = {}  # no comment, EXIF or profile travels on into what is made of it
+    rgb.info = {}  # no comment, EXIF or profile is copied to files made from it
     return rgb, size
 
 
@@ -193,7 +193,7 @@ def _turn(photo: Image.Image) -> Image.Transpose | None:
     """Return how to turn a photo upright, from the orientation tag alone; None where it is upright or has no tag."""
     try:
         value = photo.getexif().get(ORIENTATION)
-    except Exception:  # metadata that cannot be read says nothing
+    except Exception:  # unreadable metadata: no turn
         return None
     if isinstance(value, tuple) and value:
         value = value[0]

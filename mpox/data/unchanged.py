@@ -58,7 +58,7 @@ def recorded(path: Path, sha256: str) -> Iterator[None]:
 
 
 def _facts(root: Path, path: str, sha256: str, size: int) -> str | None:
-    """One line that is equal only while nobody has written to the photo; None where it is gone or of another size."""
+    """One line that is equal only while the photo has not been written to; None where it is gone or resized."""
     stat = _stat(root / path)
     return None if stat is None or stat[0] != size else f"{' '.join(map(str, stat))} {sha256} {path!r}"
 

@@ -14,7 +14,7 @@ from mpox.data.names import is_utf8
 from mpox.data.photos import SUFFIXES, open_regular
 from mpox.places import MARKER
 
-# What systems, cameras, network drives and archives put beside photos, in lower case.
+# Files that systems, cameras, network drives and archives put beside photos, in lower case.
 SYSTEM = frozenset(
     {
         *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "__pycache__", "lost+found"),
@@ -22,7 +22,7 @@ SYSTEM = frozenset(
         *("@eadir", "@recycle", "#recycle", "#snapshot", "@__thumb", "picasa.ini", "zbthumbnail.info"),
     }
 )
-# Pictures of types that are not read: nobody should miss them silently.
+# Pictures of types that are not read: they are reported, never skipped silently.
 OTHER_PICTURES = frozenset(
     {
         *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw", ".x3f"),

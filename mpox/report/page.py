@@ -118,6 +118,6 @@ def _curated(config: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _own(comparison: Comparison, model: ModelResult) -> dict[str, Any]:
-    """Return what the model's configuration has beside what all runs share."""
+    """Return the model's own configuration, without what all runs share."""
     shared = leaves(comparison.config)
     return {key: value for key, value in leaves(model.config).items() if key not in shared}

@@ -1,4 +1,4 @@
-"""Figures with their intervals as marks on a common axis, for the cells of a table, however wide those are."""
+"""Figures with their intervals as marks on a common axis, for table cells of any width."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a run ran on: recorded beside its result, compared by the doctor."""
+"""The environment of a run: versions, device, commit, peak memory; recorded with its results."""
 
 import functools
 import importlib.metadata
@@ -67,7 +67,7 @@ def git_commit() -> str | None:
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         words = getattr(error, "stderr", None) or str(error)
-        log.warning("git does not say what the code's state is (%s)", " ".join(str(words).split())[:160])
+        log.warning("git does not give the code's state (%s)", " ".join(str(words).split())[:160])
         return commit and f"{commit}?"
     return commit + ("+" if changed else "")
 

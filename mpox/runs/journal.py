@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 log = logging.getLogger(__name__)
-# Done now, skipped because done before, left out for want of weights, failed, stopped by a signal.
+# Done now, skipped because done before, left out for lack of weights, failed, stopped by a signal.
 STATES = ("done", "skipped", "no weights", "failed", "interrupted")
 
 

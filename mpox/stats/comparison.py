@@ -89,7 +89,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class ExternalScore:
-    """One metric inside (pooled out of fold) and outside (mean of the folds' networks), and outside minus inside."""
+    """One metric internal (pooled out of fold) and external (mean over the folds' networks), and their difference."""
 
     metric: str
     internal: Interval

@@ -121,7 +121,7 @@ class OperatingPoint:
 class DecisionCurve:
     """Net benefit (true positives a photo, false ones subtracted at the threshold's odds; Vickers & Elkin 2006).
 
-    Equal lengths; at the prevalence of the photos, after temperature scaling. "None" refers nobody: 0 throughout.
+    Equal lengths; at the prevalence of the photos, after temperature scaling. "None" refers no one: 0 throughout.
     """
 
     thresholds: tuple[float, ...]

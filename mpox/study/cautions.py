@@ -33,7 +33,7 @@ def _target(focus: ModelResult, positive: str | None) -> list[str]:
 
 
 def _promises(focus: ModelResult, classes: Sequence[str], positive: str | None) -> list[str]:
-    """What the exported decision rule cannot promise, for want of photos."""
+    """What the exported decision rule cannot promise, for lack of photos."""
     rule, found = focus.decision, []
     promised, target = rule.promised_sensitivity, rule.target_sensitivity
     if promised is not None and target is not None and promised < target - 1e-9:

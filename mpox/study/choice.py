@@ -20,7 +20,7 @@ from mpox.stats.model_result import ModelResult
 from mpox.stats.printed import number, percent
 from mpox.stats.selection import Corrected, corrected_for_choice
 from mpox.study.results import StudyResults
-from mpox.study.sentences import worded
+from mpox.study.sentences import with_sentences
 
 BYTES_PER_PARAMETER = 4
 # Means that differ by less are equal: the rest is rounding.
@@ -104,7 +104,7 @@ def choose(comparison: Comparison, results: StudyResults, rule: Rule) -> Compari
             "python -m mpox.export chosen=chosen.yaml",
         ),
     )
-    made = worded(dataclasses.replace(comparison, choice=choice))
+    made = with_sentences(dataclasses.replace(comparison, choice=choice))
     return dataclasses.replace(made, conclusion=(*made.conclusion[:-1], in_words(choice), made.conclusion[-1]))
 
 

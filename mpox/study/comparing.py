@@ -1,4 +1,4 @@
-"""From a study that has been read to the whole comparison: what is computed where, and in what order."""
+"""Compare the models of a study that has been read: which module computes what, and in what order."""
 
 import dataclasses
 import datetime
@@ -16,11 +16,11 @@ from mpox.stats.comparison import UNTESTED, Comparison, DatasetComparison, DataS
 from mpox.stats.intervals import resampling_weights
 from mpox.stats.metrics import METRICS, weighted_metrics
 from mpox.stats.model_result import ModelResult
-from mpox.study import sentences as wording
+from mpox.study import sentences
+from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.costs import costs
 from mpox.study.description import describe
 from mpox.study.external_results import read_external
-from mpox.study.options import Options
 from mpox.study.pairs import compare_pairs
 from mpox.study.results import ModelRuns, StudyResults
 from mpox.study.scored import Scored
@@ -28,7 +28,7 @@ from mpox.study.scored import Scored
 
 def compare(
     results: StudyResults,
-    options: Options,
+    options: ComparisonOptions,
     *,
     exports: Path,
     cache: Path,
@@ -92,7 +92,7 @@ def compare(
         config=results.config,
         versions=results.versions,
     )
-    return wording.worded(comparison)
+    return sentences.with_sentences(comparison)
 
 
 def _data(results: StudyResults) -> DataSummary:
@@ -139,13 +139,13 @@ def _warnings(results: StudyResults, models: Sequence[ModelResult]) -> list[str]
 
 
 def _datasets(
-    results: StudyResults, others: Mapping[str, StudyResults], options: Options
+    results: StudyResults, others: Mapping[str, StudyResults], options: ComparisonOptions
 ) -> tuple[DatasetComparison | None, str]:
     """Compare ranks over data sets where there are enough; else give the reason why not."""
     studies = {results.name: results, **others}
     why = (
         "No critical-difference diagram: Friedman's and Nemenyi's tests rank models over independent data sets. The "
-        "folds of one data set share their training photos, so that they cannot stand in for data sets."
+        "folds of one data set share their training photos, so that they cannot replace data sets."
     )
     shared = set.intersection(*({runs.name for runs in study.models} for study in studies.values()))
     if len(studies) < paired_tests.MIN_DATASETS or len(shared) < 3:

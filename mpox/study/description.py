@@ -11,9 +11,9 @@ from mpox.stats.decision import DecisionRule, called_positive, prediction_sets
 from mpox.stats.metrics import defined_metrics
 from mpox.stats.model_result import Costs, DecisionCurve, ModelResult, OperatingPoint
 from mpox.stats.pooled import softmax, weighted_confusion
-from mpox.study import sentences as wording
+from mpox.study import sentences
+from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.held_out import rule_of_all, rule_without
-from mpox.study.options import Options
 from mpox.study.results import StudyResults
 from mpox.study.scored import Scored, score
 
@@ -22,7 +22,7 @@ def describe(
     one: Scored,
     rank: int,
     results: StudyResults,
-    options: Options,
+    options: ComparisonOptions,
     *,
     pairs: Sequence[Pair],
     subgroups: Mapping[str, np.ndarray],
@@ -38,13 +38,13 @@ def describe(
     aurocs = [(float(one.figures[f"auroc/{k}"][0]), one.draws(f"auroc/{k}")) for k in range(n_classes)]
     sets = prediction_sets(scaled, np.array([rule.quantiles for rule in rules])[results.fold_index])
     point, curve = _mpox_or_not(results, scaled, rules, options)
-    verdict = wording.verdict(runs.name, rank, pairs, confidence)
+    verdict = sentences.verdict(runs.name, rank, pairs, confidence)
     return ModelResult(
         name=runs.name,
         timm_name=str(runs.config["model"]["timm_name"]),
         rank=rank,
         verdict=verdict,
-        words=wording.against_best(runs.name, verdict, pairs, options.metric, options.rope, confidence),
+        words=sentences.against_best(runs.name, verdict, pairs, options.metric, options.rope, confidence),
         scores={
             name: score(one, metric, results, answers, confidence) for name, metric in defined_metrics(positive).items()
         },
@@ -86,7 +86,7 @@ def _called(results: StudyResults, scaled: np.ndarray, rules: Sequence[DecisionR
 
 
 def _mpox_or_not(
-    results: StudyResults, scaled: np.ndarray, rules: Sequence[DecisionRule], options: Options
+    results: StudyResults, scaled: np.ndarray, rules: Sequence[DecisionRule], options: ComparisonOptions
 ) -> tuple[OperatingPoint | None, DecisionCurve | None]:
     """Return the results of mpox against the rest; None where the photos do not have both."""
     positive = results.positive

@@ -19,19 +19,19 @@ from mpox.stats.intervals import Interval, group_codes, percentile_interval, pro
 from mpox.stats.metrics import Metric, defined_metrics, weighted_metrics
 from mpox.stats.pooled import weighted_confusion
 from mpox.stats.predictions import PREFIX, read_predictions
-from mpox.study.options import Options
+from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.results import ModelRuns, StudyResults
 
 # Entries of the flow of photos that are not reasons for leaving photos out.
 NOT_REASONS = ("found", "scored")
 
 
-def read_external(results: StudyResults, options: Options) -> tuple[External, ...]:
+def read_external(results: StudyResults, options: ComparisonOptions) -> tuple[External, ...]:
     """Return one External a collection and model, for the models and folds compared.
 
-    Outside, a metric is the mean over the folds' networks, so that it is one network's as inside; its draws resample
-    the collection's groups. Draws inside and outside are independent. Raises UserError where a fold has not been scored
-    or logits are not finite.
+    An external metric is the mean over the folds' networks, so that it is one network's, like the internal one; its
+    draws resample the collection's groups. Internal and external draws are independent. Raises UserError where a fold
+    has not been scored or logits are not finite.
     """
     found = []
     for described in sorted((results.path / "external").glob("*/external.json")):
@@ -50,8 +50,8 @@ def read_external(results: StudyResults, options: Options) -> tuple[External, ..
             targets = tables[0]["label"].map(index).to_numpy("int64")
             logits = [table[[PREFIX + label for label in classes]].to_numpy("float64") for table in tables]
             codes = group_codes(tables[0]["group"].to_numpy())
-            outside = _Scored(logits, targets, codes, k_positive, options.resamples, options.seed + 1)
-            inside = _Scored(
+            external = _Scored(logits, targets, codes, k_positive, options.resamples, options.seed + 1)
+            internal = _Scored(
                 *_internal(results, runs, classes, k_positive), k_positive, options.resamples, options.seed
             )
             ones = np.ones((1, len(targets)), "float32")
@@ -66,8 +66,8 @@ def read_external(results: StudyResults, options: Options) -> tuple[External, ..
                     classes=classes,
                     absent=absent_classes(classes, tables[0]["label"]),
                     positive=positive,
-                    scores=_scores(inside, outside, options.confidence),
-                    at_threshold=_at_threshold(inside, outside, options),
+                    scores=_scores(internal, external, options.confidence),
+                    at_threshold=_at_threshold(internal, external, options),
                     confusion=tuple(tuple(int(count) for count in row) for row in counts),
                 )
             )
@@ -146,41 +146,41 @@ class _Scored:
         )
 
 
-def _at_threshold(inside: _Scored, outside: _Scored, options: Options) -> tuple[Interval, Interval] | None:
-    """Return sensitivity and specificity outside, by the rule that the study's held-out photos give."""
-    positive = outside.positive
-    if positive is None or positive not in inside.targets:
+def _at_threshold(internal: _Scored, external: _Scored, options: ComparisonOptions) -> tuple[Interval, Interval] | None:
+    """Return external sensitivity and specificity, by the rule that the study's held-out photos give."""
+    positive = external.positive
+    if positive is None or positive not in internal.targets:
         return None
     rule = fit_decision(
-        inside.logits[0],
-        inside.targets,
-        inside.codes,
+        internal.logits[0],
+        internal.targets,
+        internal.codes,
         positive,
         target_sensitivity=options.target_sensitivity,
         coverage=options.coverage,
         confidence=None,
     )
     called = np.mean(
-        [called_positive(rule.probabilities(one), positive, rule.threshold) for one in outside.logits], axis=0
+        [called_positive(rule.probabilities(one), positive, rule.threshold) for one in external.logits], axis=0
     )
-    sick = outside.targets == positive
-    found, spared = (called[sick], outside.codes[sick]), (1 - called[~sick], outside.codes[~sick])
+    sick = external.targets == positive
+    found, spared = (called[sick], external.codes[sick]), (1 - called[~sick], external.codes[~sick])
     return proportion(*found, options.confidence), proportion(*spared, options.confidence)
 
 
-def _scores(inside: _Scored, outside: _Scored, confidence: float) -> tuple[ExternalScore, ...]:
+def _scores(internal: _Scored, external: _Scored, confidence: float) -> tuple[ExternalScore, ...]:
     found = []
-    whole = len(np.unique(outside.targets)) == outside.logits[0].shape[1]
-    for name, metric in defined_metrics(inside.positive).items():
+    whole = len(np.unique(external.targets)) == external.logits[0].shape[1]
+    for name, metric in defined_metrics(internal.positive).items():
         if metric.over_classes and not whole:
             continue
-        change = outside.figures[name] - inside.figures[name]
+        change = external.figures[name] - internal.figures[name]
         found.append(
             ExternalScore(
                 name,
-                inside.interval(metric, confidence),
-                outside.interval(metric, confidence),
-                percentile_interval(float(change[0]), change[1:], len(outside.targets), confidence),
+                internal.interval(metric, confidence),
+                external.interval(metric, confidence),
+                percentile_interval(float(change[0]), change[1:], len(external.targets), confidence),
             )
         )
     return tuple(found)

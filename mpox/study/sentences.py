@@ -53,7 +53,7 @@ def pair(pair: Pair, metric: str, confidence: float) -> str:
     return f"{pair.first} and {pair.second} are not distinguishable on {title}: {_apart(pair, confidence)}."
 
 
-def worded(comparison: Comparison) -> Comparison:
+def with_sentences(comparison: Comparison) -> Comparison:
     """Return the comparison with its headline, conclusion and cautions, which are about the model in focus."""
     return dataclasses.replace(
         comparison, headline=headline(comparison), conclusion=conclusion(comparison), cautions=cautions(comparison)

@@ -33,9 +33,9 @@ from mpox.runs.portable import portable
 from mpox.runs.preparation import prepare
 from mpox.runs.run_directory import RunDirectory
 from mpox.stats.predictions import predictions_table
+from mpox.training.epoch_progress import EpochProgress
 from mpox.training.final import median_epochs
 from mpox.training.length import LENGTH, epochs_to_train, rate_of_several
-from mpox.training.progress import EpochProgress
 from mpox.training.resume import KEPT, LAST, ResumeCheckpoints
 
 log = logging.getLogger("mpox")

@@ -144,8 +144,8 @@ def test_an_index_of_vectors_finds_nearly_all_neighbours_and_always_the_same(mon
     assert len(found & exact) / len(exact) > 0.99
     assert len(found) < 1.01 * len(exact)
     assert neighbours(rows, rows, 10) == found
-    _, likeness = nearest.nearest(rows, rows[:50], 3)
-    assert likeness.max(1) == pytest.approx(1, abs=1e-5)
+    _, similarity = nearest.nearest(rows, rows[:50], 3)
+    assert similarity.max(1) == pytest.approx(1, abs=1e-5)
 
 
 def test_padding_alone_does_not_correlate() -> None:

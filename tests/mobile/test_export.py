@@ -29,8 +29,8 @@ from mpox.mobile.run.run_model import RunModel
 from mpox.mobile.run.runtime import PhoneModel
 from mpox.runs.opened import open_run
 from mpox.stats.pooled import softmax
+from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.held_out import rule_of_run
-from mpox.study.options import Options
 
 
 def test_the_report_agrees_with_the_file(exported: Path, phone_run: Path) -> None:
@@ -86,7 +86,7 @@ def test_the_file_carries_its_facts(exported: Path, phone_run: Path) -> None:
     assert model.labels == card.classes and model.image_size == 96
     assert model.facts["splits_sha256"] == card.splits_sha256 and model.facts["channel_order"] == "RGB"
     assert "Never a diagnosis" in model.facts["intended_use"]
-    rule = rule_of_run(phone_run, Options())
+    rule = rule_of_run(phone_run, ComparisonOptions())
     assert (model.temperature, model.rule.threshold) == pytest.approx((rule.temperature, rule.threshold), abs=1e-6)
     assert model.rule.quantiles == pytest.approx(rule.quantiles, abs=1e-6)
     contract = read_json(exported / "contract.json")

@@ -31,7 +31,7 @@ from mpox.stats.comparison import Comparison, DatasetComparison
 from mpox.stats.intervals import Interval
 from mpox.stats.paired_tests import compare_over_datasets
 from mpox.study.comparing import compare
-from mpox.study.options import Options
+from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.results import read_study
 from mpox.xai.rating_page import photo_code
 
@@ -80,7 +80,9 @@ def runs(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def comparison(runs: Path) -> Comparison:
-    return compare(read_study(runs, "default"), Options(resamples=100), exports=runs / "exports", cache=runs / ".cache")
+    return compare(
+        read_study(runs, "default"), ComparisonOptions(resamples=100), exports=runs / "exports", cache=runs / ".cache"
+    )
 
 
 def test_what_is_handed_on_names_no_place_of_this_machine(runs: Path, photos: Path, tmp_path: Path) -> None:
@@ -148,8 +150,9 @@ def test_what_was_explained_rated_and_curated_is_shown(
     found = audit([sources.folder(photos)], tmp_path / "cache")
     write_audit(found, tmp_path / "audit")
     config = {**best.config, "data": {"manifest": str(tmp_path / "audit" / "manifest.parquet")}}
-    told = dataclasses.replace(comparison, models=(dataclasses.replace(best, config=config), *comparison.models[1:]))
-    page = Page(write_page(told, study / "comparison", photos))
+    best = dataclasses.replace(best, config=config)
+    changed = dataclasses.replace(comparison, models=(best, *comparison.models[1:]))
+    page = Page(write_page(changed, study / "comparison", photos))
     assert page.alts.count(f"where the model looked: gradcam of {mistake.predicted}") >= 1
     text = " ".join(page.text.split())
     assert f"{best.name}, fold {mistake.fold}" in text

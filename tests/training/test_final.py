@@ -15,8 +15,8 @@ from mpox.errors import UserError
 from mpox.files import read_json, write_json
 from mpox.model.checkpoint import load_checkpoint
 from mpox.runs.opened import logits_of, open_run
+from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.held_out import rule_of_run
-from mpox.study.options import Options
 from mpox.training.final import KEPT_EPOCHS, median_epochs, recipe_of_folds
 from mpox.training.job import train
 
@@ -66,7 +66,7 @@ def test_every_photo_trains_it_with_the_median_penalty(configured: Configured, m
     table = pd.read_parquet(place / "fold-all" / "predictions.parquet")
     folds = [pd.read_parquet(place / f"fold-{k}" / "predictions.parquet") for k in range(3)]
     pd.testing.assert_frame_equal(table, pd.concat([one[one["split"] == "test"] for one in folds], ignore_index=True))
-    assert rule_of_run(place / "fold-all", Options()) == rule_of_run(place / "fold-1", Options())
+    assert rule_of_run(place / "fold-all", ComparisonOptions()) == rule_of_run(place / "fold-1", ComparisonOptions())
 
 
 def test_epochs_are_the_median_of_those_that_the_folds_kept(configured: Configured) -> None:

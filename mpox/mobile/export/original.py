@@ -22,8 +22,8 @@ from mpox.places import folder_name
 from mpox.runs.opened import OpenedRun
 from mpox.stats.decision import DecisionRule
 from mpox.stats.decision_fit import fit_decision
+from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.held_out import rule_of_run
-from mpox.study.options import Options
 
 log = logging.getLogger("mpox")
 # Photos of a final network that stand in for validation photos, by which nothing but a recipe is tried.
@@ -73,10 +73,10 @@ class Request:
             )
 
     @property
-    def options(self) -> Options:
+    def options(self) -> ComparisonOptions:
         """What a rule that is fitted here is to promise."""
-        usual = Options()
-        return Options(
+        usual = ComparisonOptions()
+        return ComparisonOptions(
             target_sensitivity=self.target_sensitivity or usual.target_sensitivity,
             coverage=self.coverage or usual.coverage,
         )

@@ -7,8 +7,8 @@ from mpox.stats.metrics import METRICS
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to compare; `conf/compare.yaml` says what each is and holds the defaults."""
+class ComparisonOptions:
+    """How to compare; `conf/compare.yaml` documents each and holds the defaults."""
 
     metric: str = "balanced_accuracy"
     confidence: float = 0.95
