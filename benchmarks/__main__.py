@@ -17,7 +17,7 @@ from mpox.console import results_console
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
 from mpox.runs import environment
-from mpox.training.task import quieten
+from mpox.training.hydra_task import quieten
 
 log = logging.getLogger("mpox")
 # Each part's measure, with its sizes from the configuration's node of the same name; the latter generate their photos.

@@ -23,7 +23,7 @@ from mpox.data import sources
 SIDE = 96
 # Steps in the order of the audit, by the function that does each.
 STEPS = (
-    *(sources.folder, descriptors.open_looks, candidates.embeddings, duplicates.pairs_in_place),
+    *(sources.folder, descriptors.open_features, candidates.embeddings, duplicates.pairs_in_place),
     *(fingerprints.hash_pairs, candidates.candidate_pairs, nearest.nearest, duplicates.pairs_by_local_features),
     *(measures.measure, quality.unlikeness),
 )

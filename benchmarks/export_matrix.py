@@ -22,7 +22,7 @@ from hydra import compose, initialize_config_dir
 from mpox.commands.export import export
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
-from mpox.mobile.run.benchmark import phone_benchmark
+from mpox.mobile.export.benchmark import phone_benchmark
 from mpox.mobile.run.measure import ratio
 from mpox.options import config_dir
 from mpox.runs.opened import open_run

@@ -83,19 +83,19 @@ def _scores(study: Path, jobs: list[dict[str, Any]], models: Sequence[str]) -> d
     found = {}
     for model in dict.fromkeys(job["model"] for job in jobs):
         own = [job for job in jobs if job["model"] == model]
-        mine = table[(table["model"] == model) & table["fold"].isin([job["fold"] for job in own])]
-        labels, said = (
-            mine["label"].to_numpy(),
-            np.array([str(c)[6:] for c in logits])[mine[logits].to_numpy().argmax(1)],
+        rows = table[(table["model"] == model) & table["fold"].isin([job["fold"] for job in own])]
+        labels, answers = (
+            rows["label"].to_numpy(),
+            np.array([str(c)[6:] for c in logits])[rows[logits].to_numpy().argmax(1)],
         )
         theirs = balanced_accuracy_score(
             [k for job in own for k in job["targets"]], [k for job in own for k in job["predicted"]]
         )
         rng = np.random.default_rng(0)
         samples = [rng.integers(0, len(labels), len(labels)) for _ in range(RESAMPLES)]
-        low, high = np.quantile([balanced_accuracy_score(labels[s], said[s]) for s in samples], [0.025, 0.975])
+        low, high = np.quantile([balanced_accuracy_score(labels[s], answers[s]) for s in samples], [0.025, 0.975])
         found[model] = {
-            "mpox": round(balanced_accuracy_score(labels, said), 3), "low": round(float(low), 3),
+            "mpox": round(balanced_accuracy_score(labels, answers), 3), "low": round(float(low), 3),
             "high": round(float(high), 3), "baseline": round(theirs, 3), "photos": len(labels),
         }  # fmt: skip
     return found

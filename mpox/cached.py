@@ -1,4 +1,4 @@
-"""What is computed once and kept: with a checksum, made again when it is broken, and never worth failing for."""
+"""Cached results: with a checksum, computed again when damaged; a cache that cannot be written is only a warning."""
 
 import contextlib
 import functools
@@ -18,11 +18,11 @@ Value = TypeVar("Value")
 def kept(
     path: Path, make: Callable[[], Value], save: Callable[[Value, Path], None], load: Callable[[Path], Value]
 ) -> Value:
-    """Return what `load` reads of `path`, having had `make` and `save` write it unless it is there and sound.
+    """Return what `load` reads from `path`; `make` and `save` write it first unless it is there and intact.
 
-    Of several processes one makes it, the others wait. Its SHA-256 lies beside it (`<stem>.sha256`), is checked when a
-    process reads it first, and what differs is made again, with a warning. A cache that cannot be written (somebody
-    else's, a full disk) is a warning too: the value is then made and not kept. Raises what `make` does.
+    Of several processes one makes it, the others wait. Its SHA-256 is beside it (`<stem>.sha256`) and is checked when a
+    process reads it first; a file that differs is made again, with a warning. A cache that cannot be written (another
+    user's, a full disk) is a warning too: the value is then computed and not kept. Raises what `make` does.
     """
     if is_sound(path):
         return load(path)
@@ -30,7 +30,7 @@ def kept(
         try:
             lock.enter_context(locked(path))
         except OSError as error:
-            say_not_kept(path, error)
+            warn_not_kept(path, error)
             return make()
         if is_sound(path):
             return load(path)
@@ -42,13 +42,13 @@ def kept(
                 save(value, temporary)
                 write_checksum(path, sha256_of(temporary))
         except (OSError, RuntimeError) as error:  # RuntimeError: what PyTorch calls a full disk
-            say_not_kept(path, error)
+            warn_not_kept(path, error)
             return value
     return load(path)
 
 
 def is_sound(path: Path) -> bool:
-    """Say whether a kept file is there and is what was written; read through once a process, then by size and time."""
+    """Return whether a cached file is intact: by its checksum once a process, then by size and time."""
     try:
         facts = path.stat()
         return _checksum(path, facts.st_size, facts.st_mtime_ns) == path.with_suffix(".sha256").read_text().strip()
@@ -62,13 +62,13 @@ def write_checksum(path: Path, checksum: str) -> None:
         beside.write_text(checksum + "\n")
 
 
-def say_not_kept(path: Path, error: Exception) -> None:
+def warn_not_kept(path: Path, error: Exception) -> None:
     """Warn that a cache could not be written, once a process and folder."""
-    _say_once(path.parent, reason_of(error))
+    _warn_once(path.parent, reason_of(error))
 
 
 @functools.lru_cache(maxsize=1024)
-def _say_once(folder: Path, why: str) -> None:
+def _warn_once(folder: Path, why: str) -> None:
     log.warning("%s cannot be written (%s): what is computed is not kept for the next command", folder, why)
 
 

@@ -27,11 +27,11 @@ def start(command: Command, arguments: Sequence[str] | None = None) -> None:
     try:
         code = _run(command, given)
     except UsageError as error:
-        code = _say(f"error: {error}", USAGE)
+        code = _report(f"error: {error}", USAGE)
     except UserError as error:
-        code = _say(f"error: {one_line(error, '.')}", FAILED)
+        code = _report(f"error: {one_line(error, '.')}", FAILED)
     except Stopped as stopped:
-        code = _say(
+        code = _report(
             f"stopped by {stopped.name}: what is finished is kept; type the same command to go on", stopped.code
         )
     sys.exit(code)
@@ -43,7 +43,7 @@ def main() -> None:
     if not arguments or arguments[0] in HELP:
         from mpox.help import overview
 
-        print(overview([_door(name) for name in DOORS]))
+        print(overview([_command_of(name) for name in DOORS]))
         sys.exit(DONE if arguments else USAGE)
     if arguments[0] == "--version":
         from mpox import __version__
@@ -55,11 +55,11 @@ def main() -> None:
 
         close = nearest(arguments[0], DOORS)
         hint = f"; did you mean mpox {close}?" if close else ""
-        sys.exit(_say(f"error: '{arguments[0]}' is no command{hint} (mpox --help lists them)", USAGE))
-    start(_door(arguments[0]), arguments[1:])
+        sys.exit(_report(f"error: '{arguments[0]}' is no command{hint} (mpox --help lists them)", USAGE))
+    start(_command_of(arguments[0]), arguments[1:])
 
 
-def _door(name: str) -> Command:
+def _command_of(name: str) -> Command:
     command: Command = importlib.import_module(f"mpox.{name}").COMMAND
     return command
 
@@ -124,12 +124,12 @@ def report(error: Exception, place: str, explain: Callable[[Exception], str]) ->
     from omegaconf.errors import OmegaConfBaseException
 
     if isinstance(error, UsageError):
-        return _say(f"error: {one_line(error, place)}", USAGE)
+        return _report(f"error: {one_line(error, place)}", USAGE)
     if isinstance(error, OmegaConfBaseException):
-        return _say(f"error: {explain(error)}", USAGE)
+        return _report(f"error: {explain(error)}", USAGE)
     if not isinstance(error, UserError | OSError):
         traceback.print_exception(error)
-    return _say(f"error: {one_line(error, place)}", FAILED)
+    return _report(f"error: {one_line(error, place)}", FAILED)
 
 
 def _stop_on_signals() -> None:
@@ -144,7 +144,7 @@ def _stop_on_signals() -> None:
             signal.signal(number, stop)
 
 
-def _say(text: str, code: int) -> int:
+def _report(text: str, code: int) -> int:
     from mpox.console import visible
 
     print(visible(text), file=sys.stderr)

@@ -11,8 +11,8 @@ class Command:
     """One command: how it is called, and the function `<module>:<name>` of its composed configuration that does it.
 
     `words`: what may be typed as the first word, with its meaning; it becomes the option `command`. `renamed`: options
-    whose typed name would be another thing to Hydra. `place`: the option that says where results are written. `jobs`:
-    the function is one job of a sweep, which reports its own failure. `extra`: overrides that are always given.
+    whose typed name means something else to Hydra. `place`: the option of the folder that results are written to.
+    `jobs`: the function is one job of a sweep, which reports its own failure. `extra`: overrides that are always given.
     """
 
     name: str

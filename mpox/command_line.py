@@ -40,7 +40,7 @@ def quoted(text: str) -> str:
     """Return text that Hydra reads as this text: as it is where it is a plain word, else in quotes."""
     if _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXT:
         return text
-    # In quotes, a backslash escapes a quote or, before one, another backslash; elsewhere it stands for itself.
+    # In quotes, a backslash escapes a quote or, before one, another backslash; elsewhere it is literal.
     parts, slashes = [], 0
     escaped = text.replace("${", "\\${")  # else an interpolation
     for letter in f"{escaped}'":

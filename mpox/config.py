@@ -1,4 +1,4 @@
-"""From a composed configuration to what the rooms take: plain values, and objects of packages that are allowed."""
+"""From a composed configuration to plain values, and to objects of packages that are allowed."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -41,7 +41,7 @@ def settled(cfg: DictConfig, config: str) -> DictConfig:
 
 
 def _skipped(cfg: DictConfig, name: str) -> bool:
-    """Whether an option is not there, must still be given, or follows from others that are settled themselves."""
+    """Whether an option is missing, must still be given, or follows from others."""
     parent = OmegaConf.select(cfg, name.rpartition(".")[0]) if "." in name else cfg
     key = name.rpartition(".")[2]
     if not isinstance(parent, DictConfig) or key not in parent:

@@ -1,4 +1,4 @@
-"""Where commands print: what a file or a class is called can neither steer the terminal nor pass for another name."""
+"""Where commands print: names of files and classes can neither control the terminal nor pass for other names."""
 
 import io
 import logging
@@ -13,11 +13,11 @@ from rich.markup import escape
 from rich.segment import Segment
 from rich.text import Text
 
-# Columns of what is no terminal: enough for every table. Left to itself, rich assumes 80, and tables lose their words.
+# Columns where there is no terminal: enough for every table. By default rich assumes 80, and tables lose words.
 REDIRECTED = 200
-# Marks that turn the direction of what follows: a name may be written so that it reads as another.
+# Marks that change the direction of the text after them: with them a name can be made to look like another.
 BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-# What stands for the commands' own signs where the terminal's encoding has none of them.
+# Replacements for the commands' own signs where the terminal's encoding lacks them.
 PLAIN = {"✓": "+", "✗": "x", "·": ".", "•": "*", "±": "+-", "…": "...", "→": "->", "Δ": "d", "≥": ">="}
 
 
@@ -112,7 +112,7 @@ def _has(encoding: str, letter: str) -> bool:
 
 
 def quieten() -> None:
-    """Send the project's log to the terminal and silence what libraries say to everyone every time."""
+    """Send the project's log to the terminal and silence routine warnings of libraries."""
     accept_every_letter()
     log = logging.getLogger("mpox")
     if not log.handlers:

@@ -1,11 +1,11 @@
-"""Look photos over, decide about them, and release them as a data set. See `python -m mpox.curate --help`."""
+"""Audit photos, decide about them, and release them as a data set. See `python -m mpox.curate --help`."""
 
 from mpox.cli import start
 from mpox.command import Command
 
 COMMAND = Command(
     "curate",
-    "Look photos over, decide about them, and release them as a data set",
+    "Audit photos, decide about them, and release them as a data set",
     work="mpox.commands.curate:run",
     examples=(
         "python -m mpox.curate data=folder data.root=photos output=audit",
@@ -14,9 +14,9 @@ COMMAND = Command(
     ),
     words={
         "audit": "find duplicates and doubtful photos; write a page to decide on",
-        "merge": "bring the decisions of two reviewers together",
+        "merge": "merge the decisions of two reviewers",
         "apply": "make the curated manifest that training reads",
-        "release": "write the curated photos as a data set to hand on",
+        "release": "write the curated photos as a data set to publish",
     },
     place="output",
 )

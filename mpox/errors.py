@@ -1,10 +1,10 @@
-"""The exceptions whose messages are written for the person at the keyboard, and what they say of others."""
+"""The exceptions whose messages are written for the user, and one-line forms of others."""
 
 import shutil
 import signal
 from pathlib import Path
 
-# A write that failed with less than this left failed for want of space, whatever it says.
+# A write that failed with less free space than this failed for lack of space, whatever its message.
 FULL_DISK_BYTES = 1_000_000
 
 
@@ -16,11 +16,11 @@ class UserError(ValueError):
 
 
 class UsageError(UserError):
-    """A command line that cannot be meant: an unknown word or option, a value of the wrong kind."""
+    """A wrong command line: an unknown word or option, a value of the wrong kind."""
 
 
 class Stopped(BaseException):
-    """A signal asked the process to end. Not an Exception: whoever goes on after a failure must not go on after this.
+    """A signal asked the process to end. Not an Exception: code that goes on after a failure must not go on after this.
 
     Not a KeyboardInterrupt either, on which Lightning ends the process by itself.
     """

@@ -1,11 +1,11 @@
-"""Explain a finished run, test the explanations, and let clinicians answer: `python -m mpox.explain --help`."""
+"""Explain a finished run, test the explanations, and have clinicians rate them: `python -m mpox.explain --help`."""
 
 from mpox.cli import start
 from mpox.command import Command
 
 COMMAND = Command(
     "explain",
-    "Explain a finished run, test the explanations and the model, and let clinicians answer",
+    "Explain a finished run, test the explanations and the model, and have clinicians rate them",
     work="mpox.commands.explain:run",
     examples=(
         "python -m mpox.explain run=runs/mine/tf_efficientnet_lite0/fold-0",
@@ -16,7 +16,7 @@ COMMAND = Command(
         "maps": "overlays, raw maps and contact sheets",
         "faithfulness": "can the maps be trusted?",
         "audit": "does the model need the lesion at all?",
-        "review": "a page for clinicians; with ratings=<files> what they answered",
+        "review": "a page for clinicians; with ratings=<files> their answers merged",
     },
     place="run",
 )

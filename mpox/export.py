@@ -1,11 +1,11 @@
-"""Turn a finished run into a file for phones, proven to agree with it. See `python -m mpox.export --help`."""
+"""Turn a finished run into a file for phones, verified to agree with it. See `python -m mpox.export --help`."""
 
 from mpox.cli import start
 from mpox.command import Command
 
 COMMAND = Command(
     "export",
-    "Turn a finished run into a file for phones, and prove that it agrees with the network",
+    "Turn a finished run into a file for phones, and verify that it agrees with the network",
     work="mpox.commands.export:run",
     examples=(
         "python -m mpox.export run=runs/mine/tf_efficientnet_lite0/fold-0",

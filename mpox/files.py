@@ -1,4 +1,4 @@
-"""Writing files and folders so that a reader never sees half of one, and reading them with their name in the error."""
+"""Writing files and folders atomically, and reading them with their name in the error."""
 
 import contextlib
 import hashlib
@@ -102,14 +102,14 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} is not valid JSON ({_why(error)}): restore or delete it") from error
 
 
-def read_yaml(path: Path, mend: str = "restore it, or make it again") -> dict[str, Any]:
-    """Read one YAML file that holds a mapping. Raises UserError naming the file, and `mend`, where it does not."""
+def read_yaml(path: Path, fix: str = "restore it, or make it again") -> dict[str, Any]:
+    """Read one YAML file that holds a mapping. Raises UserError naming the file, and `fix`, where it does not."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), LOADER)
     except (ValueError, OSError, yaml.YAMLError) as error:
-        raise UserError(f"{path} is not valid YAML ({_why(error)}): {mend}") from error
+        raise UserError(f"{path} is not valid YAML ({_why(error)}): {fix}") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} is empty or cut: {mend}")
+        raise UserError(f"{path} is empty or cut: {fix}")
     return content
 
 

@@ -54,7 +54,7 @@ def page(command: Command, arguments: Sequence[str]) -> str:
         "",
         *textwrap.wrap(
             "Several values at once, after -m: 'fold=range(10)' 'model=glob(*)' seed=0,1. A value with spaces or signs "
-            "stands in quotes for the shell: 'study=my study'. --cfg job prints the configuration and runs nothing.",
+            "needs quotes in the shell: 'study=my study'. --cfg job prints the configuration and runs nothing.",
             width,
         ),
         NOTICE,

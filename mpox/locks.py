@@ -1,4 +1,4 @@
-"""One process at a time: a lock file beside what it protects, gone when nobody holds it."""
+"""One process at a time: a lock file beside what it protects, removed when no process holds it."""
 
 import contextlib
 import errno
@@ -22,7 +22,7 @@ class HeldError(OSError):
 
 
 def lock_of(path: Path) -> Path:
-    """Return the lock file that stands for a file or a folder: hidden, beside it."""
+    """Return the lock file of a file or a folder: hidden, beside it."""
     return path.with_name(f".{path.name}{LOCK}")
 
 
@@ -31,7 +31,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     """Hold the lock of a file or a folder, a hidden file beside it (`lock_of`); their folder is made where missing.
 
     `wait` false: raises HeldError where another process holds it. On a file system without locks the block runs all the
-    same, and a warning says that nothing keeps two commands apart. Raises OSError where the file cannot be made.
+    same, and a warning says that two commands may write at once. Raises OSError where the file cannot be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent)
@@ -46,20 +46,20 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
             raise
         with contextlib.suppress(OSError):
             file.unlink()
-        _say_lacking(path.parent, os.strerror(error.errno or 0))
+        _warn_of_no_locks(path.parent, os.strerror(error.errno or 0))
         yield
         return
     try:
         yield
     finally:
-        # Removed while it is held: who waits for it finds it gone and makes another.
+        # Removed while it is held: a process that waits for it finds it gone and makes another.
         with contextlib.suppress(OSError):
             file.unlink()
         lock.release()
 
 
 def is_held(path: Path) -> bool:
-    """Say whether a living process holds the lock of `path`."""
+    """Return whether a living process holds the lock of `path`."""
     if not lock_of(path).exists():
         return False
     try:
@@ -67,14 +67,14 @@ def is_held(path: Path) -> bool:
             return False
     except HeldError:
         return True
-    except OSError:  # somebody else's file, which cannot be opened: theirs, as far as can be known
+    except OSError:  # another user's file, which cannot be opened: taken as held by them
         return True
 
 
 @functools.lru_cache(maxsize=1024)
-def _say_lacking(folder: Path, why: str) -> None:
+def _warn_of_no_locks(folder: Path, why: str) -> None:
     log.warning(
-        "%s lies on a file system without locks (%s): nothing keeps two commands apart there, run one at a time",
+        "%s is on a file system without locks (%s): two commands may write there at once, run one at a time",
         folder,
         why,
     )

@@ -4,7 +4,7 @@ In conf/*.yaml an option is `name: default # kind: what it does`. The kind may b
     path, paths    a file or folder (or several); `~` and `$HOME` are expanded
     text, texts    taken as it is, numbers too: a label called 0, a study called 2024 (`texts`: a list or a mapping)
     name           text that becomes a folder's name
-    int, number    with a lower bound where one is given: int>=1
+    int, number    with a lower bound where one is given: int>=1; `int>=0|all` allows the word, too
 `## Title` begins a section, and a line of `defaults:` names a group: a folder of conf/, of which one file is chosen.
 """
 
@@ -24,7 +24,9 @@ from mpox.errors import UserError
 
 _LINE = re.compile(r"^(?P<indent> *)(?P<key>[\w./-]+):(?: +(?P<value>.*?))??(?: +# *(?P<comment>.*))?$")
 _GROUP = re.compile(r"^ *- (?P<name>[\w/]+): *(?P<member>[\w-]+)(?: +# *(?P<comment>.*))?$")
-_KIND = re.compile(r"^(?P<kind>paths?|texts?|name|int|number)(?:>=(?P<least>\d+))?(?:: *(?P<words>.*)|)$")
+_KIND = re.compile(
+    r"^(?P<kind>paths?|texts?|name|int|number)(?:>=(?P<least>\d+))?(?:\|(?P<word>\w+))?(?:: *(?P<words>.*)|)$"
+)
 # Kinds whose values are text, and those of them that are places.
 PATHS = ("path", "paths")
 TEXTS = ("text", "texts", "name", *PATHS)
@@ -34,7 +36,10 @@ _HIDDEN = ("hydra", "defaults")
 
 @dataclass(frozen=True)
 class Option:
-    """One option: its dotted name, default (as Python reads the YAML), kind ("" where none is given) and meaning."""
+    """One option: its dotted name, default (as Python reads the YAML), kind ("" where none is given) and meaning.
+
+    `least` bounds a number, `word` may be given instead.
+    """
 
     name: str
     default: Any
@@ -42,6 +47,7 @@ class Option:
     least: int | None = None
     words: str = ""
     section: str = ""
+    word: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,7 @@ def _member(place: Path, group: str, member: str) -> tuple[str, list[Option]]:
                     inherited |= {option.name: option for option in _member(place, group, other)[1]}
     own = {f"{group}.{option.name}": option for option in _options(lines)}
     for name, option in own.items():
-        inherited[name] = Option(name, option.default, option.kind, option.least, option.words)
+        inherited[name] = Option(name, option.default, option.kind, option.least, option.words, word=option.word)
     return first_sentence(f"{group}/{member}"), list(inherited.values())
 
 
@@ -141,7 +147,7 @@ def _options(lines: Sequence[str]) -> list[Option]:
         if path[0] in _HIDDEN or any(part.startswith("_") for part in path):
             above.append((indent, match["key"]))
             continue
-        kind, least, words = _read_comment(match["comment"] or "")
+        kind, least, word, words = _read_comment(match["comment"] or "")
         text = match["value"] or ""
         if not text and (following := _following(lines, number, indent)):
             text = following
@@ -156,7 +162,7 @@ def _options(lines: Sequence[str]) -> list[Option]:
             found.append(Option(".".join(path), None, "block", None, words, section))
             found += [Option(".".join([*path, key]), value, section=section) for key, value in own.items()]
         else:
-            found.append(Option(".".join(path), default, kind, least, words, section))
+            found.append(Option(".".join(path), default, kind, least, words, section, word))
     return found
 
 
@@ -167,11 +173,13 @@ def _following(lines: Sequence[str], number: int, indent: int) -> str:
     return rest if deeper and rest.startswith(("{", "[")) else ""
 
 
-def _read_comment(comment: str) -> tuple[str, int | None, str]:
+def _read_comment(comment: str) -> tuple[str, int | None, str, str]:
+    """Return kind, lower bound, the word allowed beside numbers, and meaning."""
     match = _KIND.match(comment)
     if match is None:
-        return "", None, comment
-    return match["kind"], None if match["least"] is None else int(match["least"]), match["words"] or ""
+        return "", None, "", comment
+    least = None if match["least"] is None else int(match["least"])
+    return match["kind"], least, match["word"] or "", match["words"] or ""
 
 
 def _default(text: str) -> Any:

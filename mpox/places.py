@@ -1,4 +1,4 @@
-"""Names that become folders, paths that others wrote, and folders that are written or replaced: what may be touched."""
+"""Checks of names that become folders, of paths read from files, and of folders to be written or replaced."""
 
 import json
 import unicodedata
@@ -9,7 +9,7 @@ from mpox.errors import UserError
 
 # Bytes of a folder's name that every usual file system takes, less what a temporary name beside it needs.
 LONGEST = 200
-# Says of a folder that this tool made it, and what for: only such a folder is written into again.
+# The marker of folders that this tool made, with their purpose: only such a folder is written into again.
 MARKER = ".mpox"
 # Entries that file browsers add by themselves.
 _LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
@@ -32,7 +32,7 @@ def folder_name(option: str, name: object, *, reserved: tuple[str, ...] = ()) ->
 
 def _why_no_folder(name: str) -> str:
     if not name.strip():
-        return "is no name"
+        return "is not a name"
     if "/" in name or "\\" in name:
         return "is a path, not the name of one folder"
     if name.startswith("."):
@@ -47,7 +47,7 @@ def _why_no_folder(name: str) -> str:
 
 
 def leaves(path: str) -> bool:
-    """Say whether a relative path written by somebody leads out of the folder it is relative to: absolute, or `..`."""
+    """Return whether a relative path from a file leads out of the folder it is relative to: absolute, or `..`."""
     windows = PureWindowsPath(path)
     return bool(windows.drive or windows.root) or ".." in PurePosixPath(path.replace("\\", "/")).parts
 
@@ -78,7 +78,7 @@ def claim(folder: Path, what: str, option: str, is_old: Callable[[Path], bool] =
     """Make `folder` and mark it as this tool's for `what`, before the first file is written into it.
 
     A folder that is marked, empty, or was made before there were marks (`is_old`) is taken. Raises UserError for one
-    that holds anything else: it is somebody's, and files of the same name in it would be lost.
+    that holds anything else: files of the same name in it would be lost.
     """
     marker = folder / MARKER
     if marker.is_file():
@@ -108,8 +108,8 @@ def _marked(marker: Path) -> str | None:
 def check_replaceable(folder: Path, is_ours: Callable[[str], bool], whose: str, option: str | None = None) -> None:
     """Raise UserError unless all that an existing `folder` holds was written by this tool.
 
-    `is_ours` says of a file's path below it (POSIX) whether this tool wrote it; `whose` names what such a folder is,
-    `option` what gives it another name.
+    `is_ours` tells of a file's path below it (POSIX) whether this tool wrote it; `whose` is what such a folder is
+    called, `option` the option that names it.
     """
     other = f", or give another {option}=" if option else ""
     if not folder.is_dir() or folder.is_symlink():

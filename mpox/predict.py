@@ -1,11 +1,11 @@
-"""Ask an exported model, or a run, about photos. See `python -m mpox.predict --help`."""
+"""Classify photos with an exported model or a run. See `python -m mpox.predict --help`."""
 
 from mpox.cli import start
 from mpox.command import Command
 
 COMMAND = Command(
     "predict",
-    "Ask an exported model, or a run, about photos",
+    "Classify photos with an exported model or a run",
     work="mpox.commands.predict:run",
     examples=(
         "python -m mpox.predict model=exports/mine photos=photo.jpg",

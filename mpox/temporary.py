@@ -1,7 +1,8 @@
 """Temporary files and folders that name their owner, so that what a killed process leaves behind is removed.
 
-Whoever makes one holds a lock (flock) on it for as long as it is needed. A lock ends with its process, however that
-ends: a temporary name that can be locked belongs to nobody, and the next command that works beside it removes it.
+The process that makes one holds a lock (flock) on it for as long as it is needed. A lock ends with its process,
+however that ends: a temporary name that can be locked has no owner, and the next command that works beside it removes
+it.
 """
 
 import contextlib
@@ -56,7 +57,7 @@ def _made(make: Callable[[], Path]) -> Iterator[Path]:
     """Yield what `make` makes, held by a lock while the block runs; without one where locks are lacking."""
     path = make()
     while (handle := _open(path)) is not None and _lock(handle, wait=True) and not path.exists():
-        os.close(handle)  # somebody took it for abandoned before it was locked
+        os.close(handle)  # another process took it for abandoned before it was locked
         path = make()
     try:
         yield path
@@ -105,7 +106,7 @@ def _open(path: Path) -> int | None:
 
 
 def _lock(handle: int, *, wait: bool = False) -> bool:
-    """Say whether the lock is had; false where another process has it, or the file system lacks locks."""
+    """Return whether the lock was taken; false where another process has it, or the file system lacks locks."""
     if fcntl is None:
         return False
     try:

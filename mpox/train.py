@@ -6,7 +6,7 @@ from mpox.command import Command
 COMMAND = Command(
     "train",
     "Train one CNN on one fold; with -m every CNN on every fold",
-    work="mpox.training.task:task",
+    work="mpox.training.hydra_task:task",
     examples=(
         "python -m mpox.train",
         "python -m mpox.train data=folder data.root=photos study=mine",

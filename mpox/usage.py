@@ -1,4 +1,4 @@
-"""What was typed, held against the options a command has; what cannot be meant is answered in one line, with the way.
+"""The typed words checked against the options of a command; a mistake is answered in one line, with the fix.
 
 Values of options that are text or paths reach the command as they are: quoted for Hydra here, so that a study called
 2024 or a folder with brackets in its name needs no quotes in quotes.
@@ -47,7 +47,7 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
 
 
 def checked(command: Command, arguments: Sequence[str]) -> list[str]:
-    """Return what Hydra is given for what was typed. Raises UsageError for what cannot be meant."""
+    """Return what Hydra is given for what was typed. Raises UsageError for what is wrong."""
     words = list(arguments)
     given: list[str] = []
     if words and "=" not in words[0] and not words[0].startswith(("-", "~")):
@@ -95,7 +95,7 @@ def _override(command: Command, word: str, options: Mapping[str, Option], groups
     sign = name[: len(name) - len(key)]
     if not equals and not sign.startswith("~"):
         raise UsageError(
-            f"'{word}' is no option: options are written name=value; a value with spaces stands in quotes, as in "
+            f"'{word}' is no option: options are written name=value; put a value with spaces in quotes, as in "
             "'study=my study'"
         )
     key = command.renamed.get(key, key)
@@ -133,7 +133,7 @@ def _value(option: Option, text: str, several: bool) -> str:
 
 
 def _text(option: Option, typed: str, *, nested: bool = False) -> str:
-    """Return a value that is text, or a list of such, quoted for Hydra wherever its grammar would take it for more.
+    """Return a value that is text, or a list of such, quoted for Hydra wherever its grammar would read it as syntax.
 
     One text where several may be given is a list of one; `nested` are those of a list.
     """
@@ -154,7 +154,7 @@ def _text(option: Option, typed: str, *, nested: bool = False) -> str:
 
 
 def _without_quotes(text: str) -> str:
-    """Return what stands in quotes that are meant for Hydra, to be treated as if it had been typed without them."""
+    """Return the text inside quotes meant for Hydra, to be treated as if it had been typed without them."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.core.override_parser.types import QuotedString
     from hydra.errors import HydraException
@@ -179,7 +179,7 @@ def _check_name(option: Option, text: str) -> None:
 def _check_number(option: Option, text: str) -> None:
     is_flag = isinstance(option.default, bool)
     kind = option.kind or ("" if is_flag else "int" if isinstance(option.default, int) else "number")
-    if text == "null" and (option.default is None or not kind):
+    if (text == "null" and (option.default is None or not kind)) or (option.word and text == option.word):
         return
     if is_flag:
         if text.lower() not in ("true", "false", "yes", "no", "on", "off", "0", "1"):
@@ -190,13 +190,14 @@ def _check_number(option: Option, text: str) -> None:
     except ValueError:
         example = f"as in {option.name}={option.default}" if option.default is not None else f"{option.name}=<{kind}>"
         several = "; several values at once need -m" if "," in text and text[0] not in "[{" else ""
-        raise UsageError(f"{option.name} takes {KINDS[kind]}, not '{text}': write it {example}{several}") from None
+        allowed = f"{KINDS[kind]} or {option.word}" if option.word else KINDS[kind]
+        raise UsageError(f"{option.name} takes {allowed}, not '{text}': write it {example}{several}") from None
     if option.least is not None and value < option.least:
         raise UsageError(f"{option.name}={text} is too small: {option.name} is at least {option.least}")
 
 
 def _parse(text: str, typed: str) -> None:
-    """Hold an override against Hydra's grammar, whose own messages name its tokens."""
+    """Check an override with Hydra's grammar, whose own messages name its tokens."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -249,7 +250,7 @@ def explained(command: Command, error: Exception) -> str:
 
 
 def _misplaced(command: Command, key: str, options: Mapping[str, Option], groups: Sequence[Group]) -> str:
-    """An option that the chosen file of its group does not have, or nobody has."""
+    """An option that the chosen file of its group does not have, or that does not exist."""
     group = next((one for one in groups if key.startswith(f"{one.name}.")), None)
     if group is not None and key in options:
         own = [c for c in group.choices if any(o.name == key for o in _options_of(command, group.name, c))]

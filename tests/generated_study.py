@@ -13,6 +13,7 @@ from mpox.runs.run_directory import RunDirectory
 from mpox.stats.predictions import predictions_table, score, write_predictions
 
 CLASSES = ("acne", "chickenpox", "healthy", "mpox")
+TIMM_NAME = "mobilenetv3_small_100.lamb_in1k"
 ENVIRONMENT = {"versions": {"torch": "2.13.0"}, "device": "cpu", "git_commit": None, "seconds": {"probe": 2.0}}
 
 
@@ -93,6 +94,7 @@ def write_run(
     positive: str | None,
     *,
     metrics: bool = True,
+    timm_name: str = TIMM_NAME,
     **changes: Any,
 ) -> None:
     """Write one run directory as training does, from logits of all photos; `changes` are to its configuration."""
@@ -100,7 +102,7 @@ def write_run(
     config: dict[str, Any] = {
         "study": study,
         "fold": fold,
-        "model": {"name": model, "timm_name": "mobilenetv3_small_100.lamb_in1k"},
+        "model": {"name": model, "timm_name": timm_name},
         "image_size": 224,
         "seed": 0,
         "optimizer": {"lr": 1e-4},

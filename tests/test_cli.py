@@ -192,15 +192,15 @@ def test_a_signal_while_fine_tuning_ends_in_one_line(
         assert job.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     job.send_signal(number)
-    _, said = job.communicate(timeout=60)
-    assert job.returncode == code, said
-    assert "Traceback" not in said
-    assert said.splitlines()[-1] == (
+    _, printed = job.communicate(timeout=60)
+    assert job.returncode == code, printed
+    assert "Traceback" not in printed
+    assert printed.splitlines()[-1] == (
         f"stopped by {number.name}: what is finished is kept; type the same command to go on"
     )
     assert read_json(run / "status.json")["state"] == "interrupted"
     assert [entry.state for entry in read(tmp_path / "runs")] == ["interrupted"]
-    assert "fine-tuning: epoch 1 of 2000" in said  # no terminal: lines instead of a bar
+    assert "fine-tuning: epoch 1 of 2000" in printed  # no terminal: lines instead of a bar
 
 
 def test_doctor(tiny: list[str]) -> None:
@@ -274,6 +274,8 @@ def test_several_devices_train_one_job(tiny: list[str], tmp_path: Path) -> None:
     run = mpox(*(option for option in tiny if not option.startswith("trainer")), *options)
     assert run.returncode == 0, run.stderr
     assert states(tmp_path / "runs") == {"mobilenetv3_small_100/fold-0": "done"}
+    log = (tmp_path / "runs" / "default" / "mobilenetv3_small_100" / "fold-0" / "train.log").read_text()
+    assert "2 processes of 8 photos: 16 photos a step" in log and "optimizer.lr=0.0005" in log
 
 
 @pytest.mark.slow

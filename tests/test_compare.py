@@ -14,10 +14,10 @@ from omegaconf import DictConfig
 from rich.console import Console
 from stowaways import stowaways
 
-from mpox.commands.compare import compare, say
+from mpox.commands.compare import compare, show
 from mpox.errors import UserError
 from mpox.options import config_dir
-from mpox.study.options import Options
+from mpox.study.comparison_options import ComparisonOptions
 
 Compared = Callable[..., DictConfig]
 
@@ -63,14 +63,14 @@ def test_files_tell_one_story(configured: Compared, tmp_path: Path) -> None:
     assert not stowaways(folder, tmp_path)
     assert "research" in (folder / "index.html").read_text().lower()
 
-    console = Console(width=80, record=True, file=(tmp_path / "said").open("w"))
-    say(comparison, folder, console)
-    said = console.export_text()
-    assert "good has the highest mean balanced accuracy of 2 models" in said
-    lines = said.replace("\n", "")
+    console = Console(width=80, record=True, file=(tmp_path / "printed").open("w"))
+    show(comparison, folder, console)
+    printed = console.export_text()
+    assert "good is chosen from 2 models and ranks first. Its mean balanced accuracy is" in printed
+    lines = printed.replace("\n", "")
     assert f"python -m mpox.train study=s model=good fold=all runs_dir={tmp_path}/runs" in lines
     assert f"python -m mpox.export chosen={folder}/chosen.yaml" in lines
-    assert "not a diagnosis" in said
+    assert "not a diagnosis" in printed
 
 
 def test_a_refused_study_leaves_nothing_behind(configured: Compared, tmp_path: Path) -> None:
@@ -84,18 +84,18 @@ def test_a_refused_study_leaves_nothing_behind(configured: Compared, tmp_path: P
     chosen.write_text("of an earlier comparison")
     comparison = compare(configured("allow_partial=true"))
     assert not chosen.exists()
-    console = Console(width=100, record=True, file=(tmp_path / "said").open("w"))
-    say(comparison, tmp_path, console)
+    console = Console(width=100, record=True, file=(tmp_path / "printed").open("w"))
+    show(comparison, tmp_path, console)
     assert "missing" in console.export_text()
     with pytest.raises(UserError, match=r"select\.by=beauty is unknown"):
         compare(configured("allow_partial=true", "select=best", "select.by=beauty"))
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         compare(configured("allow_partial=true", "photos=/nowhere"))
 
 
 def test_the_configuration_s_defaults_are_the_options_own(configured: Compared) -> None:
     cfg = configured()
-    for name, value in vars(Options()).items():
+    for name, value in vars(ComparisonOptions()).items():
         if name != "resamples":
             given = tuple(cfg[name]) if isinstance(value, tuple) else cfg[name]
             assert given == value, name

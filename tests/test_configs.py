@@ -22,7 +22,7 @@ from mpox.mobile.export.prune import Tuning
 from mpox.mobile.run.verify import Bound
 from mpox.model.backbone import build, input_record, layer_depths
 from mpox.options import config_dir
-from mpox.study.options import Options
+from mpox.study.comparison_options import ComparisonOptions
 
 CONF = Path(config_dir())
 MODELS = sorted(path.stem for path in CONF.glob("model/*.yaml"))
@@ -87,7 +87,7 @@ def test_a_cnn_is_one_file(tmp_path: Path) -> None:
 
 # Dataclasses whose defaults stand in for conf/ where they are made in Python: (class, file, its node, other names).
 DEFAULTS: tuple[tuple[type, str, str, dict[str, str]], ...] = (
-    (Options, "compare", "", {}),
+    (ComparisonOptions, "compare", "", {}),
     (PairThresholds, "curate", "pairs", {}),
     (QualityThresholds, "curate", "quality", {}),
     (Pictures, "curate", "pictures", {}),

@@ -30,9 +30,9 @@ def test_hostile_names_are_written_out(name: str, capsys: pytest.CaptureFixture[
     table.add_column("photo")
     table.add_row(shown(name))
     console.print(table)
-    said = capsys.readouterr().out
-    assert said.count(HOSTILE[name]) == 3
-    assert name not in said
+    printed = capsys.readouterr().out
+    assert printed.count(HOSTILE[name]) == 3
+    assert name not in printed
     record = logging.makeLogRecord({"msg": "%s is no photo", "args": (name,), "levelname": "WARNING"})
     assert PlainFormatter("%(levelname)s: %(message)s").format(record) == f"WARNING: {HOSTILE[name]} is no photo"
 
@@ -68,5 +68,10 @@ def test_an_encoding_without_the_signs_loses_no_table() -> None:
         timeout=120,
     )
     assert ended.returncode == 0, ended.stderr
-    said = ended.stdout.decode("ascii")
-    assert "study \\xe9: models by folds" in said and "+ 1 done" in said and "x 1 failed" in said and "\\u5929" in said
+    printed = ended.stdout.decode("ascii")
+    assert (
+        "study \\xe9: models by folds" in printed
+        and "+ 1 done" in printed
+        and "x 1 failed" in printed
+        and "\\u5929" in printed
+    )

@@ -70,9 +70,9 @@ def test_apply_then_release_then_train_on_both(
     made = decisions(tmp_path / "decisions.csv", (f"set/{COPY}", "drop", "", "", "copy", "Ann"))
     curated = curate.apply(settled("command=apply", f"decisions={made}")).manifest
     assert curated["keep"].sum() == 16
-    said = capsys.readouterr().out
-    assert "1 dropped by reviewers: 1 copy" in " ".join(said.split())
-    command = next(line.split() for line in said.splitlines() if "mpox.train" in line)
+    printed = capsys.readouterr().out
+    assert "1 dropped by reviewers: 1 copy" in " ".join(printed.split())
+    command = next(line.split() for line in printed.splitlines() if "mpox.train" in line)
     options = dict(word.split("=", 1) for word in command if "=" in word)
     assert len(read_set(options["data.manifest"], root=options["data.root"]).manifest) == 18
     again = configured(tmp_path / "again", "data=manifest", *(f"{key}={options[key]}" for key in options if "." in key))
@@ -97,9 +97,9 @@ def test_merge_reports_agreement_and_leaves_conflicts_open(
     merge = ("command=merge", f"decisions=[{one},{two}]")
     merged = curate.merge_reviews(settled(*merge))
     assert merged["photo_id"].tolist() == [f"set/{COPY}", photos[1]]
-    said = " ".join(capsys.readouterr().out.split())
-    assert "2 photos decided by both; Cohen's kappa 0.000" in said
-    assert "1 conflicts are in" in said
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "2 photos decided by both; Cohen's kappa 0.000" in printed
+    assert "1 conflicts are in" in printed
     assert pd.read_csv(tmp_path / "audit" / "conflicts.csv")["photo_id"].tolist() == [photos[0]]
     with pytest.raises(UserError, match="exists: move it away"):
         curate.merge_reviews(settled(*merge))

@@ -14,7 +14,9 @@ import yaml
 from hydra import compose, initialize_config_dir
 from scipy.special import softmax
 
+from mpox.commands.compare import compare
 from mpox.commands.evaluate import evaluate
+from mpox.commands.evaluate import run as run_command
 from mpox.data import synthetic
 from mpox.errors import UserError
 from mpox.files import read_json
@@ -107,10 +109,10 @@ def test_typed_again_it_is_read_and_a_changed_network_is_refused(runs: Path, els
     study = runs / "default" / "mnasnet_100"
     shutil.copy(study / "fold-1" / "checkpoint.ckpt", study / "fold-0" / "checkpoint.ckpt")
     described = runs / "default" / "external" / "elsewhere" / "external.json"
-    told = described.read_bytes()
+    before = described.read_bytes()
     with pytest.raises(UserError, match=r"checkpoint_sha256.*overwrite=true"):
         run(runs, elsewhere, "models=[mnasnet_100]", "duplicates=exact")
-    assert described.read_bytes() == told  # what was refused says nothing of what is there
+    assert described.read_bytes() == before  # what was refused says nothing of what is there
     run(runs, elsewhere, "models=[mnasnet_100]", "overwrite=true")
     assert place.stat().st_mtime_ns != stamp
 
@@ -150,6 +152,39 @@ def test_classes_pairs_and_places(runs: Path, elsewhere: Path, tmp_path: Path, p
         run(runs, elsewhere, "models=[resnet50]")
     with pytest.raises(UserError, match="duplicates=sometimes is unknown"):
         run(runs, elsewhere, "duplicates=sometimes")
+
+
+def test_a_class_without_photos_leaves_no_mean_over_the_classes(
+    runs: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Healthy skin is left out: the mean recall of the other three is not the balanced accuracy of all four."""
+    options = [f"runs_dir={runs}", "study=default", f"data.root={elsewhere}", "data.source=elsewhere"]
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        run_command(compose("evaluate", [*options, "map={healthy: null}", "models=[mnasnet_100]"]))
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "sensitivity" in printed
+    assert "balanced" not in printed
+    assert "AUROC" not in printed
+    place = runs / "default" / "external" / "elsewhere" / "mnasnet_100"
+    for name in ("fold-0", "ensemble"):
+        metrics = read_json(place / name / "metrics.json")["external"]
+        assert metrics["balanced_accuracy"] is metrics["auroc"] is metrics["f1_macro"] is None
+        assert metrics["sensitivity"] is not None
+    compare_options = [f"runs_dir={runs}", "study=default", "resamples=100"]
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        comparison = compare(compose("compare", compare_options))
+    (external,) = comparison.external
+    assert external.absent == ("healthy",)
+    assert {"balanced_accuracy", "auroc"}.isdisjoint(score.metric for score in external.scores)
+    page = (runs / "default" / "comparison" / "index.html").read_text()
+    section = page[page.index('<section id="external">') : page.index('<section id="failures">')]
+    assert "none of healthy" in section
+    assert external.at_threshold is not None
+    assert "sensitivity at the threshold" in section
+    assert f"{external.at_threshold[0].value:.3f}" in section
+    assert "sensitivity" in section
+    assert "balanced accuracy" not in section
+    assert not [sentence for sentence in comparison.conclusion if "never saw" in sentence]
 
 
 def test_the_command(runs: Path, elsewhere: Path) -> None:

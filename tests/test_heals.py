@@ -150,12 +150,12 @@ def test_a_run_is_not_done_until_its_hooks_are(
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "warns"),
     [("sleep 9", "?"), ("echo 'fatal: detected dubious ownership' >&2; exit 128", "?"), ("exit 0", "")],
     ids=["slow", "dubious ownership", "sound"],
 )
 def test_git_costs_a_warning_and_no_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, script: str, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, script: str, warns: str
 ) -> None:
     git = tmp_path / "git"
     git.write_text(f'#!/bin/sh\nfor word in "$@"; do [ "$word" = status ] && {{ {script}; }}; done\necho 0123abc\n')
@@ -168,8 +168,8 @@ def test_git_costs_a_warning_and_no_run(
     with caplog.at_level("WARNING"):
         commit = environment.git_commit()
     environment.git_commit.cache_clear()
-    assert commit == ("0123abc?" if said else "0123abc")
-    assert ("git does not say" in caplog.text) == bool(said)
+    assert commit == ("0123abc?" if warns else "0123abc")
+    assert ("git does not give" in caplog.text) == bool(warns)
 
 
 def test_a_logger_that_cannot_be_had_costs_a_warning(

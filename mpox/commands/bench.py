@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mpox.console import results_console
 from mpox.errors import UserError
-from mpox.mobile.run.benchmark import phone_benchmark
+from mpox.mobile.export.benchmark import phone_benchmark
 from mpox.report.phones import benchmark_table, write_benchmark
 from mpox.runs.opened import open_run
 

@@ -21,7 +21,7 @@ from mpox.runs.portable import portable
 from mpox.stats.comparison import Comparison
 from mpox.study.choice import Rule, choose, write_choice
 from mpox.study.comparing import compare as compare_study
-from mpox.study.options import Options
+from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.results import read_study
 
 log = logging.getLogger("mpox")
@@ -36,14 +36,14 @@ def compare(cfg: DictConfig) -> Comparison:
     """Compare a study and write runs/<study>/comparison/; return what is in its comparison.json.
 
     Files: comparison.csv, .tex and .json, index.html with figures/, model_card.md, and chosen.yaml with select=best (an
-    earlier one is removed without it). Raises UserError for whatever its owner can mend; a study that cannot be
-    compared leaves nothing written.
+    earlier one is removed without it). Raises UserError for whatever the user can fix; of a study that cannot be
+    compared nothing is written.
     """
     config = plain(cfg)
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value := config[name], list) else value for name in OPTIONS
     }
-    options = Options(**values)
+    options = ComparisonOptions(**values)
     rule = _rule(config)
     for name in (cfg.study, *config["others"]):
         folder_name("study", name)
@@ -83,25 +83,25 @@ def _photo_root(given: str | None, study: Path) -> Path | None:
     """Return the folder of the study's photos, None where it is no longer there; UserError where a given one is not."""
     if given is not None:
         if not Path(given).is_dir():
-            raise UserError(f"photos={given} is no folder: give the one that the study's photos lie in")
+            raise UserError(f"photos={given} is not a folder: give the folder of the study's photos")
         return Path(given)
     place = study / "data.json"
     root = Path(read_json(place)["root"]) if place.exists() else None
     return root if root is not None and root.is_dir() else None
 
 
-def say(comparison: Comparison, folder: Path, console: Console) -> None:
-    """Print the tables, the conclusion in words and what comes next."""
-    if not all(cell.used for cell in comparison.completeness):
+def show(comparison: Comparison, folder: Path, console: Console) -> None:
+    """Print the tables, the conclusion in words and the next commands."""
+    if not all(job.used for job in comparison.completeness):
         console.print(completeness_view(comparison.completeness))
     console.print(score_view(comparison))
-    for warning in comparison.warnings:
-        console.print(f"note: {warning}")
+    for caution in (*comparison.cautions, *comparison.warnings):
+        console.print(f"note: {caution}")
     for sentence in comparison.conclusion:
         console.print(f"• {sentence}")
     if comparison.choice is not None:
         choice, runs_dir = comparison.choice, folder.parent.parent
-        console.print(f"{choice.why} What leaves the study is one network fitted on every photo. Next:")
+        console.print(f"{choice.why} The final network is one fitted on every photo. Next:")
         place = {} if runs_dir == Path("runs") else {"runs_dir": runs_dir}
         console.print(
             f"  {command('mpox.train', study=comparison.study, model=choice.model, fold=choice.fold, **place)}"
@@ -116,5 +116,5 @@ def run(cfg: DictConfig) -> None:
         raise UsageError("give study=<name>: which study of runs_dir is compared")
     folder = Path(cfg.runs_dir) / cfg.study / "comparison"
     comparison = compare(cfg)
-    say(comparison, folder, results_console())
+    show(comparison, folder, results_console())
     log_study(comparison, folder, **cfg.logger)

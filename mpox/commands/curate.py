@@ -35,7 +35,7 @@ console = results_console()
 
 
 def audit(cfg: DictConfig) -> Audit:
-    """Look the configured photo sets over; write the audit's four files and the review page into `output`.
+    """Audit the configured photo sets; write the audit's four files and the review page into `output`.
 
     Raises UserError as the sources and `mpox.curation.audit` do.
     """
@@ -58,7 +58,7 @@ def audit(cfg: DictConfig) -> Audit:
     for note in result.findings.loc[result.findings["photo_id"] == "", "evidence"]:
         console.print(f"note: {note}")
     if left := result.summary["no_photos"]["count"]:
-        console.print(f"{left} other files in the folders are no photos: see no_photos in {output / 'audit.json'}")
+        console.print(f"{left} other files in the folders are not photos: see no_photos in {output / 'audit.json'}")
     console.print(f"{output / PAGE} ({size / 1e6:.1f} MB): open it in a browser, decide, export decisions.csv. Then:")
     console.print(f"  {command('mpox.curate', 'apply', decisions='decisions.csv', output=cfg.output)}")
     return result
@@ -76,7 +76,7 @@ def _audit_folder(cfg: DictConfig) -> Path:
 
 
 def merge_reviews(cfg: DictConfig) -> pd.DataFrame:
-    """Merge two reviewers' files into `output`/decisions.csv; conflicts go to conflicts.csv and are said.
+    """Merge two reviewers' files into `output`/decisions.csv; conflicts go to conflicts.csv and are reported.
 
     Raises UserError unless two files are given, and where decisions.csv is there already.
     """
@@ -170,7 +170,7 @@ def release(cfg: DictConfig) -> Path:
         reviewers=len(record["reviewers"]),
         overwrite=cfg.overwrite,
     )
-    console.print(f"{folder} holds the data set; {key} says which photo is which, and is not to be handed on")
+    console.print(f"{folder} holds the data set; {key} maps its photos to the originals: do not publish it")
     console.print(f"{unfilled} places of {folder / 'datasheet.md'} wait for a person: fill them in before publishing.")
     console.print("Train on it:")
     console.print(f"  {command('mpox.train', **{'data': 'manifest', 'data.manifest': folder / 'manifest.csv'})}")

@@ -1,4 +1,4 @@
-"""Look the installation over: each line good or bad, with the mend. Takes the options of `mpox.train`."""
+"""Check the installation: each line good or bad, with the fix. Takes the options of `mpox.train`."""
 
 import importlib.metadata
 import logging
@@ -20,7 +20,7 @@ from mpox.options import config_dir
 from mpox.report.wandb import resolve_mode
 from mpox.runs import environment
 
-# Packages built against one another: a version outside the declared range breaks them in ways that name no version.
+# Packages built against one another: outside the declared ranges they fail with errors that name no version.
 PINNED = ("torch", "torchvision", "executorch", "torchao", "lightning", "timm", "hydra-core")
 # Less than this and a sweep's checkpoints may not fit.
 FREE_GB = 5.0
@@ -28,15 +28,15 @@ FREE_GB = 5.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report; `mend` says what to do about a bad one."""
+    """One line of the report; `fix` says what to do about a bad one."""
 
     good: bool
     what: str
-    mend: str = ""
+    fix: str = ""
 
 
 def check_versions() -> Iterator[Finding]:
-    """Hold the installed versions of the pinned set against the ranges this package declares."""
+    """Compare the installed versions of the pinned set with the ranges this package declares."""
     try:
         declared = {r.name: r for r in map(Requirement, importlib.metadata.requires("mpox") or [])}
     except importlib.metadata.PackageNotFoundError:
@@ -63,7 +63,7 @@ def check_devices() -> Iterator[Finding]:
 
 
 def check_weights(cfg: DictConfig) -> Iterator[Finding]:
-    """Say for each CNN there is where its ImageNet weights would come from; bad where the configured one has none."""
+    """Report for each CNN where its ImageNet weights would come from; bad where the configured one has none."""
     lacking = []
     for path in sorted(Path(config_dir()).glob("model/*.yaml")):
         model = OmegaConf.load(path)
@@ -96,7 +96,7 @@ def check_data(cfg: DictConfig) -> Iterator[Finding]:
 
 
 def check_wandb(cfg: DictConfig) -> Iterator[Finding]:
-    """Say where W&B runs would go."""
+    """Report where W&B runs would go."""
     if "mode" not in cfg.logger:
         yield Finding(True, "W&B is not used (logger is another)")
         return
@@ -106,7 +106,7 @@ def check_wandb(cfg: DictConfig) -> Iterator[Finding]:
 
 
 def check_disk(cfg: DictConfig) -> Iterator[Finding]:
-    """Say how much room there is where runs are written."""
+    """Report how much space there is where runs are written."""
     place = Path(cfg.runs_dir).absolute()
     place = next(folder for folder in (place, *place.parents) if folder.exists())
     free = shutil.disk_usage(place).free / 2**30
@@ -129,8 +129,8 @@ def examine(cfg: DictConfig) -> list[Finding]:
         try:
             findings += check()
         except UserError as error:
-            what, _, mend = str(error).rpartition(": ")
-            findings.append(Finding(False, what or str(error), mend))
+            what, _, fix = str(error).rpartition(": ")
+            findings.append(Finding(False, what or str(error), fix))
     return findings
 
 
@@ -143,6 +143,6 @@ def run(cfg: DictConfig) -> None:
         console.print("[green]good[/]" if finding.good else "[red]bad [/]", end=" ", markup=True)
         console.print(finding.what)
         if not finding.good:
-            console.print(f"     fix: {finding.mend}")
+            console.print(f"     fix: {finding.fix}")
     if bad := sum(not finding.good for finding in findings):
-        raise UserError(f"{bad} of {len(findings)} findings are bad: each says above how to fix it")
+        raise UserError(f"{bad} of {len(findings)} findings are bad: each has its fix above")

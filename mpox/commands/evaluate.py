@@ -19,7 +19,7 @@ from mpox.data.manifest import read_manifest
 from mpox.data.sources import PhotoSet
 from mpox.data.unchanged import changed_photos
 from mpox.errors import UserError
-from mpox.external.mapping import collapse, task_classes
+from mpox.external.mapping import absent_classes, collapse, of_classes_there, task_classes
 from mpox.external.scoring import ExternalSet, external_set, mean_of_folds, predict, write_external
 from mpox.files import read_json, write_json
 from mpox.model.checkpoint import load_checkpoint
@@ -33,9 +33,9 @@ from mpox.stats.predictions import PREFIX, read_predictions, score, write_predic
 log = logging.getLogger("mpox")
 # The figures of the closing table, in reading order.
 SHOWN = key_metrics("balanced_accuracy")
-# What a scored run holds: a run directory without a network of its own.
+# Files of a scored run: a run directory without a network of its own.
 RESULTS = ("predictions.parquet", "metrics.json", "environment.json")
-# Configuration that says where things lie or how fast it goes, not what is scored.
+# Configuration of places and speed, not of what is scored.
 _PLACES = ("runs_dir", "cache_dir", "study_root", "overwrite", "threads", "device", "models")
 
 
@@ -43,7 +43,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     """Score every finished run of the study; return {model: {"internal": …, "external": …, "ensemble": …}}.
 
     internal and external are lists of metrics, one a fold; runs already scored with the same configuration are read.
-    Raises UserError for whatever its owner can mend.
+    Raises UserError for whatever the user can fix.
     """
     config = plain(cfg)
     study = Path(cfg.runs_dir) / folder_name("study", cfg.study)
@@ -75,11 +75,11 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         scored = [_score(cfg, config, path, photos) for path in paths]
         whole = mean_of_folds(scored, photos)
         write_predictions(whole, folder / model / "ensemble" / "predictions.parquet")
-        together = score(whole, classes, positive)
+        together = _scored(whole, photos)
         write_json(folder / model / "ensemble" / "metrics.json", _named(photos, together))
         results[model] = {
             "internal": [_internal(path, classes, positive) for path in paths],
-            "external": [score(table, classes, positive) for table in scored],
+            "external": [_scored(table, photos) for table in scored],
             "ensemble": together,
         }
     facts = {"duplicates": cfg.duplicates, "map": config["map"] or {}, "photos_sha256": _photos_sha256(photos)}
@@ -108,14 +108,21 @@ def _score(cfg: DictConfig, config: dict[str, Any], run: Path, photos: ExternalS
             device = choose_device(cfg.device)
             table = predict(network, card, photos, batch_size=cfg.batch_size, device=device, cache=Path(cfg.cache_dir))
             write_predictions(table, place.path / "predictions.parquet")
-            metrics = score(table, photos.classes, photos.positive)
+            metrics = _scored(table, photos)
             write_json(place.path / "metrics.json", _named(photos, metrics))
             facts = {"study": cfg.study, "splits_sha256": card.splits_sha256}
             write_json(place.path / "environment.json", environment.record(device, **facts))
         place.finish()
         place.settle()
-    log.info("%s fold %d on %s: %s %s", model, fold, photos.name, SHOWN[0], _figure([metrics], SHOWN[0]))
+    first = next((name for name in SHOWN if metrics.get(name) is not None), SHOWN[-1])
+    log.info("%s fold %d on %s: %s %s", model, fold, photos.name, first, _figure([metrics], first))
     return table
+
+
+def _scored(table: pd.DataFrame, photos: ExternalSet) -> dict[str, Any]:
+    """Score the predictions of the photos; a mean over the classes is None where one of them has no photos."""
+    found = score(table, photos.classes, photos.positive)
+    return of_classes_there(found, absent_classes(photos.classes, table["label"]))
 
 
 def _finished(study: Path, models: Sequence[str] | None) -> dict[str, list[Path]]:
@@ -143,8 +150,8 @@ def _finished(study: Path, models: Sequence[str] | None) -> dict[str, list[Path]
 
 def _classes(runs: dict[str, list[Path]]) -> tuple[list[str], int | None]:
     """Return the classes all runs share and the index of mpox among them."""
-    told = {run: read_json(run / "metrics.json") for paths in runs.values() for run in paths}
-    kinds = {(tuple(content["classes"]), content["positive"]) for content in told.values()}
+    metrics = [read_json(run / "metrics.json") for paths in runs.values() for run in paths]
+    kinds = {(tuple(content["classes"]), content["positive"]) for content in metrics}
     if len(kinds) > 1:
         shown = "; ".join(", ".join(classes) for classes, _ in sorted(kinds))
         raise UserError(f"the runs of this study know different classes ({shown}): choose models=[…] that agree")
@@ -214,11 +221,11 @@ def _figure(metrics: Sequence[dict[str, Any]], name: str) -> str:
     return f"{mean:.3f}" if len(values) == 1 else f"{mean:.3f}\n± {pd.Series(values).std():.3f}"
 
 
-def _rows(results: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+def _rows(results: dict[str, Any], columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
     for model, result in results.items():
         for what in ("internal", "external", "ensemble"):
             metrics = result[what] if what != "ensemble" else [result[what]]
-            yield (shown(model), what, str(metrics[0]["n"]), *(_figure(metrics, name) for name in SHOWN))
+            yield (shown(model), what, str(metrics[0]["n"]), *(_figure(metrics, name) for name in columns))
 
 
 def run(cfg: DictConfig) -> None:
@@ -230,9 +237,12 @@ def run(cfg: DictConfig) -> None:
     )
     view.add_column("model", no_wrap=True)
     view.add_column("photos", no_wrap=True)
-    for title in ("n", *(METRICS[name].title for name in SHOWN)):
+    # Where a class has no photos, a mean over the classes is not defined.
+    known = [metrics for result in results.values() for metrics in result["external"]]
+    columns = [name for name in SHOWN if any(metrics.get(name) is not None for metrics in known)]
+    for title in ("n", *(METRICS[name].title for name in columns)):
         view.add_column(title.replace(" ", "\n"), justify="right")
-    for row in _rows(results):
+    for row in _rows(results, columns):
         view.add_row(*row)
     console = results_console()
     console.print(view)

@@ -1,9 +1,9 @@
-"""Explain a finished run, examine the explanations, audit it for shortcuts, and let clinicians answer.
+"""Explain a finished run, examine the explanations, audit it for shortcuts, and have clinicians rate them.
 
 python -m mpox.explain run=<run>                 maps: overlays, raw maps, contact sheets
 python -m mpox.explain faithfulness run=<run>    can the maps be believed?
 python -m mpox.explain audit run=<run>           does the model need the lesion at all?
-python -m mpox.explain review run=<run>          a page for clinicians; with ratings=<a.csv,b.csv>: what they said
+python -m mpox.explain review run=<run>          a page for clinicians; with ratings=<a.csv,b.csv>: their answers merged
 """
 
 import logging
@@ -46,10 +46,10 @@ def maps(cfg: DictConfig) -> dict[str, Any]:
     index = explain_photos(run, explainer, rows, folder, target=str(cfg.target), batch_size=cfg.batch_size)
     _mirror(cfg, run, index, folder)
     blank = int(index["blank"].sum())
-    said = [f"{len(index)} photos explained by {explainer.method} at {explainer.layer}: {folder}"]
+    lines = [f"{len(index)} photos explained by {explainer.method} at {explainer.layer}: {folder}"]
     if blank:
-        said.append(f"{blank} of them have nothing that speaks for the class explained; the sheets say which")
-    return {"folder": str(folder), "photos": len(index), "blank": blank, "said": said}
+        lines.append(f"{blank} of them have a blank map: nothing speaks for the class explained; the sheets say which")
+    return {"folder": str(folder), "photos": len(index), "blank": blank, "lines": lines}
 
 
 def faithfulness(cfg: DictConfig) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def faithfulness(cfg: DictConfig) -> dict[str, Any]:
     _write_report(stem, report, as_markdown(report))
     with replacing(stem.with_name(f"{stem.name}.parquet")) as temporary:
         scores.to_parquet(temporary, index=False)
-    return {**report, "said": report["verdicts"]}
+    return {**report, "lines": report["verdicts"]}
 
 
 def audit(cfg: DictConfig) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def audit(cfg: DictConfig) -> dict[str, Any]:
     )
     _write_report(run.path / "explain" / "audit", report, audit_markdown(report))
     lines = [f"{test['level']:>9}  {test['verdict']}" for test in report["tests"]]
-    return {**report, "said": [*lines, report["verdict"]]}
+    return {**report, "lines": [*lines, report["verdict"]]}
 
 
 def review(cfg: DictConfig) -> dict[str, Any]:
@@ -105,11 +105,10 @@ def review(cfg: DictConfig) -> dict[str, Any]:
     facts = write_page(run, folder, page, questions, blinded=cfg.review.blinded, count=cfg.review.photos, seed=cfg.seed)
     write_json(page.with_name("review-page.json"), facts)
     size = page.stat().st_size / 1e6
-    said = f"{facts['photos']} photos to review: {page} (one file of {size:.1f} MB; it holds the photos themselves)"
-    lines = [said]
+    lines = [f"{facts['photos']} photos to review: {page} (one file of {size:.1f} MB that holds the photos themselves)"]
     if facts["blank"]:
         lines.append(f"{facts['blank']} of them have a blank map: the page says so and asks nothing about it")
-    return {**facts, "page": str(page), "said": lines}
+    return {**facts, "page": str(page), "lines": lines}
 
 
 def _merge(cfg: DictConfig) -> dict[str, Any]:
@@ -133,17 +132,17 @@ def _merge(cfg: DictConfig) -> dict[str, Any]:
         scores = place / f"faithfulness-{facts['folder']}.parquet"
         report = merge(ratings, questions, index, pd.read_parquet(scores) if scores.is_file() else None)
     _write_report(place / "ratings", report, ratings_markdown(report))
-    said = [f"{len(report['raters'])} raters, {report['photos']} photos: {place / 'ratings.md'}"]
+    lines = [f"{len(report['raters'])} raters, {report['photos']} photos: {place / 'ratings.md'}"]
     if cfg.run is None:
-        said.append("Agreement only: give run= too to hold the answers against model and map.")
-    return {**report, "said": said}
+        lines.append("Agreement only: give run= too to compare the answers with model and map.")
+    return {**report, "lines": lines}
 
 
 COMMANDS = {"maps": maps, "faithfulness": faithfulness, "audit": audit, "review": review}
 
 
 def explain(cfg: DictConfig) -> dict[str, Any]:
-    """Do what `cfg.command` says and return its result; `said` are the lines to print. Raises UserError."""
+    """Run `cfg.command` and return its result; `lines` are those to print. Raises UserError."""
     if cfg.command not in COMMANDS:
         raise UserError(f"'{cfg.command}' is no command of mpox.explain: choose {', '.join(COMMANDS)}")
     plain(cfg)
@@ -170,8 +169,8 @@ def _explained(folder: Path, explainer: Explainer) -> bool:
     about = folder / "about.json"
     if not about.is_file():
         return False
-    told = read_json(about)
-    return bool(told["target"] == "predicted" and told["layer"] == explainer.layer)
+    facts = read_json(about)
+    return bool(facts["target"] == "predicted" and facts["layer"] == explainer.layer)
 
 
 def _siblings(run: OpenedRun) -> list[Any]:
@@ -189,7 +188,7 @@ def _write_report(stem: Path, report: dict[str, Any], text: str) -> None:
 def _mirror(cfg: DictConfig, run: OpenedRun, index: Any, folder: Path) -> None:
     """Add the table to the W&B run of the job, where the job had one."""
     node = OmegaConf.create(run.config.get("logger") or {})
-    # The run may be somebody else's: nothing but this project's logger is made of its configuration.
+    # The run may come from elsewhere: nothing but this project's logger is built from its configuration.
     if not cfg.wandb or node.get("_target_") != "mpox.report.wandb.make_logger":
         return
     try:
@@ -200,8 +199,8 @@ def _mirror(cfg: DictConfig, run: OpenedRun, index: Any, folder: Path) -> None:
 
 
 def run(cfg: DictConfig) -> None:
-    """Do the command and print what there is to say."""
+    """Run the command and print its lines."""
     console = results_console()
-    for line in explain(cfg)["said"]:
+    for line in explain(cfg)["lines"]:
         console.print(line)
     console.print("Research use only; not a diagnosis.", style="dim")

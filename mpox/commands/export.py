@@ -1,4 +1,4 @@
-"""Export a finished run for phones, and prove that the file agrees with the network. `python -m mpox.export --help`."""
+"""Export a finished run for phones, and verify that the file agrees with it. `python -m mpox.export --help`."""
 
 import logging
 from pathlib import Path
@@ -26,7 +26,7 @@ from mpox.runs.opened import OpenedRun, open_run
 from mpox.stats.decision import DecisionRule
 
 log = logging.getLogger("mpox")
-# What chosen.yaml says of the decision rule in numbers, or null.
+# The decision rule's fields in chosen.yaml: numbers, or null.
 RULE = (
     *("threshold", "threshold_low", "threshold_high", "promised_sensitivity"),
     *("target_sensitivity", "coverage"),
@@ -76,7 +76,7 @@ def request(cfg: DictConfig, rule: DecisionRule | None = None) -> Request:
     )
 
 
-# The run may be somebody else's: of its configuration nothing else is built.
+# The run may come from elsewhere: nothing else is built from its configuration.
 AUGMENTATION = ("torchvision.transforms", "mpox.data")
 
 
@@ -105,7 +105,7 @@ def _chosen(cfg: DictConfig) -> tuple[Path, DecisionRule | None]:
         raise
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} names no study, model and fold: make it with mpox.compare select=best") from error
-    beside = path.resolve().parents[1]  # <study>/comparison/chosen.yaml, wherever the study lies
+    beside = path.resolve().parents[1]  # <study>/comparison/chosen.yaml, wherever the study is
     folder = beside if beside.name == study else Path(cfg.runs_dir) / study
     place = folder / model / f"fold-{fold}"
     if fold == ALL and not (place / "checkpoint.ckpt").is_file():

@@ -1,4 +1,4 @@
-"""Ask an exported model, or a run, about photos. See `python -m mpox.predict --help`.
+"""Classify photos with an exported model or a run. See `python -m mpox.predict --help`.
 
 An exported file is run by its runtime alone: none of the training code is loaded, so that it starts at once.
 """
@@ -34,7 +34,7 @@ METHOD = "class activation map"
 def predict(cfg: DictConfig) -> dict[str, Any]:
     """Return `model`, `notice`, `photos` (path, label, action, why, probabilities, map) and `unreadable`, by path.
 
-    `unreadable` says of every picture without an answer why it has none, whatever went wrong with it. Writes the maps.
+    `unreadable` maps every picture without an answer to the reason, whatever went wrong. Writes the maps.
     Raises UserError for a model or photos that are not there, or an unknown format.
     """
     if cfg.format not in FORMATS:
@@ -48,22 +48,22 @@ def predict(cfg: DictConfig) -> dict[str, Any]:
     model = open_model(str(cfg.of), sensitivity=cfg.target_sensitivity, threads=cfg.threads)
     if cfg.maps is not None and not model.explains:
         raise UserError(f"{cfg.of} makes no maps (its contract.json says why): leave maps= out")
-    told = []
+    answers = []
     for path in paths:
         try:
             with decoded(path) as photo:
                 picture = square(photo.picture, model.image_size, model.interpolation)
             probabilities = model.probabilities(picture)[0]
-            said = decide(probabilities, model.labels, model.positive, model.rule, cfg.refer_below)
-            entry: dict[str, Any] = {"path": visible(str(path)), **vars(said)}
-            told.append(entry)
+            decision = decide(probabilities, model.labels, model.positive, model.rule, cfg.refer_below)
+            entry: dict[str, Any] = {"path": visible(str(path)), **vars(decision)}
+            answers.append(entry)
             if maps is not None:
-                entry["map"] = str(_write_map(model, picture, said, path, maps))
+                entry["map"] = str(_write_map(model, picture, decision, path, maps))
         except PhotoError as error:
             unreadable[visible(str(path))] = visible(str(error))
-        except Exception as error:  # one photo's trouble, its map's included, must not cost the others their answers
+        except Exception as error:  # an error on one photo, or on its map, must not lose the others' answers
             unreadable[visible(str(path))] = f"{visible(str(path))}: {reason_of(error)}"
-    return {"model": str(cfg.of), "notice": NOTICE, "photos": told, "unreadable": unreadable}
+    return {"model": str(cfg.of), "notice": NOTICE, "photos": answers, "unreadable": unreadable}
 
 
 def _check_places(cfg: DictConfig, photos: list[str]) -> None:
@@ -125,9 +125,9 @@ def show(result: dict[str, Any]) -> None:
 
 
 def _found(given: list[Any], maps: Path | None) -> tuple[list[Path], dict[str, str]]:
-    """Every photo that was named or lies below a folder that was, in order; and what is none there, by path, with why.
+    """Every photo given or below a given folder, in order; and other files there, by path, with the reason.
 
-    Pictures in the folder that maps are written to are none. Raises UserError where nothing is found.
+    Pictures in the folder that maps are written to are not photos. Raises UserError where nothing is found.
     """
     paths: dict[Path, None] = {}
     unread: dict[str, str] = {}
@@ -151,24 +151,24 @@ def _below(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to(folder.resolve())
 
 
-def _write_map(model: DecidingPredictor, picture: np.ndarray, said: Decision, photo: Path, folder: Path) -> Path:
-    """Lay what speaks for the answer over the working picture, with a scale and a caption; return where it is."""
+def _write_map(model: DecidingPredictor, picture: np.ndarray, decision: Decision, photo: Path, folder: Path) -> Path:
+    """Draw the map of the answer over the working picture, with a scale and a caption; return its path."""
     from mpox.xai.pictures import captioned, percent
 
-    raw = model.explain(picture)[1][0, model.labels.index(said.label)]
+    raw = model.explain(picture)[1][0, model.labels.index(decision.label)]
     size = (picture.shape[1], picture.shape[0])
     map_HW = np.maximum(np.asarray(Image.fromarray(raw).resize(size, Image.Resampling.BILINEAR)), 0)
     peak = float(map_HW.max())
     lines = [
-        f"{said.label}: probability {percent(said.probabilities[said.label])}",
-        *([f"Referred to a clinician: {said.why}."] if said.action == REFER else []),
-        f"Colour: {METHOD} of {said.label}."
+        f"{decision.label}: probability {percent(decision.probabilities[decision.label])}",
+        *([f"Referred to a clinician: {decision.why}."] if decision.action == REFER else []),
+        f"Colour: {METHOD} of {decision.label}."
         if peak > 0
-        else f"The {METHOD} of {said.label} is blank: nothing in this photo speaks for it.",
+        else f"The {METHOD} of {decision.label} is blank: nothing in this photo speaks for it.",
     ]
     # Photos of one name in several folders must not overwrite one another; names of files hold 255 bytes at most.
     place = hashlib.sha256(os.fsencode(photo.resolve())).hexdigest()[:6]
-    name = f"{_cut(visible(photo.stem), 120)}-{place}-{_cut(said.label, 60)}.png"
+    name = f"{_cut(visible(photo.stem), 120)}-{place}-{_cut(decision.label, 60)}.png"
     with replacing(folder / name) as temporary:
         write_picture(captioned(picture, map_HW / peak if peak > 0 else map_HW, lines), temporary, "png")
     return folder / name

@@ -1,4 +1,4 @@
-"""What a release is told by its maker: facts no program can know, and how its pictures are to be."""
+"""Options of a release: facts about the data set that only its maker knows, and how its pictures are written."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ FORMATS = {"jpeg": (".jpg", "image/jpeg"), "png": (".png", "image/png")}
 
 @dataclass(frozen=True)
 class About:
-    """What the papers say of the data set. `licences`: source to licence (SPDX id or URL).
+    """What the documents say of the data set. `licences`: source to licence (SPDX id or URL).
 
     UserError for a missing name, and for a version that is not MAJOR.MINOR.PATCH (https://semver.org).
     """

@@ -1,4 +1,4 @@
-"""The audit: photo sets in, an audited manifest with groups and everything worth a look out."""
+"""The audit: photo sets in; an audited manifest with groups, and findings to review, out."""
 
 import logging
 import platform
@@ -15,7 +15,7 @@ import torch
 from mpox.curation import measures
 from mpox.curation.cached_table import kept_table
 from mpox.curation.candidates import embeddings
-from mpox.curation.descriptors import open_looks
+from mpox.curation.descriptors import open_features
 from mpox.curation.duplicates import PAIRING_VERSION, find_pairs, unique_photos
 from mpox.curation.findings import AUDIT_VERSION, AUDITED, MEASURES, Audit, findings_table
 from mpox.curation.inventory import combine, file_findings
@@ -25,9 +25,9 @@ from mpox.data.groups import merge_groups
 from mpox.data.sources import PhotoSet
 
 log = logging.getLogger(__name__)
-# Of what is recorded as having made the audit.
+# Packages whose versions are recorded with the audit.
 PACKAGES = ("imagehash", "opencv-python-headless", "pillow", "scikit-learn", "timm", "torch")
-# How many of the files that are no photos the summary names; the count is always whole.
+# How many of the files that are not photos the summary names; the count is always whole.
 NAMED = 100
 
 
@@ -39,31 +39,31 @@ def audit(
     quality: QualityThresholds | None = None,
     same_labels: Mapping[str, str] | None = None,
 ) -> Audit:
-    """Look photo sets over and return what was found; nothing is changed or dropped.
+    """Audit photo sets and return the findings; nothing is changed or dropped.
 
     `sets` come from `mpox.data.sources` with `strict=False`, so that bad files are listed instead of raised; paths
-    become relative to the folder that holds them all. Photos that their manifest leaves out stay so and are not looked
-    at. `same_labels` says which labels of different sets mean the same (`{"Monkeypox": "mpox"}`), for label conflicts
+    become relative to the folder that holds them all. Photos that their manifest leaves out stay so and are not
+    read. `same_labels` says which labels of different sets mean the same (`{"Monkeypox": "mpox"}`), for label conflicts
     only. What is computed from pixels is kept in `cache`: a second run takes seconds.
     """
     pair_limits, limits = pairs or PairThresholds(), quality or QualityThresholds()
     start = time.perf_counter()
     photos = combine(sets)
     rows = file_findings(photos)
-    # A manifest that was audited before is measured anew.
+    # A manifest that was audited before is measured again.
     manifest = photos.manifest.drop(columns=[*MEASURES, AUDITED], errors="ignore")
     kept = manifest[manifest["keep"]].reset_index(drop=True)
     unique = unique_photos(kept)
-    looks = open_looks(unique, photos.root, cache)
+    features = open_features(unique, photos.root, cache)
     embedded = embeddings(unique, photos.root, cache, torch.device("cpu"))
     named = kept[["photo_id", "sha256"]].to_numpy().tolist()
     found = kept_table(
         *(cache, "pairs", [PAIRING_VERSION, asdict(pair_limits), named]),
-        lambda: find_pairs(kept, looks, embedded, pair_limits),
+        lambda: find_pairs(kept, features, embedded, pair_limits),
     )
     measured = kept_table(
         *(cache, "measures", [measures.VERSION, unique["sha256"].tolist()]),
-        lambda: measures.measure(unique, looks, embedded),
+        lambda: measures.measure(unique, features, embedded),
     )
     measured = kept.merge(measured, on="sha256", validate="many_to_one")
     rows += measures.quality_findings(measured, limits)
@@ -94,8 +94,8 @@ def audit(
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "seconds": round(time.perf_counter() - start, 1),
     }
-    told = (len(manifest), len(findings), len(found), summary["groups"])
-    log.info("%d photos audited: %d findings, %d pairs, %d groups", *told)
+    counts = (len(manifest), len(findings), len(found), summary["groups"])
+    log.info("%d photos audited: %d findings, %d pairs, %d groups", *counts)
     return Audit(manifest, findings, found, summary)
 
 
@@ -115,12 +115,12 @@ def pair_findings(pairs: pd.DataFrame, manifest: pd.DataFrame, same_labels: Mapp
         if label[one] != label[other]:
             what = f"{photos.label[one]} here, {photos.label[other]} there: {evidence}"
             rows.append(_finding(one, "label_conflict", what, score, other))
-        for mine, partner in ((one, other), (other, one)):
+        for photo, partner in ((one, other), (other, one)):
             for each in kinds:
-                if each == "exact_duplicate" and mine == one:
+                if each == "exact_duplicate" and photo == one:
                     continue
-                if (mine, each) not in best or score > best[mine, each][1]:
-                    best[mine, each] = partner, score, evidence
+                if (photo, each) not in best or score > best[photo, each][1]:
+                    best[photo, each] = partner, score, evidence
     rows += [_finding(photo, kind, what, score, other) for (photo, kind), (other, score, what) in best.items()]
     return rows
 

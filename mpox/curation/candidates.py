@@ -1,6 +1,6 @@
 """Which photos are worth comparing closely: each photo's nearest neighbours in two indices, so that not all pairs are.
 
-One index knows what a photo looks like as a whole (a frozen CNN), the other which local features it has (VLAD), plain
+One index holds each photo as a whole (features of a frozen CNN), the other its local features (VLAD), plain
 and mirrored. Their mistakes differ, so together they miss little; see docs/curation.md for how much.
 """
 
@@ -13,7 +13,7 @@ import torch
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 
-from mpox.curation.descriptors import Looks
+from mpox.curation.descriptors import PhotoFeatures
 from mpox.curation.local_features import mirror_descriptors, root_sift
 from mpox.curation.nearest import BLOCK, nearest
 from mpox.data.module import as_they_are
@@ -41,7 +41,7 @@ def embeddings(manifest: pd.DataFrame, root: Path, cache: Path, device: torch.de
     return cached_features(network, as_they_are(pixels), key, BATCH, device, cache).numpy()
 
 
-def vlad(looks: Looks, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def vlad(features: PhotoFeatures, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return one vector of local features a photo, plain and mirrored, (N, WORDS * 128) float16 unit rows each.
 
     Jegou et al., "Aggregating local descriptors into a compact image representation", CVPR 2010, with each word's part
@@ -49,19 +49,19 @@ def vlad(looks: Looks, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     photos themselves, on a sample drawn with `seed`.
     """
     rng = np.random.default_rng(seed)
-    share = min(1.0, WORD_SAMPLE / max(1, int(looks.counts.sum())))
+    share = min(1.0, WORD_SAMPLE / max(1, int(features.counts.sum())))
     sample = [
         root_sift(row[rng.permutation(count)[: int(np.ceil(count * share))]])
-        for row, count in zip(looks.descriptors, looks.counts, strict=True)
+        for row, count in zip(features.descriptors, features.counts, strict=True)
     ]
     learned = np.concatenate(sample)
     if len(learned) < WORDS:  # a few photos without structure: no two of them can be matched anyway
-        return np.zeros((len(looks), 1), np.float16), np.zeros((len(looks), 1), np.float16)
+        return np.zeros((len(features), 1), np.float16), np.zeros((len(features), 1), np.float16)
     words = MiniBatchKMeans(WORDS, random_state=seed, n_init=1, batch_size=4096).fit(learned).cluster_centers_
-    plain = np.empty((len(looks), WORDS * learned.shape[1]), np.float16)
+    plain = np.empty((len(features), WORDS * learned.shape[1]), np.float16)
     turned = np.empty_like(plain)
-    rows = zip(looks.descriptors, looks.counts, strict=True)
-    for row, (descriptors, count) in enumerate(watched(rows, f"indexing {len(looks)} photos", len(looks))):
+    rows = zip(features.descriptors, features.counts, strict=True)
+    for row, (descriptors, count) in enumerate(watched(rows, f"indexing {len(features)} photos", len(features))):
         values = root_sift(descriptors[:count])
         plain[row], turned[row] = _vlad(values, words), _vlad(mirror_descriptors(values), words)
     return plain, turned
@@ -84,10 +84,10 @@ def neighbours(index: np.ndarray, queries: np.ndarray, k: int) -> set[tuple[int,
     return {(min(i, j), max(i, j)) for i, row in enumerate(rows.tolist()) for j in row if i != j}
 
 
-def candidate_pairs(looks: Looks, embedded: np.ndarray, k: int) -> set[tuple[int, int]]:
+def candidate_pairs(features: PhotoFeatures, embedded: np.ndarray, k: int) -> set[tuple[int, int]]:
     """Return pairs (i, j), i < j, that are among each other's k nearest by embedding or by plain or mirrored VLAD."""
     (whole,) = compressed(embedded)
-    plain, turned = compressed(*vlad(looks))
+    plain, turned = compressed(*vlad(features))
     return neighbours(whole, whole, k) | neighbours(plain, plain, k) | neighbours(plain, turned, k)
 
 

@@ -17,7 +17,7 @@ FIELDS = {
     "path": (mlc.DataType.TEXT, "Path of the photo within the data set"),
     "label": (mlc.DataType.TEXT, "Class of the photo"),
     "source": (mlc.DataType.TEXT, "Collection the photo comes from"),
-    "subject": (mlc.DataType.TEXT, "Patient or other origin, numbered anew; empty where unknown"),
+    "subject": (mlc.DataType.TEXT, "Patient or other origin, a new number; empty where unknown"),
     "group": (mlc.DataType.TEXT, "Photos that must never be split between training and test share it"),
     "sha256": (mlc.DataType.TEXT, "SHA-256 of the photo's file"),
     "ita": (mlc.DataType.FLOAT, "Individual typology angle in degrees, an estimate of skin tone from the pixels"),
@@ -85,6 +85,6 @@ def write(folder: Path, released: pd.DataFrame, about: About, encoding: str) -> 
         data_limitations=[f"{source}: licence {licence}" for source, licence in licences.items()],
     )
     write_json(folder / "croissant.json", metadata.to_json())
-    # It warns of what is recommended and not there, which the datasheet marks; errors it raises.
+    # It warns of recommended fields that are missing, which the datasheet marks; it raises errors.
     logging.getLogger("absl").setLevel(logging.ERROR)
     mlc.Dataset(jsonld=folder / "croissant.json")

@@ -1,7 +1,7 @@
 """An audit and its decisions become the curated manifest: what is kept, under which label, and why the rest is not.
 
 Columns added to those of the audited manifest: `decision` (keep, drop, relabel; `suggested` where the audit's own
-suggestion was followed; empty where nobody decided), `original_label`, and `box` (as in `mpox.curation.decisions`).
+suggestion was followed; empty where undecided), `original_label`, and `box` (as in `mpox.curation.decisions`).
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class Curated:
-    """The curated manifest, and what its maker should be told in one line each."""
+    """The curated manifest, and notes for its maker, one line each."""
 
     manifest: pd.DataFrame
     remarks: list[str]
@@ -39,9 +39,9 @@ def apply_decisions(
 ) -> Curated:
     """Apply checked decisions to an audit.
 
-    A photo nobody decided stays as the audit left it; with `undecided` "suggested" it is dropped where the audit
+    An undecided photo stays as the audit left it; with `undecided` "suggested" it is dropped where the audit
     suggests so, except that one of the photos of a picture stays, and that label conflicts are left to people.
-    `conflicts` says what becomes of two kept photos of one picture under two labels, at least one of them undecided:
+    `conflicts` is what happens to two kept photos of one picture under two labels, at least one of them undecided:
     "stop", "drop" both, or "keep". Raises UserError for another value, for conflicts to stop at, where no photo is
     left, and as `check_against` does.
     """
@@ -62,7 +62,7 @@ def apply_decisions(
         _follow_suggestions(frame, audit.findings)
     remarks = _settle_conflicts(frame, audit.pairs, conflicts, audit.summary.get("same_labels", {}))
     if not frame["keep"].any():
-        raise UserError("no photo is left: every one is dropped; mend the decisions")
+        raise UserError("no photo is left: every one is dropped; change the decisions")
     columns = [*audit.manifest.columns, *(name for name in frame.columns if name not in audit.manifest)]
     return Curated(frame.reset_index()[columns], [*remarks, *_what_is_open(frame, audit.findings)])
 
@@ -100,7 +100,7 @@ def _stays_without(content: str, twin: str | None, kept: Counter[str]) -> bool:
 def _settle_conflicts(
     frame: pd.DataFrame, pairs: pd.DataFrame, conflicts: str, same_labels: Mapping[str, str]
 ) -> list[str]:
-    """Stop at, drop or keep the undecided label conflicts; returns what to say of all that are kept."""
+    """Stop at, drop or keep the undecided label conflicts; returns notes on those that are kept."""
     label = frame["label"]
     meaning = label.replace(dict(same_labels))
     open_, seen = [], 0
@@ -135,7 +135,7 @@ def _what_is_open(frame: pd.DataFrame, findings: pd.DataFrame) -> list[str]:
     asked = set(findings.loc[findings["action"].isin(["drop", "review"]), "photo_id"])
     open_ = sum(photo in asked for photo in frame.index[frame["keep"] & (frame["decision"] == "")])
     if open_:
-        remarks.append(f"{open_} kept photos have findings to review or drop that nobody decided")
+        remarks.append(f"{open_} undecided kept photos have findings to review or drop")
     if boxes := int((frame["keep"] & (frame["box"] != "")).sum()):
         remarks.append(f"{boxes} crop boxes take effect in `release`; training on the originals uses the centre square")
     return remarks

@@ -85,7 +85,7 @@ def check_against(decisions: pd.DataFrame, manifest: pd.DataFrame, new_labels: S
     """Raise UserError where decisions do not fit the manifest they are to be applied to.
 
     That is: a photo the manifest lacks, a label that neither the manifest nor `new_labels` has, keeping a photo that
-    cannot be read (its width is 0), and a box that reaches out of its photo.
+    cannot be read (its width is 0), and a box that is not within its photo.
     """
     photos = manifest.set_index("photo_id")
     if len(unknown := decisions.loc[~decisions["photo_id"].isin(photos.index), "photo_id"]):
@@ -98,11 +98,11 @@ def check_against(decisions: pd.DataFrame, manifest: pd.DataFrame, new_labels: S
         name, label, photo = row["photo_id"], row["label"], photos.loc[row["photo_id"]]
         if row["decision"] == "relabel" and label not in labels:
             raise UserError(
-                f"{name} is relabelled '{label}', which no photo has ({', '.join(sorted(labels))}): mend the name, or "
-                f"add it with new_labels=[{label}]"
+                f"{name} is relabelled '{label}', which no photo has ({', '.join(sorted(labels))}): correct the name, "
+                f"or add it with new_labels=[{label}]"
             )
         if row["decision"] != "drop" and photo["width"] == 0:
-            raise UserError(f"{name} cannot be read ({photo['reason']}), so it cannot be kept: mend the file")
+            raise UserError(f"{name} cannot be read ({photo['reason']}), so it cannot be kept: repair the file")
         box = parse_box(row["box"])
         if box and (box[0] + box[2] > photo["width"] or box[1] + box[2] > photo["height"]):
             size = f"{photo['width']}x{photo['height']}"
@@ -143,11 +143,11 @@ def merge(first: pd.DataFrame, second: pd.DataFrame) -> Merged:
 
 
 def _problem(photo: str, decision: str, label: str, box: str) -> str:
-    """Say what is wrong with one row; empty where nothing is."""
+    """Return what is wrong with one row; empty where nothing is."""
     if not photo:
         return "there is no photo_id"
     if decision not in DECISIONS:
-        return f"'{decision}' is no decision: write {', '.join(DECISIONS)}"
+        return f"'{decision}' is not a decision: write {', '.join(DECISIONS)}"
     if decision == "relabel" and not label:
         return f"{photo} is relabelled, but to no label: fill in the column label"
     if decision != "relabel" and label:

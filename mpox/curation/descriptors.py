@@ -1,4 +1,4 @@
-"""One look at every photo: a small grey picture and local features, computed once and kept, to find pairs from."""
+"""Each photo's small grey picture and local features, computed once and cached, to find pairs from."""
 
 import contextlib
 import hashlib
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from mpox.cached import is_sound, say_not_kept, write_checksum
+from mpox.cached import is_sound, warn_not_kept, write_checksum
 from mpox.data.array_file import array_file
 from mpox.data.photos import decoded
 from mpox.data.unchanged import recorded
@@ -24,8 +24,8 @@ from mpox.progress import watched
 from mpox.temporary import scratch
 
 log = logging.getLogger(__name__)
-# Part of every key: raise it when what comes out of a look changes.
-LOOK_VERSION = 3
+# Part of every key: raise it when what `extract` returns changes.
+FEATURES_VERSION = 3
 # Longest side, in pixels, of the working picture (the photos of the public sets have 224).
 SIDE = 256
 # Side of the thumbnail that hashes and the correlation in place are computed from.
@@ -39,13 +39,13 @@ PARTS = ("colours", "greys", "sizes", "counts", "points", "descriptors")
 
 
 @dataclass(frozen=True)
-class Looks:
+class PhotoFeatures:
     """Row i is photo i; all memory-mapped, read-only.
 
     colours (N, 64, 64, 3) uint8: the whole photo squashed to a square. greys (N, 256, 256) uint8: the whole photo in
     grey, its longest side 256 at most, in the upper left corner; sizes (N, 2) int32: its height and width there.
     points (N, 800, 2) float32: x, y of the SIFT features in `greys`; descriptors (N, 800, 128) uint8; counts (N) int32
-    says how many of the 800 are there.
+    are how many of the 800 there are.
     """
 
     colours: np.ndarray
@@ -72,8 +72,8 @@ class Looks:
         return np.ascontiguousarray(self.greys[row, :height, :width])
 
 
-def look(photo: Image.Image, features: bool = True) -> tuple[np.ndarray, ...]:
-    """Return one photo's entries of `Looks`, in the order of PARTS. `features` false: no SIFT, counts 0.
+def extract(photo: Image.Image, sift: bool = True) -> tuple[np.ndarray, ...]:
+    """Return one photo's entries of `PhotoFeatures`, in the order of PARTS. `sift` false: no SIFT, counts 0.
 
     SIFT: Lowe, "Distinctive Image Features from Scale-Invariant Keypoints", IJCV 2004, doi
     10.1023/B:VISI.0000029664.99615.94.
@@ -88,9 +88,9 @@ def look(photo: Image.Image, features: bool = True) -> tuple[np.ndarray, ...]:
     canvas[: pixels.shape[0], : pixels.shape[1]] = pixels
     points, descriptors = np.zeros((FEATURES, 2), np.float32), np.zeros((FEATURES, 128), np.uint8)
     count = 0
-    if features:
-        sift = cv2.SIFT_create(FEATURES, contrastThreshold=CONTRAST)  # type: ignore[attr-defined]
-        found, values = sift.detectAndCompute(np.ascontiguousarray(pixels), None)
+    if sift:
+        detector = cv2.SIFT_create(FEATURES, contrastThreshold=CONTRAST)  # type: ignore[attr-defined]
+        found, values = detector.detectAndCompute(np.ascontiguousarray(pixels), None)
         count = min(len(found), FEATURES)  # ties in strength may exceed what was asked for
         if count:
             points[:count] = cv2.KeyPoint.convert(found)[:count]
@@ -98,14 +98,15 @@ def look(photo: Image.Image, features: bool = True) -> tuple[np.ndarray, ...]:
     return colours, canvas, np.array(pixels.shape, np.int32), np.array(count, np.int32), points, descriptors
 
 
-def open_looks(manifest: pd.DataFrame, root: Path, cache: Path, *, features: bool = True) -> Looks:
-    """Return the looks of the manifest's photos, all of them readable, row for row.
+def open_features(manifest: pd.DataFrame, root: Path, cache: Path, *, sift: bool = True) -> PhotoFeatures:
+    """Return the features of the manifest's photos, all of them readable, row for row.
 
-    Built on first use, in threads, and kept in `cache` under a key of the photos' contents; what differs from the
-    checksums written then is built again, with a warning. Where the cache cannot be written, which is a warning too,
-    they are kept for this process alone. Raises PhotoError, and OSError where there is no room for that either.
+    Built on first use, in threads, and kept in `cache` under a key of the photos' contents; a file that differs from
+    its checksum is built again, with a warning. Where the cache cannot be written, which is a warning too, they are
+    kept for this process alone. Raises PhotoError, and OSError where there is no room for that either.
     """
-    text = json.dumps([LOOK_VERSION, SIDE, THUMB, FEATURES * features, *manifest["sha256"]])
+    text = json.dumps([FEATURES_VERSION, SIDE, THUMB, FEATURES * sift, *manifest["sha256"]])
+    # The folder's name is the one of caches that exist already.
     folder = cache / f"looks-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     photos = [(root / path, sha256) for path, sha256 in zip(manifest["path"], manifest["sha256"], strict=True)]
     if not _sound(folder):
@@ -113,39 +114,39 @@ def open_looks(manifest: pd.DataFrame, root: Path, cache: Path, *, features: boo
             with locked(folder):
                 if not _sound(folder):
                     if folder.exists():
-                        log.warning("%s is damaged or was broken off: looking at the photos again", folder)
-                    _build(photos, folder, features)
+                        log.warning("%s is damaged or incomplete: reading the photos again", folder)
+                    _build(photos, folder, sift)
         except OSError as error:
-            say_not_kept(folder, error)
+            warn_not_kept(folder, error)
             with scratch() as place:  # what is mapped stays readable after its name is gone
-                _build(photos, place, features)
+                _build(photos, place, sift)
                 return _mapped(place)
     return _mapped(folder)
 
 
-def _mapped(folder: Path) -> Looks:
-    return Looks(*(np.load(folder / f"{part}.npy", mmap_mode="r") for part in PARTS))
+def _mapped(folder: Path) -> PhotoFeatures:
+    return PhotoFeatures(*(np.load(folder / f"{part}.npy", mmap_mode="r") for part in PARTS))
 
 
 def _sound(folder: Path) -> bool:
-    """Say whether all parts are there; they are read through once a process."""
+    """Return whether all parts are there; their checksums are verified once a process."""
     return all(is_sound(folder / f"{part}.npy") for part in PARTS)
 
 
-def _build(photos: Sequence[tuple[Path, str]], folder: Path, features: bool) -> None:
-    kept = FEATURES if features else 0
+def _build(photos: Sequence[tuple[Path, str]], folder: Path, sift: bool) -> None:
+    kept = FEATURES if sift else 0
     shapes: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
         "colours": ((THUMB, THUMB, 3), np.uint8),
-        "greys": ((SIDE, SIDE) if features else (0, 0), np.uint8),
+        "greys": ((SIDE, SIDE) if sift else (0, 0), np.uint8),
         "sizes": ((2,), np.int32),
         "counts": ((), np.int32),
         "points": ((kept, 2), np.float32),
         "descriptors": ((kept, 128), np.uint8),
     }
 
-    def looked(photo: tuple[Path, str]) -> tuple[np.ndarray, ...]:
+    def one_photo(photo: tuple[Path, str]) -> tuple[np.ndarray, ...]:
         with recorded(*photo), decoded(photo[0]) as whole:
-            return look(whole.picture, features)
+            return extract(whole.picture, sift)
 
     with contextlib.ExitStack() as files:
         places = {part: files.enter_context(replacing(folder / f"{part}.npy")) for part in PARTS}
@@ -154,8 +155,8 @@ def _build(photos: Sequence[tuple[Path, str]], folder: Path, features: bool) -> 
                 part: open_files.enter_context(array_file(places[part], (len(photos), *shape), dtype))
                 for part, (shape, dtype) in shapes.items()
             }
-            looks = pool.map(looked, photos)
-            for entries in watched(looks, f"looking at {len(photos)} photos", len(photos)):
+            rows = pool.map(one_photo, photos)
+            for entries in watched(rows, f"extracting features of {len(photos)} photos", len(photos)):
                 for part, entry in zip(PARTS, entries, strict=True):
                     shape, dtype = shapes[part]
                     arrays[part].append(entry if entry.shape == shape else np.zeros(shape, dtype))

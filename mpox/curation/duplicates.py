@@ -15,7 +15,7 @@ import pandas as pd
 
 from mpox.curation import fingerprints
 from mpox.curation.candidates import candidate_pairs
-from mpox.curation.descriptors import Looks
+from mpox.curation.descriptors import PhotoFeatures
 from mpox.curation.findings import PAIR_COLUMNS
 from mpox.curation.local_features import Match, Side, compare, root_sift
 from mpox.curation.thresholds import PairThresholds
@@ -55,9 +55,11 @@ def between_copies(pairs: pd.DataFrame, manifest: pd.DataFrame) -> list[tuple[st
     return list(found.values())
 
 
-def pairs_in_place(looks: Looks, *, hash_distance: int, correlation: float) -> dict[tuple[int, int], tuple[float, str]]:
+def pairs_in_place(
+    features: PhotoFeatures, *, hash_distance: int, correlation: float
+) -> dict[tuple[int, int], tuple[float, str]]:
     """Return near-duplicates in place: (i, j) to their correlation and one line of evidence."""
-    thumbs = looks.thumbs()
+    thumbs = features.thumbs()
     flat = fingerprints.flatten_light(thumbs)
     found = {}
     for i, j, turn, bits in fingerprints.hash_pairs(fingerprints.hashes(thumbs), hash_distance):
@@ -67,7 +69,7 @@ def pairs_in_place(looks: Looks, *, hash_distance: int, correlation: float) -> d
 
 
 def pairs_by_local_features(
-    looks: Looks,
+    features: PhotoFeatures,
     candidates: Iterable[tuple[int, int]],
     known: Collection[tuple[int, int]],
     limits: PairThresholds,
@@ -77,7 +79,7 @@ def pairs_by_local_features(
     `known` pairs are not compared again. A second round compares the friends of friends that the candidates left out:
     of 14 copies of one photo, ten nearest neighbours hold only some.
     """
-    side = lru_cache(UNPACKED)(lambda row: _side(looks, row))
+    side = lru_cache(UNPACKED)(lambda row: _side(features, row))
     found: dict[tuple[int, int], tuple[float, str]] = {}
     tried = set(known)
     for what in ("comparing", "comparing again"):
@@ -93,26 +95,26 @@ def pairs_by_local_features(
 
 
 def unique_photos(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Return the first photo of each content (sha256), in order: what looks and embeddings are made of."""
+    """Return the first photo of each content (sha256), in order: what features and embeddings are computed from."""
     return manifest[~manifest["sha256"].duplicated()].reset_index(drop=True)
 
 
 def find_pairs(
-    manifest: pd.DataFrame, looks: Looks, embedded: np.ndarray | None, limits: PairThresholds
+    manifest: pd.DataFrame, features: PhotoFeatures, embedded: np.ndarray | None, limits: PairThresholds
 ) -> pd.DataFrame:
     """Return all pairs (PAIR_COLUMNS) among the photos of `manifest`, which is sorted by photo_id and readable.
 
-    `looks` and `embedded` are of `unique_photos(manifest)`. Exact duplicates are compared with nothing but their first:
-    a photo with the same bytes has the same other pairs. Without embeddings local features are left out (nothing says
-    which photos to compare), which is fast.
+    `features` and `embedded` are of `unique_photos(manifest)`. Exact duplicates are compared with nothing but their
+    first: a photo with the same bytes has the same other pairs. Without embeddings local features are left out (there
+    are no candidates to compare), which is fast.
     """
     rows = [(i, j, "exact_duplicate", 1.0, "the same bytes") for i, j in exact_pairs(manifest)]
     first = np.flatnonzero(~manifest["sha256"].duplicated())
-    in_place = pairs_in_place(looks, hash_distance=limits.hash_distance, correlation=limits.hash_correlation)
+    in_place = pairs_in_place(features, hash_distance=limits.hash_distance, correlation=limits.hash_correlation)
     rows += [(first[i], first[j], "near_duplicate", *found) for (i, j), found in in_place.items()]
     if embedded is not None and len(first) > 1:
-        near = candidate_pairs(looks, embedded, limits.neighbours)
-        cuts = pairs_by_local_features(looks, near, in_place, limits)
+        near = candidate_pairs(features, embedded, limits.neighbours)
+        cuts = pairs_by_local_features(features, near, in_place, limits)
         rows += [(first[i], first[j], "same_source", *found) for (i, j), found in cuts.items()]
     names = manifest["photo_id"].to_numpy()
     # The manifest is sorted by photo_id, so i < j gives photo_id < other.
@@ -121,10 +123,10 @@ def find_pairs(
     return pairs.sort_values(["photo_id", "other"], ignore_index=True)
 
 
-def _side(looks: Looks, row: int) -> Side:
-    grey, count = looks.grey(row), looks.counts[row]
+def _side(features: PhotoFeatures, row: int) -> Side:
+    grey, count = features.grey(row), features.counts[row]
     shown = (~fingerprints.filled(grey)).astype(np.uint8)
-    return Side(grey, shown, np.array(looks.points[row, :count]), root_sift(looks.descriptors[row, :count]))
+    return Side(grey, shown, np.array(features.points[row, :count]), root_sift(features.descriptors[row, :count]))
 
 
 def _evidence(match: Match) -> str:
@@ -140,6 +142,6 @@ def _friends_of_friends(pairs: Iterable[tuple[int, int]]) -> set[tuple[int, int]
         friends[i].add(j)
         friends[j].add(i)
     out: set[tuple[int, int]] = set()
-    for mine in friends.values():
-        out.update(combinations(sorted(mine)[:FRIENDS], 2))
+    for partners in friends.values():
+        out.update(combinations(sorted(partners)[:FRIENDS], 2))
     return out

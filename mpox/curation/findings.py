@@ -40,8 +40,8 @@ MEASURES = (
     *("ita", "ita_bin", "sharpness", "bright_share", "dark_share", "border_share", "text_share", "colourfulness"),
     *("skin_share", "unlike"),
 )
-# Extra manifest column that says which version of the audit a photo went through; empty: none. Training skips its own
-# search for duplicates where every row has it. Whoever derives a manifest from an audited one keeps the column.
+# Extra manifest column: the version of the audit a photo went through; empty: none. Training skips its own search for
+# duplicates where every row has it. A manifest derived from an audited one keeps the column.
 AUDITED = "audited"
 AUDIT_VERSION = "1"
 FILES = ("manifest.parquet", "findings.parquet", "pairs.parquet", "audit.json")
@@ -73,7 +73,7 @@ def findings_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
     Sorted by kind in the order of KINDS, then by photo. ValueError for a kind KINDS does not have.
     """
-    # Objects: a column that nothing fills would otherwise be one of floats, and take no text.
+    # Objects: an empty column would otherwise be one of floats, which takes no text.
     frame = pd.DataFrame(rows, columns=list(FINDING_COLUMNS), dtype=object)
     if unknown := sorted(set(frame["kind"]) - set(KINDS)):
         raise ValueError(f"no such kinds of findings: {unknown}")
@@ -97,7 +97,7 @@ def write_audit(audit: Audit, folder: Path) -> None:
 
 
 def is_audit(folder: Path) -> bool:
-    """Say whether a folder without a marker holds an audit, whole or begun, of a version that set no marker."""
+    """Return whether a folder without a marker holds an audit, whole or begun, of a version that set no marker."""
     try:
         content = read_json(folder / FILES[3]) if (folder / FILES[3]).is_file() else None
     except UserError:

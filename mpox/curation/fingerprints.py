@@ -18,7 +18,7 @@ from mpox.curation.nearest import EXHAUSTIVE, codes_within
 VARIANTS = 8
 # Photos handled at once: bounds memory.
 BLOCK = 256
-# sd, in pixels of the thumbnail, of what is taken off: noise below, light that falls from one side above.
+# sd, in pixels of the thumbnail, of what is removed: noise below, uneven light above.
 NOISE_SD, LIGHT_SD = 1.0, 8.0
 # Grey levels (0..255) of padding, JPEG noise allowed for.
 DARKEST, LIGHTEST = 8, 250
@@ -78,7 +78,7 @@ def _by_index(hashes_N8: np.ndarray, distance: int) -> Iterator[tuple[int, int, 
 def filled(grey: np.ndarray) -> np.ndarray:
     """Return (H, W) bool: where a grey picture is black or white padding that reaches its edge, and 2 pixels around.
 
-    Turned and shifted copies are padded so; two photos padded alike would otherwise look alike.
+    Turned and shifted copies have such padding; two photos padded alike would otherwise seem alike.
     """
     extreme = ((grey <= DARKEST) | (grey >= LIGHTEST)).astype(np.uint8)
     _, parts = cv2.connectedComponents(extreme, connectivity=4)
@@ -90,7 +90,7 @@ def filled(grey: np.ndarray) -> np.ndarray:
 def flatten_light(thumbs: np.ndarray) -> np.ndarray:
     """Take noise and slow changes of light off thumbnails (N, S, S) uint8. Returns float32, NaN where they are padding.
 
-    A difference of Gaussians that looks at no padding.
+    A difference of Gaussians that ignores padding.
     """
     out = np.empty(thumbs.shape, np.float32)
     for start in range(0, len(thumbs), BLOCK):

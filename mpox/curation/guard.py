@@ -1,4 +1,4 @@
-"""The guard before training: no copy of a photo in another fold, no picture under two labels, unless asked aloud."""
+"""The guard before training: no copy of a photo in another fold, no picture under two labels unless it is allowed."""
 
 import logging
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from mpox.curation.candidates import embeddings
-from mpox.curation.descriptors import open_looks
+from mpox.curation.descriptors import open_features
 from mpox.curation.duplicates import between_copies, find_pairs, unique_photos
 from mpox.curation.findings import AUDITED
 from mpox.curation.thresholds import PairThresholds
@@ -38,7 +38,7 @@ def guard(photos: PhotoSet, cache: Path, *, search: str = "auto", conflicts: str
     does (minutes), `none` no copies at all, `auto` takes full where that is a matter of two minutes, else fast. Which
     it was, and what was not searched for, is logged and stands in the result's `copies`. An audited manifest is taken
     as it is. `conflicts` is what happens to copies under different labels: `stop` raises UserError naming them, `drop`
-    leaves all of them out, `keep` trains on them; the last two are said aloud. What is computed is kept in `cache`.
+    leaves all of them out, `keep` trains on them; the last two log a warning. What is computed is kept in `cache`.
     """
     if search not in SEARCHES:
         raise UserError(f"data_guard.search={search} is unknown: choose one of {', '.join(SEARCHES)}")
@@ -57,9 +57,9 @@ def guard(photos: PhotoSet, cache: Path, *, search: str = "auto", conflicts: str
     manifest = photos.manifest.copy()
     kept = manifest[manifest["keep"]].reset_index(drop=True)
     unique, full = unique_photos(kept), search == "full"
-    looks = open_looks(unique, photos.root, cache, features=full)
+    features = open_features(unique, photos.root, cache, sift=full)
     embedded = embeddings(unique, photos.root, cache, torch.device("cpu")) if full else None
-    pairs = find_pairs(kept, looks, embedded, PairThresholds())
+    pairs = find_pairs(kept, features, embedded, PairThresholds())
     manifest["group"] = merge_groups(manifest, pairs[["photo_id", "other"]].itertuples(index=False))
     merged = kept["group"].nunique() - manifest.loc[manifest["keep"], "group"].nunique()
     if merged:
@@ -68,7 +68,7 @@ def guard(photos: PhotoSet, cache: Path, *, search: str = "auto", conflicts: str
 
 
 def _settled(search: str, photos: PhotoSet) -> str:
-    """Return the search to make, and say what it does not look for.
+    """Return the search to make; what it does not search for is logged.
 
     `auto` goes by the number of photos alone, so that the same photos are grouped alike on every machine.
     """
@@ -84,7 +84,7 @@ def _settled(search: str, photos: PhotoSet) -> str:
     else:
         more = f"; full would take about {seconds / 60:.0f} minutes" if search == "auto" else ""
         log.warning(
-            "%s: %s are not searched for and may lie in training and test, which flatters figures%s",
+            "%s: %s are not searched for and may be in training and test, which makes figures too good%s",
             *(named, SEARCHED[chosen][1], more),
         )
     return chosen
@@ -96,7 +96,7 @@ def is_audited(manifest: pd.DataFrame) -> bool:
 
 
 def _settle(manifest: pd.DataFrame, pairs: pd.DataFrame, conflicts: str) -> pd.DataFrame:
-    """Return the manifest after what `conflicts` says about pairs of different labels."""
+    """Return the manifest with pairs of different labels handled as `conflicts` says."""
     label = manifest.set_index("photo_id")["label"]
     kept = manifest[manifest["keep"]]
     every = pd.DataFrame(between_copies(pairs, kept), columns=["photo_id", "other"], dtype=str)

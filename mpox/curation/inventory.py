@@ -1,4 +1,4 @@
-"""What lies in the folders: several photo sets as one manifest, and what is odd about the files themselves."""
+"""Several photo sets as one manifest, and what is unusual about the files themselves."""
 
 import os
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ LARGE_PIXELS = 50_000_000
 def combine(sets: Sequence[PhotoSet]) -> PhotoSet:
     """Put photo sets together, paths relative to the deepest folder that holds them all; photo ids stay as they are.
 
-    Sources are told apart by the name in their manifests. Raises UserError where two sets hold one photo_id, or share
-    no folder (other drives).
+    Sources are distinguished by the name in their manifests. Raises UserError where two sets hold one photo_id, or
+    share no folder (other drives).
     """
     if len(sets) == 1:
         return PhotoSet(sets[0].manifest, sets[0].root.resolve(), sets[0].left)
@@ -34,7 +34,7 @@ def combine(sets: Sequence[PhotoSet]) -> PhotoSet:
     try:
         common = Path(os.path.commonpath(roots))
     except ValueError as error:
-        raise UserError(f"the photo sets lie on different drives ({', '.join(map(str, roots))}): move one") from error
+        raise UserError(f"the photo sets are on different drives ({', '.join(map(str, roots))}): move one") from error
     frames, left = [], []
     for photos, root in zip(sets, roots, strict=True):
         prefix = "" if root == common else f"{root.relative_to(common).as_posix()}/"
@@ -76,7 +76,7 @@ def _oddities(path: Path) -> list[tuple[str, str]]:
         kind, mode, (width, height) = photo.format or "?", photo.mode, photo.size
         frames = getattr(photo, "n_frames", 1) if kind not in ("MPO", "HEIF") else 1
     if path.suffix.lower() not in ENDINGS.get(kind, frozenset()):
-        odd.append(("wrong_extension", f"the file is {kind}, its ending says {path.suffix}"))
+        odd.append(("wrong_extension", f"the file is {kind}, its ending is {path.suffix}"))
     if frames > 1:
         odd.append(("animated", f"{frames} frames: only the first is used"))
     if mode not in PLAIN_MODES:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from mpox.curation.thresholds import QualityThresholds
 
-# Of the measured photos (a row each) and the limits: which have the finding (bool), and the measure that says so.
+# From the measured photos (a row each) and the limits: which have the finding (bool), and the measure behind it.
 Check = Callable[[pd.DataFrame, QualityThresholds], tuple[pd.Series, pd.Series]]
 
 
@@ -15,9 +15,9 @@ Check = Callable[[pd.DataFrame, QualityThresholds], tuple[pd.Series, pd.Series]]
 class Kind:
     """A kind of finding: the action it suggests, the title of its sheet, what to think of when deciding.
 
-    `check` finds it by the measures of a photo, `evidence` says so with the measure in it; other kinds are found where
-    files, pairs or the whole set are looked at. `telling`: its share is held against the classes, since what only one
-    class has tells the class without the skin.
+    `check` finds it by the measures of a photo, `evidence` is its text with the measure; other kinds are found from
+    files, pairs or the whole set. `telling`: its share is compared between the classes, since what only one class has
+    gives the class away without the skin.
     """
 
     action: str
@@ -42,7 +42,7 @@ KINDS = {
     "undecodable": Kind(  # not an image, truncated, empty, or too many pixels to be a photo
         "drop",
         "Unreadable files",
-        "Not an image, broken, or too large. They can only be dropped, or mended.",
+        "Not an image, broken, or too large. They can only be dropped, or repaired.",
     ),
     "unsupported_format": Kind(  # an image, but of a type that training does not read
         "drop",
@@ -74,10 +74,10 @@ KINDS = {
         "Across data sets",
         "The same picture in two data sets: keep one.",
     ),
-    "wrong_extension": Kind(  # the content is of another image type than the ending says
+    "wrong_extension": Kind(  # the content is of another image type than its ending
         "keep",
         "Wrong file endings",
-        "The content is of another type than the name says, and is read.",
+        "The content is of another type than the file's ending; the photo is read.",
     ),
     "animated": Kind(  # several frames: the first is used
         "review",
@@ -97,7 +97,7 @@ KINDS = {
     "too_small": Kind(
         "review",
         "Too small",
-        "Fewer pixels than the network looks at.",
+        "Fewer pixels than the network's input.",
         lambda of, at: (_side(of) < at.min_side, _side(of)),
         "shorter side {:.0f} pixels",
         telling=True,
@@ -153,7 +153,7 @@ KINDS = {
     "not_skin": Kind(  # hardly any skin colours and unlike the rest of the set
         "review",
         "Not skin?",
-        "Drawings, microscopy, graphics: drop what is no photo of skin.",
+        "Drawings, microscopy, graphics: drop what is not a photo of skin.",
         lambda of, at: (_no_skin(of, at), of["skin_share"]),
         "unlike the other photos, {:.0%} skin-coloured",
     ),

@@ -70,7 +70,7 @@ def mirror_descriptors(descriptors: np.ndarray) -> np.ndarray:
     """Return the descriptors (n, 128) that the mirrored picture has at the mirrored points.
 
     OpenCV's layout is 4 rows x 4 columns x 8 orientations in the frame of the feature's own direction: a mirror turns
-    the rows round and the sense of the orientations.
+    the order of the rows and the sense of the orientations.
     """
     grid = descriptors.reshape(-1, 4, 4, 8)
     return np.ascontiguousarray(grid[:, ::-1][..., (-np.arange(8)) % 8]).reshape(-1, 128)
@@ -109,15 +109,15 @@ def _matches(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return rows of `a` and of `b` that are each other's nearest and pass the ratio test."""
     if len(a) < 2 or len(b) < 2:
         return np.zeros(0, int), np.zeros(0, int)
-    likeness = a @ b.T
+    similarity = a @ b.T
     rows = np.arange(len(a))
-    nearest = likeness.argmax(1)
-    first = likeness[rows, nearest]
-    likeness[rows, nearest] = -1
-    second = likeness.max(1)
-    likeness[rows, nearest] = first
+    nearest = similarity.argmax(1)
+    first = similarity[rows, nearest]
+    similarity[rows, nearest] = -1
+    second = similarity.max(1)
+    similarity[rows, nearest] = first
     near = np.flatnonzero(np.maximum(2 - 2 * first, 0) < RATIO**2 * np.maximum(2 - 2 * second, 0))
-    good = near[likeness[:, nearest[near]].argmax(0) == near]
+    good = near[similarity[:, nearest[near]].argmax(0) == near]
     return good, nearest[good]
 
 

@@ -1,4 +1,4 @@
-"""The measures of every photo as a table, and which of them are worth a person's look."""
+"""The measures of every photo as a table, and which of them a person should check."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mpox.curation import quality, skin
-from mpox.curation.descriptors import Looks
+from mpox.curation.descriptors import PhotoFeatures
 from mpox.curation.kinds import KINDS
 from mpox.curation.thresholds import QualityThresholds
 from mpox.progress import watched
@@ -16,11 +16,11 @@ from mpox.progress import watched
 VERSION = 2
 
 
-def measure(manifest: pd.DataFrame, looks: Looks, embedded: np.ndarray) -> pd.DataFrame:
+def measure(manifest: pd.DataFrame, features: PhotoFeatures, embedded: np.ndarray) -> pd.DataFrame:
     """Return sha256 and the columns MEASURES of `mpox.curation.findings`, row for row of the three arguments."""
     rows = []
-    for row in watched(range(len(looks)), f"measuring {len(looks)} photos", len(looks)):
-        grey, colours = looks.grey(row), np.asarray(looks.colours[row])
+    for row in watched(range(len(features)), f"measuring {len(features)} photos", len(features)):
+        grey, colours = features.grey(row), np.asarray(features.colours[row])
         bright, dark = quality.exposure(grey)
         angle = skin.ita(colours)
         rows.append(
@@ -55,7 +55,7 @@ def quality_findings(measured: pd.DataFrame, limits: QualityThresholds) -> list[
 def balance_findings(
     measured: pd.DataFrame, findings: Sequence[dict[str, Any]], limits: QualityThresholds
 ) -> list[dict[str, Any]]:
-    """Return findings about the set as a whole, without a photo: uneven classes and sources, and what tells a class."""
+    """Return findings about the set as a whole, without a photo: uneven classes and sources, hints at a class."""
     rows = []
     for column, name in (("label", "class"), ("source", "source")):
         counts = measured[column].value_counts()
@@ -66,9 +66,9 @@ def balance_findings(
     for kind in (name for name, one in KINDS.items() if one.telling):
         flagged = classes.index.isin([row["photo_id"] for row in findings if row["kind"] == kind])
         for label in sorted(classes.unique()):
-            mine = (classes == label).to_numpy()
-            inside, outside = flagged[mine].mean(), flagged[~mine].mean() if not mine.all() else 0.0
-            if not mine.all() and inside - outside > limits.max_tell:
+            members = (classes == label).to_numpy()
+            inside, outside = flagged[members].mean(), flagged[~members].mean() if not members.all() else 0.0
+            if not members.all() and inside - outside > limits.max_tell:
                 text = f"{kind}: {inside:.0%} of {label}, {outside:.0%} of the rest: it may give the class away"
                 rows.append(_whole(text, float(inside - outside)))
     if measured["source"].nunique() > 1:

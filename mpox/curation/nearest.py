@@ -2,7 +2,7 @@
 
 The cost of comparing every two grows with the square of the photos, that of an index almost in proportion to them. Bit
 codes go through one that misses nothing (multi-index hashing), vectors through a graph that visits a few hundred rows a
-query (HNSW) and misses few: docs/curation.md says how many, and from how many photos on each is the quicker.
+query (HNSW) and misses few: docs/curation.md has how many, and from how many photos on each is the quicker.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ def nearest(index: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray,
     """
     search = _every_two(index) if len(index) <= EXHAUSTIVE else _graph(index)
     found = [search(queries[start : start + BLOCK], k) for start in range(0, len(queries), BLOCK)]
-    return np.concatenate([rows for rows, _ in found]), np.concatenate([likeness for _, likeness in found])
+    return np.concatenate([rows for rows, _ in found]), np.concatenate([similarity for _, similarity in found])
 
 
 def codes_within(codes: np.ndarray, queries: np.ndarray, distance: int) -> Iterator[tuple[np.ndarray, ...]]:
@@ -53,9 +53,9 @@ def codes_within(codes: np.ndarray, queries: np.ndarray, distance: int) -> Itera
 
 def _every_two(index: np.ndarray) -> Search:
     def search(queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        likeness = queries @ index.T
-        rows = np.argpartition(-likeness, k - 1, axis=1)[:, :k]
-        return rows, np.take_along_axis(likeness, rows, axis=1)
+        similarity = queries @ index.T
+        rows = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
+        return rows, np.take_along_axis(similarity, rows, axis=1)
 
     return search
 
@@ -71,7 +71,7 @@ def _graph(index: np.ndarray) -> Search:
     faiss.omp_set_num_threads(threads)
 
     def search(queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        likeness, rows = graph.search(queries, k)
-        return rows, likeness
+        similarity, rows = graph.search(queries, k)
+        return rows, similarity
 
     return search

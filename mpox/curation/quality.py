@@ -35,7 +35,7 @@ def sharpness(grey: np.ndarray) -> float:
 
 
 def exposure(grey: np.ndarray) -> tuple[float, float]:
-    """Return the shares (0..1) of pixels burnt out and of pixels lost in the dark, of those that are no padding."""
+    """Return the shares (0..1) of pixels burnt out and of pixels lost in the dark, of those that are not padding."""
     shown = grey[~filled(grey)]
     if not shown.size:
         return 0.0, 0.0
@@ -46,7 +46,7 @@ def border_share(grey: np.ndarray) -> float:
     """Return the share (0..1) of a picture (H, W) uint8 that is bars of one tone at its edges, or padding.
 
     Padding is black or white and reaches an edge, so a photo taken before a white or black studio background has a
-    border in this sense: it tells the classes apart just as a frame does.
+    border in this sense: it gives a class away just as a frame does.
     """
     bars = np.zeros(grey.shape, bool)
     for turns in range(4):
@@ -60,7 +60,7 @@ def border_share(grey: np.ndarray) -> float:
 def text_share(grey: np.ndarray) -> float:
     """Return how much of a line of letters there is, 0 to 1: letters in the longest line, by ten (1: ten or more).
 
-    Letters are thin strokes that stand out from their surroundings (top-hat and black-hat transforms) in pieces of one
+    Letters are thin strokes that differ from their surroundings (top-hat and black-hat transforms) in pieces of one
     height on one line. A suspicion for a person to look at: hair, scales and rulers can look so, logos may not.
     """
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (STROKE_PX, STROKE_PX))
@@ -92,14 +92,14 @@ def unlikeness(embedded: np.ndarray, k: int = 5) -> np.ndarray:
     if len(embedded) <= 2 * k:
         return np.zeros(len(embedded), np.float32)
     unit = embedded / np.maximum(np.linalg.norm(embedded, axis=1, keepdims=True), 1e-12)
-    _, likeness = nearest(unit, unit, k + 1)  # a photo is its own neighbour
-    far = 1 - likeness.min(axis=1)
+    _, similarity = nearest(unit, unit, k + 1)  # a photo is its own neighbour
+    far = 1 - similarity.min(axis=1)
     off = far - np.median(far)
     return off / max(1.4826 * float(np.median(np.abs(off))), 1e-6)
 
 
 def _longest_line(boxes: np.ndarray) -> int:
-    """Return the largest number of boxes (left, top, width, height, area) that stand like letters on one line."""
+    """Return the largest number of boxes (left, top, width, height, area) that are placed like letters on one line."""
     left, top, width, height, area = boxes[:, :5].T
     tall = (height >= LETTER_PX[0]) & (height <= LETTER_PX[1]) & (width <= 2 * height) & (area < 0.9 * width * height)
     letters = np.stack([left, top, width, height])[:, tall]

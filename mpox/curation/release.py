@@ -1,4 +1,4 @@
-"""A curated manifest becomes a data set to hand on: square photos without metadata, and the papers that go with it.
+"""A curated manifest becomes a data set to publish: square photos without metadata, and its documents.
 
     <folder>/images/<label>/<label>_0001.jpg   square, sRGB, no metadata
     <folder>/masks/<label>/<label>_0001.png    where the photos have lesion masks: the same crop, 0 or 255
@@ -7,11 +7,12 @@
     <folder>/datasheet.md, croissant.json      for people, and for programs
     <folder>/SHA256SUMS                        for `sha256sum -c`; not of the datasheet, which people complete
 
-File names, subject and group ids are numbered anew, for the original ones may name people; which is which stays with
-the maker, in the key file.
+File names, subject and group ids are new numbers, as the original ones may name people; the mapping stays with the
+maker, in the key file.
 """
 
 import hashlib
+import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,8 +33,10 @@ from mpox.files import replacing, replacing_folder
 from mpox.places import check_replaceable
 from mpox.progress import watched
 
+log = logging.getLogger("mpox")
 CHECKSUMS, DATASHEET = "SHA256SUMS", "datasheet.md"
-# Columns of an audited manifest that are handed on; scores that only served the audit are not.
+DATASHEET_BEFORE = "datasheet.before.md"
+# Columns of an audited manifest that are released; scores that only served the audit are not.
 HANDED_ON = ("ita", "ita_bin", AUDITED)
 
 
@@ -51,8 +54,9 @@ def write_release(
     """Write the kept photos of a curated manifest as a data set into `folder`, and `key` (released path to photo_id).
 
     The folder appears whole or not at all: it is built beside its place and renamed. `reviewers` is how many people
-    decided. Returns how many places of the datasheet only a person can fill. Raises UserError for a folder that exists
-    (unless it is a release and `overwrite`), photos that changed since the audit, and labels that would share a folder.
+    decided. Returns how many places of the datasheet are left for a person to fill in. Raises UserError for a folder
+    that exists (unless it is a release and `overwrite`), photos that changed since the audit, and labels that would
+    share a folder.
     """
     _check_place(folder, overwrite)
     kept = curated[curated["keep"]].sort_values(["sha256", "photo_id"], ignore_index=True)
@@ -67,12 +71,24 @@ def write_release(
             released, about=about, pictures=pictures, steps=steps, kept=kept, reviewers=reviewers
         )
         (made / DATASHEET).write_text(sheet, encoding="utf-8")
+        _keep_datasheet(folder, made, sheet)
         croissant.write(made, released, about, FORMATS[pictures.format][1])
         _write_checksums(made)
         # Before the folder has its name: killed between the two, the command typed again makes both.
         with replacing(key) as file:
             pd.DataFrame({"path": places, "photo_id": kept["photo_id"]}).sort_values("path").to_csv(file, index=False)
     return unfilled
+
+
+def _keep_datasheet(folder: Path, made: Path, sheet: str) -> None:
+    """Keep the datasheet of the release that is replaced, where a person may have filled it, beside the new one."""
+    for name in (DATASHEET, DATASHEET_BEFORE):
+        before = folder / name
+        if before.is_file() and before.read_text(encoding="utf-8") != sheet:
+            (made / DATASHEET_BEFORE).write_bytes(before.read_bytes())
+            words = "%s differs from the new one and is kept as %s: copy into the new one what you wrote"
+            log.warning(words, before, DATASHEET_BEFORE)
+            return
 
 
 def prepared(path: Path, box: str, width: int, size: int, interpolation: str) -> np.ndarray:
@@ -97,9 +113,9 @@ def _check_place(folder: Path, overwrite: bool) -> None:
     if not overwrite:
         raise UserError(f"{folder} exists: give another to=, or overwrite=true to replace it")
     if not ((folder / CHECKSUMS).is_file() and (folder / "croissant.json").is_file()):
-        raise UserError(f"{folder} exists and is no release, so it is not replaced: give another to=")
+        raise UserError(f"{folder} exists and is not a release, so it is not replaced: give another to=")
     lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
-    ours = {CHECKSUMS, DATASHEET, *(line.partition("  ")[2] for line in lines)}
+    ours = {CHECKSUMS, DATASHEET, DATASHEET_BEFORE, *(line.partition("  ")[2] for line in lines)}
     check_replaceable(folder, ours.__contains__, "release", "to")
 
 
@@ -176,7 +192,8 @@ def _numbered(values: pd.Series, letter: str) -> list[str]:
 
 
 def _write_checksums(made: Path) -> None:
-    files = sorted(path for path in made.rglob("*") if path.is_file() and path.name != "datasheet.md")
+    filled_later = (DATASHEET, DATASHEET_BEFORE)
+    files = sorted(path for path in made.rglob("*") if path.is_file() and path.name not in filled_later)
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(made).as_posix()}\n" for path in files
     ]

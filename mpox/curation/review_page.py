@@ -96,8 +96,8 @@ def _thumbnail(path: Path, side: int) -> str:
 def _relative(root: Path, folder: Path) -> str:
     """Return the URL of the photo root relative to the page's folder, with a closing slash; empty where there is none.
 
-    A page on another drive, or outside the home folder that holds the photos, has none: its way to them would spell out
-    whose folder that is, and pages are handed to reviewers.
+    A page on another drive, or outside the home folder that holds the photos, has none: its path to them would contain
+    a user's name, and pages are sent to reviewers.
     """
     root, folder, home = root.resolve(), folder.resolve(), Path.home().resolve()
     if root.drive != folder.drive or (root.is_relative_to(home) and not folder.is_relative_to(home)):
@@ -111,7 +111,7 @@ def _verbatim(environment: jinja2.Environment, name: str) -> Markup:
 
 
 def _script_json(content: Any) -> Markup:
-    """Return JSON that cannot end the script element it stands in, whatever a file is called."""
+    """Return JSON that cannot end the script element around it, whatever a file is called."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=int)
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")

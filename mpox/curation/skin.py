@@ -5,7 +5,7 @@ import numpy as np
 
 # Chroma of skin in YCbCr (Chai and Ngan 1999).
 CB, CR = (77, 127), (133, 173)
-# Fewer skin pixels than this share say nothing about the skin's tone.
+# With a smaller share of skin pixels than this the skin's tone is unknown.
 MIN_SKIN = 0.05
 # Lower edges, in degrees, of the classes of Del Bino and Bernerd (2013).
 ITA_BINS = ((55.0, "very light"), (41.0, "light"), (28.0, "intermediate"), (10.0, "tan"), (-30.0, "brown"))

@@ -18,7 +18,7 @@ class PairThresholds:
 
 @dataclass(frozen=True)
 class QualityThresholds:
-    """What is worth a person's look: a measure of `mpox.curation.quality` beyond these."""
+    """What a person should check: a measure of `mpox.curation.quality` beyond these."""
 
     min_side: int = 128  # pixels of the shorter side
     min_sharpness: float = 0.4

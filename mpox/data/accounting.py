@@ -1,4 +1,4 @@
-"""Photos that cannot be used, counted by class and reason: visible in one block, or the end of what was asked for."""
+"""Photos that cannot be used, counted by class and reason: one warning, or an error where too many are lost."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -16,7 +16,7 @@ NAMED, FILES = 8, 3
 
 @dataclass(frozen=True)
 class Lost:
-    """A photo of a class that cannot be used, or a folder of which nobody knows how many it holds."""
+    """A photo of a class that cannot be used, or a folder with an unknown number of them."""
 
     label: str
     path: str
@@ -27,8 +27,8 @@ class Lost:
 def account(lost: Sequence[Lost], used: Collection[str], count: int, root: Path, may_miss: float | None) -> None:
     """Log what is lost; raise PhotoError where that is more than the share `may_miss` (0..1) of the photos.
 
-    `count` photos of the classes `used` are at hand. A whole class that is lost, and a folder that nobody can look
-    into, are more than any share. None never stops.
+    `count` photos of the classes `used` can be used. A whole class that is lost, and a folder that cannot be read, are
+    more than any share. None never raises.
     """
     if not lost:
         return
@@ -44,18 +44,18 @@ def account(lost: Sequence[Lost], used: Collection[str], count: int, root: Path,
     where = f"{len(lost)} of {total} photos of {root} cannot be used"
     if whole:
         where += f", and no photo of class {', '.join(map(visible, whole))} is left"
-        way = "mend this, or move what is no class out of the folder"
+        fix = "fix this, or move what is not a class out of the folder"
     elif closed:
-        way = "mend this, for nobody knows how many photos are behind it"
+        fix = "fix this: how many photos it holds is not known"
     else:
-        way = f"mend this, or give data.may_miss={_rounded_up(len(lost) / total)} to go on without them"
-    raise PhotoError(f"{where}: {'; '.join(groups[:NAMED])}{more}: {way}")
+        fix = f"fix this, or give data.may_miss={_rounded_up(len(lost) / total)} to go on without them"
+    raise PhotoError(f"{where}: {'; '.join(groups[:NAMED])}{more}: {fix}")
 
 
 def pass_over(others: Sequence[Other], empty: Sequence[str]) -> None:
-    """Log in a line each what lies among the photos and is none, and the class folders without any photo (`empty`)."""
+    """Log the files among the photos that are not photos, and the class folders without any photo (`empty`)."""
     if empty:
-        log.warning("no photos in the folders %s, which are no classes therefore", ", ".join(map(visible, empty)))
+        log.warning("no photos in the folders %s, which therefore are not classes", ", ".join(map(visible, empty)))
     if others:
         named = ", ".join(str(other) for other in others[:FILES])
         more = f" and {len(others) - FILES} more" if len(others) > FILES else ""
@@ -63,7 +63,7 @@ def pass_over(others: Sequence[Other], empty: Sequence[str]) -> None:
 
 
 def _grouped(lost: Sequence[Lost]) -> list[str]:
-    """Return a line a class and reason; reasons that differ only in what stands in brackets are one."""
+    """Return a line a class and reason; reasons that differ only in brackets are one."""
     groups: dict[tuple[str, str], list[Lost]] = {}
     for entry in lost:
         groups.setdefault((entry.label, entry.why.partition(" (")[0]), []).append(entry)

@@ -1,6 +1,6 @@
 """An array written to a file row by row: its space is reserved first, its checksum made on the way.
 
-Not through a memory map: where the disk fills up under one, the process is killed (SIGBUS) instead of told.
+Not through a memory map: where the disk fills up under one, the process is killed (SIGBUS) instead of getting an error.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Augmentation of whole batches: what torchvision's transforms describe, drawn at once and sampled from the photo once.
 
-torchvision turns a photo, cuts it, mirrors it and recolours it in five passes over its pixels, each resampling anew and
-drawing its numbers one by one: for a small CNN on a processor a fifth of a training step. Here the geometric steps are
+torchvision turns a photo, cuts it, mirrors it and recolours it in five passes over its pixels, each resampling again
+and drawing its numbers one by one: for a small CNN on a CPU a fifth of a training step. Here the geometric steps are
 multiplied into one affine map a photo, so that each output pixel is one bilinear sample of the stored photo, and the
 numbers come from a counter-based generator (Philox), a pure function of (seed, epoch, photo). Two backends compute the
 same values within float tolerance: OpenCV photo by photo on a processor, torch a whole batch at once on a GPU.
@@ -23,7 +23,7 @@ from torchvision.transforms import InterpolationMode, v2
 # A cut is one bilinear sample a pixel, without antialiasing: right up to this reduction, visibly wrong beyond it.
 MAX_REDUCTION = 1.5
 # Cuts are drawn until one lies within the photo, this many times, then the centre is taken (as torchvision does).
-ATTEMPTS = 10
+TRIES = 10
 # ITU-R 601-2 luma, torchvision's grey.
 GREY = (0.2989, 0.587, 0.114)
 BRIGHTNESS, CONTRAST, SATURATION = 0, 1, 2
@@ -33,7 +33,7 @@ BILINEAR = (InterpolationMode.BILINEAR, InterpolationMode.BILINEAR.value, 2)
 
 @dataclass(frozen=True)
 class Draws:
-    """What chance said for B photos: `affine` (B, 2, 3) float64 takes output to source pixels (x, y; centres at whole
+    """The random draws of B photos: `affine` (B, 2, 3) float64 takes output to source pixels (x, y; centres at whole
     numbers), `factors` (B, 3) float32 are those of brightness, contrast, saturation and `order` (B, 3) int64 which of
     them comes when."""
 
@@ -159,7 +159,7 @@ def _geometric(node: nn.Module, size: int) -> tuple[int, Callable[[np.ndarray], 
         largest = min(size, size * (node.scale[1] * max(node.ratio[1], 1 / node.ratio[0])) ** 0.5)
         if not bilinear or height != width or largest / height > MAX_REDUCTION:
             return None
-        return 4 * ATTEMPTS, lambda u: _cut(u.reshape(-1, 4, ATTEMPTS), size, height, node.scale, node.ratio), height
+        return 4 * TRIES, lambda u: _cut(u.reshape(-1, 4, TRIES), size, height, node.scale, node.ratio), height
     return None
 
 
@@ -181,7 +181,7 @@ def _rotation(degrees: np.ndarray, size: int) -> np.ndarray:
 
 
 def _cut(drawn: np.ndarray, size: int, out: int, scale: Sequence[float], ratio: Sequence[float]) -> np.ndarray:
-    """Map output to source pixels of cuts: area, aspect and place as RandomResizedCrop draws them (B, 4, ATTEMPTS)."""
+    """Map output to source pixels of cuts: area, aspect and place as RandomResizedCrop draws them (B, 4, TRIES)."""
     area = size * size * (scale[0] + (scale[1] - scale[0]) * drawn[:, 0])
     low, high = np.log(ratio)
     aspect = np.exp(low + (high - low) * drawn[:, 1])

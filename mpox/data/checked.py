@@ -15,10 +15,10 @@ from mpox.progress import watched
 
 
 def check_photos(manifest: pd.DataFrame, root: Path, *, follow_links: bool) -> tuple[pd.DataFrame, list[Lost]]:
-    """Fill sha256, bytes, width and height of the kept photos, in threads; those that cannot be used are kept no more.
+    """Fill sha256, bytes, width and height of the kept photos, in threads; those that cannot be used get keep=false.
 
-    Returns the manifest, with keep=false and a reason for the latter, and what was lost so. Photos that are links out
-    of `root` count among it unless `follow_links`. Raises UserError where contents differ from the manifest's hashes.
+    Returns the manifest, with keep=false and a reason for the latter, and the lost photos. Photos that are links out
+    of `root` count as lost unless `follow_links`. Raises UserError where contents differ from the manifest's hashes.
     """
     frame = manifest.copy()
     kept = frame.index[frame["keep"]]
@@ -44,7 +44,7 @@ def check_photos(manifest: pd.DataFrame, root: Path, *, follow_links: bool) -> t
 
 
 def _outside(root: Path, paths: pd.Series) -> set[str]:
-    """Return the photos that links lead out of `root`; the folders they lie in are looked at once."""
+    """Return the photos that links lead out of `root`; each folder is resolved once."""
     folders = {folder: leads_out(folder, root) for folder in {(root / path).parent for path in paths}}
     return {
         str(root / path)

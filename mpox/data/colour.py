@@ -8,7 +8,7 @@ from PIL import Image, ImageCms
 
 # Pillow's modes that a profile of each space describes.
 _MODES = {"RGB": "RGB", "CMYK": "CMYK", "GRAY": "L"}
-# Of 255: profiles that change no colour by more are sRGB in other words, and the photo's values stay as they are.
+# Of 255: profiles that change no colour by more are sRGB under another name, and the photo's values stay as they are.
 SAME = 4
 
 
@@ -18,7 +18,7 @@ def mode_of(profile: bytes | None) -> str:
         return ""
     try:
         space = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space
-    except (OSError, ImageCms.PyCMSError):  # a profile that cannot be read says nothing
+    except (OSError, ImageCms.PyCMSError):  # an unreadable profile: taken as sRGB
         return ""
     return _MODES.get(space.strip(), "")
 
@@ -26,7 +26,7 @@ def mode_of(profile: bytes | None) -> str:
 def to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
     """Convert a picture, in the mode that `mode_of` gives for its profile, to sRGB, 8-bit RGB.
 
-    Where the profile is sRGB in other words, or cannot be applied, the values stay: plain `convert("RGB")`.
+    Where the profile is sRGB under another name, or cannot be applied, the values stay: plain `convert("RGB")`.
     """
     transform = _transform(profile, picture.mode)
     if transform is None:

@@ -1,4 +1,4 @@
-"""Reading the CSV files that people make: whatever a spreadsheet program writes, or a line that says what to save."""
+"""Reading the CSV files that people make: what spreadsheet programs write; else an error with the format to save."""
 
 import codecs
 import csv
@@ -10,7 +10,7 @@ import pandas as pd
 
 from mpox.errors import UserError
 
-# What stands between the columns: commas, what Excel writes where the comma is the decimal sign, tabs, and rarer ones.
+# Separators: commas, what Excel writes where the comma is the decimal sign, tabs, and rarer ones.
 SEPARATORS = (",", ";", "\t", "|")
 _MARKED = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -24,11 +24,10 @@ AS_UTF8 = "save it as CSV in UTF-8 (in Excel: 'CSV UTF-8')"
 def read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """Read a CSV file whose first line names `columns` (and maybe others): all text, no missing values.
 
-    UTF-8, or UTF-16 as Excel's "Unicode text" has it; separated by commas, semicolons, tabs or bars, which the first
-    line tells; names in any case; rows and columns that hold nothing are left out. The index holds the rows' line
-    numbers. Raises UserError, naming the file
-    and where one is at fault the line, for another encoding, a row with more fields than names, and an empty file; for
-    a missing file OSError. What columns must be there is for the caller to say.
+    UTF-8, or UTF-16 as Excel's "Unicode text" has it; separated by commas, semicolons, tabs or bars, found
+    from the first line; names in any case; empty rows and columns are left out. The index holds the rows' line numbers.
+    Raises UserError, naming the file and the line, for another encoding, a row with more fields than names, and an
+    empty file; OSError for a missing file. The caller checks which columns must be there.
     """
     lines = _text(path)
     if lines[:4].lower() == "sep=":  # Excel's own note to itself
@@ -81,7 +80,7 @@ def _separator(text: str, columns: Sequence[str]) -> str:
 
 
 def _rows(path: Path, text: str, separator: str) -> list[tuple[int, list[str]]]:
-    """The rows that hold something, each with the number of its last line."""
+    """The rows that are not empty, each with the number of its last line."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         return [(reader.line_num, row) for row in reader if any(field.strip() for field in row)]

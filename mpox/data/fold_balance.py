@@ -9,14 +9,14 @@ import numpy as np
 
 from mpox.data.small_folds import FEWEST_GROUPS, FEWEST_PHOTOS
 
-# What a class without the photos or groups it needs in a fold costs beside any unevenness of photos.
+# Cost of a class that lacks photos or groups in a fold, added to that of uneven numbers of photos.
 SHORTFALL_COST = 1000.0
 # An exchange of groups that gains less than this is rounding.
 SMALLEST_GAIN = 1e-6
 
 
 def is_dominated(photos_GC: np.ndarray, n_folds: int) -> bool:
-    """Say whether one group holds more of a class than a fold's even share; photos int64 of each group and class."""
+    """Return whether one group holds more of a class than a fold's even share; photos int64 of each group and class."""
     return bool((photos_GC.max(0) * n_folds > photos_GC.sum(0)).any())
 
 
@@ -66,7 +66,7 @@ def _best_exchange(
     for fold, sign in ((one, -1), (other, 1)):
         held = photos_GC[fold_G == fold]
         after += cost(held.sum(0) + sign * moved, (held > 0).sum(0) + sign * moved_groups)
-    # The last of either side is nobody: both together change nothing.
+    # The last of either side is no group: both together change nothing.
     best = np.unravel_index(after.argmin(), after.shape)
     if after[best] > after[-1, -1] - SMALLEST_GAIN:
         return None
@@ -76,5 +76,5 @@ def _best_exchange(
 def _kinds(photos_GC: np.ndarray, members: np.ndarray) -> tuple[list[list[int]], np.ndarray]:
     """Return one of each kind of group (equal photos of each class) and its photos; last, no group."""
     kinds, first = np.unique(photos_GC[members], axis=0, return_index=True)
-    nobody = np.zeros((1, photos_GC.shape[1]), kinds.dtype)
-    return [*([int(members[k])] for k in first), []], np.concatenate([kinds, nobody])
+    no_group = np.zeros((1, photos_GC.shape[1]), kinds.dtype)
+    return [*([int(members[k])] for k in first), []], np.concatenate([kinds, no_group])

@@ -19,6 +19,7 @@ from mpox.files import read_json, write_json
 
 # The fold of the final network, which every photo trains.
 ALL = "all"
+Fold = int | str
 # Test, validation and training need a fold each.
 MIN_FOLDS = 3
 
@@ -39,22 +40,30 @@ class Folds:
         """Return the number of the fold that each photo is tested in."""
         return photo_ids.map({photo: k for k, ids in enumerate(self.ids) for photo in ids})
 
-    def roles(self, fold: int) -> pd.Series:
-        """Return `train`, `val` or `test` for each photo id (the index) of job `fold`; UserError out of range."""
+    def roles(self, fold: Fold) -> pd.Series:
+        """Return `train`, `val` or `test` for each photo id (the index) of job `fold`; UserError out of range.
+
+        Every photo trains the final network (fold `all`).
+        """
         check_fold(fold, len(self.ids))
         names = ["train"] * len(self.ids)
-        names[fold], names[(fold + 1) % len(self.ids)] = "test", "val"
+        if fold != ALL:
+            names[int(fold)], names[(int(fold) + 1) % len(self.ids)] = "test", "val"
         return pd.Series(
             {photo: name for name, ids in zip(names, self.ids, strict=True) for photo in ids}, name="split"
         )
 
 
-def check_fold(fold: int, n_folds: int) -> None:
+def check_fold(fold: Fold, n_folds: int) -> None:
     """Raise UserError where there is no such fold to test on, or too few folds to test, validate and train."""
     if n_folds < MIN_FOLDS:
         raise UserError(f"n_folds={n_folds} leaves nothing to train on: it must be at least {MIN_FOLDS}")
-    if not 0 <= fold < n_folds:
-        raise UserError(f"fold={fold} does not exist: with n_folds={n_folds} the folds are 0 to {n_folds - 1}")
+    if fold == ALL:
+        return
+    if not (isinstance(fold, int) and 0 <= fold < n_folds):
+        raise UserError(
+            f"fold={fold} does not exist: with n_folds={n_folds} the folds are 0 to {n_folds - 1}, and {ALL}"
+        )
 
 
 def make_folds(manifest: pd.DataFrame, n_folds: int, seed: int) -> Folds:
@@ -91,7 +100,7 @@ def write_folds(folds: Folds, path: Path) -> None:
 
 
 def read_folds(path: Path, manifest: pd.DataFrame, n_folds: int) -> Folds:
-    """Read a splits file, which may have been edited, and hold it against the manifest.
+    """Read a splits file, which may have been edited, and check it against the manifest.
 
     Raises UserError for another number of folds, an empty fold, a photo in two folds, photos that the manifest does not
     have or that the file lacks, and a group that straddles folds.
@@ -102,26 +111,24 @@ def read_folds(path: Path, manifest: pd.DataFrame, n_folds: int) -> Folds:
         seed = int(content.get("seed", 0))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} is not a splits file (it needs 'folds', lists of photo ids): restore it") from error
-    mend = "mend the file, or delete it to have it made anew"
+    fix = "correct the file, or delete it to have it made again"
     if len(ids) != n_folds:
         raise UserError(f"{path} has {len(ids)} folds, but n_folds={n_folds}: give n_folds={len(ids)} or a new study=")
     if not all(ids):
-        raise UserError(f"{path}: fold {[len(fold) for fold in ids].index(0)} is empty: {mend}")
+        raise UserError(f"{path}: fold {[len(fold) for fold in ids].index(0)} is empty: {fix}")
     fold_of = pd.Series({photo: fold for fold, photos in enumerate(ids) for photo in photos})
     kept = manifest[manifest["keep"]].set_index("photo_id")
     if len(fold_of) < sum(map(len, ids)):
         counts = pd.Series([photo for fold in ids for photo in fold]).value_counts()
-        raise UserError(
-            f"{path}: {counts.index[0]} is in more than one place ({(counts > 1).sum()} photos are): {mend}"
-        )
+        raise UserError(f"{path}: {counts.index[0]} is in more than one place ({(counts > 1).sum()} photos are): {fix}")
     if missing := sorted(set(kept.index) - set(fold_of.index)):
-        raise UserError(f"{path} lacks {len(missing)} photos of the data set (first: {missing[0]}): {mend}")
+        raise UserError(f"{path} lacks {len(missing)} photos of the data set (first: {missing[0]}): {fix}")
     if unknown := sorted(set(fold_of.index) - set(kept.index)):
-        raise UserError(f"{path} names {len(unknown)} photos the data set does not have (first: {unknown[0]}): {mend}")
+        raise UserError(f"{path} names {len(unknown)} photos the data set does not have (first: {unknown[0]}): {fix}")
     spread = fold_of.groupby(kept["group"]).nunique()
     if (straddling := spread[spread > 1]).size:
         raise UserError(
             f"{path}: group {straddling.index[0]} is in {straddling.iloc[0]} folds, which leaks between training and "
-            f"test ({straddling.size} groups are): {mend}"
+            f"test ({straddling.size} groups are): {fix}"
         )
     return Folds(ids, seed)

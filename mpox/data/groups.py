@@ -1,4 +1,4 @@
-"""Groups: photos that must never be split between folds, because one tells the answer to the other."""
+"""Groups: photos that must never be split between folds, because one gives away the answer to the other."""
 
 from collections.abc import Iterable
 

@@ -78,7 +78,7 @@ def complete(frame: pd.DataFrame, source: str) -> pd.DataFrame:
 def read_manifest(path: Path, source: str | None = None, *, root: Path | None = None) -> pd.DataFrame:
     """Read a manifest (`.csv`, `.tsv` or `.parquet`) and `complete` it. `source` defaults to the name of its folder.
 
-    `root` is given for a table from elsewhere: its paths are held against the files there (see `_below`). Raises
+    `root` is given for a table from elsewhere: its paths are matched with the files there (see `_below`). Raises
     UserError when the file is missing, unreadable, of another type or incomplete, or names a path outside `root`.
     """
     if not path.is_file():
@@ -112,9 +112,9 @@ def _staying(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _below(root: Path, paths: pd.Series) -> list[str]:
-    """Return paths, of a table that people or Windows wrote, as the files below `root` are called.
+    """Return paths of a hand-written or Windows table, spelt as the files below `root`.
 
-    Where there is no file of a path as it is written, spaces around it and backslashes in it are taken for slips.
+    Where there is no file of a path as it is written, spaces around it and backslashes in it are corrected.
     """
     found = []
     for path in paths.fillna("").astype(str):

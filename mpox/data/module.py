@@ -32,8 +32,8 @@ class Photos(Dataset[Batch]):
 
     Item: image (3, S, S) uint8 RGB, target (int64), row (int64, of the manifest). With `transform`, item i of epoch e
     is the same whatever was drawn before it: chance is a function of (seed, e, row). What `fuse` understands
-    is applied to the batch (image is float32, 0..255); anything else photo by photo, torch's generator put back after.
-    With `bare`, pixels lie elsewhere: a batch holds rows and what was drawn for them, no images.
+    is applied to the batch (image is float32, 0..255); anything else photo by photo, and torch's generator is restored.
+    With `bare`, the pixels are elsewhere: a batch holds rows and what was drawn for them, no images.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class FoldData(L.LightningDataModule):
 
     `pixels` (N, S, S, 3) uint8 and `targets` (N) int64 are in the order of the manifest; `roles` holds `train`, `val`,
     `test` or an empty string (left out) for each. `sampling`: `shuffle`, or `balanced` (each class drawn as often).
-    `photos_on`: where pixels lie and are augmented, `processor`, `device` (the one that trains, once for all jobs of
+    `photos_on`: where pixels are kept and augmented, `processor`, `device` (the one that trains, once for all jobs of
     the process), or `auto`, the device where it is a GPU with room. The values are the same within float tolerance.
     """
 
@@ -152,6 +152,11 @@ class FoldData(L.LightningDataModule):
         # A batch of one photo would break batch normalisation; the order is new each epoch, so no photo is lost.
         drop_last = len(sampler) > self.batch_size
         return self._loader(photos, sampler=sampler, drop_last=drop_last)
+
+    def steps_per_epoch(self, processes: int = 1) -> int:
+        """Return how many batches of training photos each of `processes` takes in an epoch, at least 1."""
+        share = len(self.rows("train")) // processes
+        return max(1, share // self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the validation photos as they are, in the order of the manifest."""

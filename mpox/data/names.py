@@ -24,7 +24,7 @@ def by_key(mapping: Mapping[Any, Any]) -> dict[str, str]:
 
 
 def is_utf8(name: str) -> bool:
-    """Say whether a name of the file system can be written as UTF-8, as every table and page needs it."""
+    """Return whether a name of the file system can be written as UTF-8, as every table and page needs it."""
     try:
         name.encode()
     except UnicodeEncodeError:

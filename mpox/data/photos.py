@@ -93,9 +93,9 @@ class Decoded:
 def decoded(path: Path) -> Iterator[Decoded]:
     """Decode one photo completely, for use within the block: first frame, orientation and colour profile applied.
 
-    Transparency lies on white. Threads wait until there is memory for it (AT_WORK), so a block must not open another
-    photo. Raises PhotoError, naming the file, for whatever is wrong with it: missing, empty, truncated, no image of
-    FORMATS, not a regular file, more than MAX_PIXELS, or anything its decoder raises.
+    Transparency is filled with white. Threads wait until there is memory for it (AT_WORK), so a block must not open
+    another photo. Raises PhotoError, naming the file, for whatever is wrong with it: missing, empty, truncated, no
+    image of FORMATS, not a regular file, more than MAX_PIXELS, or anything its decoder raises.
     """
     with contextlib.ExitStack() as held:
         yield _decode(path, held)
@@ -148,7 +148,7 @@ def _decode(path: Path, held: contextlib.ExitStack) -> Decoded:
     except UnidentifiedImageError as error:
         what = "not an image that is read here" if path.stat().st_size else "the file is empty"
         raise PhotoError(f"{path}: {what}: remove it or save it again as JPEG or PNG") from error
-    except Exception as error:  # decoders raise whatever they meet: one photo's trouble must stay that photo's
+    except Exception as error:  # decoders raise whatever they meet: an error must name that one photo
         # An OSError's whole text repeats the path; some exceptions have no text.
         what = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
         raise PhotoError(f"{path}: cannot be decoded ({what}): remove it or save it again") from error
@@ -185,15 +185,15 @@ def _upright(photo: Image.Image) -> tuple[Image.Image, tuple[int, int]]:
         rgb = rgb.transpose(turn)
         if turn >= Image.Transpose.ROTATE_90 and turn != Image.Transpose.ROTATE_180:
             size = size[1], size[0]
-    rgb.info = {}  # no comment, EXIF or profile travels on into what is made of it
+    rgb.info = {}  # no comment, EXIF or profile is copied to files made from it
     return rgb, size
 
 
 def _turn(photo: Image.Image) -> Image.Transpose | None:
-    """Return how to turn a photo upright, from the orientation tag alone; None where it is, or nothing says so."""
+    """Return how to turn a photo upright, from the orientation tag alone; None where it is upright or has no tag."""
     try:
         value = photo.getexif().get(ORIENTATION)
-    except Exception:  # metadata that cannot be read says nothing
+    except Exception:  # unreadable metadata: no turn
         return None
     if isinstance(value, tuple) and value:
         value = value[0]

@@ -1,4 +1,4 @@
-"""Writing pictures: from pixels alone, so that nothing of the file they came from goes along."""
+"""Writing pictures: from pixels alone, so that no metadata of the original file is copied."""
 
 import base64
 import io
@@ -15,8 +15,8 @@ OF_SUFFIX = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp"}
 def encoded(picture: Image.Image | np.ndarray, kind: str, **options: Any) -> bytes:
     """Return a picture (8-bit grey, RGB or RGBA) as a file of a kind: jpeg, png or webp; `options` are Pillow's.
 
-    Pillow hands on what the photo's own file held beside its pixels (comments, EXIF, XMP, profiles, text) in ways that
-    differ by format; a picture made of the bare pixels has none of it. No profile: the pixels are sRGB.
+    Pillow copies the metadata of the photo's own file (comments, EXIF, XMP, profiles, text) in ways that differ by
+    format; a picture made of the bare pixels has none of it. No profile: the pixels are sRGB.
     """
     bare = Image.fromarray(np.asarray(picture))
     with io.BytesIO() as file:

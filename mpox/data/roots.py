@@ -30,8 +30,8 @@ def check_outputs(found: Walk, root: object) -> None:
     if drawn := {place: count for place, count in found.outputs.items() if count}:
         named = ", ".join(visible(place.as_posix()) for place in sorted(drawn)[:SHOWN])
         raise UserError(
-            f"data.root={root} holds results of mpox itself ({named}), with {sum(drawn.values())} pictures that are no "
-            "photos: move them out of it, or give the folder of the photos alone as data.root"
+            f"data.root={root} holds results of mpox itself ({named}), with {sum(drawn.values())} pictures that are "
+            "not photos: move them out of it, or give the folder of the photos alone as data.root"
         )
 
 
@@ -86,5 +86,5 @@ def empty_classes(found: Walk, level: int, used: Collection[str]) -> list[str]:
 
 
 def class_of(parts: Sequence[str], level: int) -> str | None:
-    """Return the class folder among a photo's folders, None where it lies in no folder of that level."""
+    """Return the class folder among a photo's folders, None where there is none at that level."""
     return parts[level] if -len(parts) <= level < len(parts) else None

@@ -30,7 +30,7 @@ def small_folds(label: pd.Series, group: pd.Series, fold: pd.Series, folds: Sequ
             parts.append(f"fewer than two groups in {_named(alone)}")
         if parts:
             found.append(
-                f"{name} has {' and '.join(parts)}: figures of it in a single such fold say little; lower n_folds or "
+                f"{name} has {' and '.join(parts)}: figures of it in a single such fold mean little; lower n_folds or "
                 "add photos"
             )
     return found

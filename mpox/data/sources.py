@@ -27,9 +27,9 @@ from mpox.temporary import scratch
 class PhotoSet:
     """A complete manifest (see `mpox.data.manifest`) and the folder its paths are relative to.
 
-    Photos that cannot be used are rows with keep=false and a reason. `left` says, as `path (why)`, what lies below root
-    and is in no row. `drawn`: the pictures are generated, so that none is a cut of another. `copies` says which search
-    for copies the photos went through (`mpox.curation.guard`).
+    Photos that cannot be used are rows with keep=false and a reason. `left` lists, as `path (why)`, the files below
+    root that are in no row. `drawn`: the pictures are generated, so that none is a cut of another. `copies`: the search
+    for copies that was made (`mpox.curation.guard`).
     """
 
     manifest: pd.DataFrame
@@ -56,18 +56,18 @@ def folder(
     `classes` maps folder names, in any case, to labels (other folders are an error; none: the names are the labels).
     `class_level` is which part of a photo's path names its class: 0 the first folder below root, -1 the folder that
     holds the photo. `subject_pattern`: see `mpox.data.subjects`; a photo without a subject is its own. Links out of the
-    folder are read with `follow_links` alone. Photos that cannot be used are left out and said, up to the share
+    folder are read with `follow_links` alone. Photos that cannot be used are left out with a warning, up to the share
     `may_miss` (0..1) of all, never a whole class.
     Raises UserError for a missing or empty folder, one that `mpox.data.roots` refuses, an unknown class folder or a bad
-    pattern; PhotoError naming what is lost. With `strict` false (an audit) nothing lost stops, nor do copies or class
-    names that differ in case alone.
+    pattern; PhotoError naming what is lost. With `strict` false (an audit) lost photos are no error, nor are copies or
+    class names that differ in case alone.
     """
     root = None if root is None else str(root)  # a folder may be named by a year
     if root is None or not Path(root).expanduser().is_dir():
         raise UserError(f"data.root={root or '(not given)'} is not a folder: {hint}")
     base = Path(root).expanduser()
     if not is_utf8(str(base.resolve())):
-        raise UserError(f"data.root={visible(str(root))} lies in a folder whose name is not UTF-8: rename it")
+        raise UserError(f"data.root={visible(str(root))} is in a folder whose name is not UTF-8: rename it")
     found = walk(base, follow_links=follow_links)
     check_outputs(found, root)
     names = None if classes is None else by_key(classes)
@@ -75,9 +75,9 @@ def folder(
     stray = frame.loc[frame["folder"] == "", "path"]
     if strict and len(stray):
         raise UserError(
-            f"{base / stray.iloc[0]} lies in no class folder: move it into <root>/<class>/ or out of data.root"
+            f"{base / stray.iloc[0]} is in no class folder: move it into <root>/<class>/ or out of data.root"
         )
-    left = [f"{path} (lies in no class folder)" for path in map(visible, stray)]
+    left = [f"{path} (is in no class folder)" for path in map(visible, stray)]
     frame = frame[frame["folder"] != ""].reset_index(drop=True)
     if frame.empty and not lost:
         raise UserError(f"data.root={root} holds no photos ({', '.join(sorted(SUFFIXES))}): {hint}")
@@ -106,7 +106,7 @@ def from_table(
 ) -> PhotoSet:
     """Complete a table of photos (at least the columns path and label) and check every photo by decoding it.
 
-    What a source of one's own ends with. The options and errors are those of `folder`, and UserError as `complete`.
+    The last step of a source of one's own. The options and errors are those of `folder`, and UserError as `complete`.
     """
     checked, unreadable = check_photos(complete(frame, source), root, follow_links=follow_links)
     _account(checked, unreadable, root, may_miss, strict)
@@ -125,7 +125,7 @@ def manifest(
     follow_links: bool = False,
     strict: bool = True,
 ) -> PhotoSet:
-    """Read a manifest file (CSV or parquet); `root` defaults to the folder it lies in.
+    """Read a manifest file (CSV or parquet); `root` defaults to the manifest's folder.
 
     `only` keeps the photos of one source (the column), `without` those of all others: leave-one-source-out. Photos with
     keep=false stay in the manifest and are neither opened nor used. `subject_pattern` gives a subject to photos that
@@ -213,7 +213,7 @@ def generated(
 def _rows(found: Walk, level: int, names: Mapping[str, str] | None) -> tuple[pd.DataFrame, list[Lost]]:
     """Return a row (path, folder, label, keep, reason, its kind) a photo or other picture, and what else is lost.
 
-    `folder` is the class folder, empty where a photo lies in none; `label` what `names` makes of it.
+    `folder` is the class folder, empty where a photo is in none; `label` is the folder's name mapped by `names`.
     """
 
     def label(name: str) -> str:
@@ -250,7 +250,7 @@ def _check_classes(frame: pd.DataFrame, names: Mapping[str, str] | None, root: o
 
 
 def _account(checked: pd.DataFrame, lost: list[Lost], root: Path, may_miss: float, strict: bool) -> None:
-    """Say what is lost, or stop; see `mpox.data.accounting`. An audit goes on with whatever can be read."""
+    """Log what is lost, or raise; see `mpox.data.accounting`. An audit goes on with whatever can be read."""
     if isinstance(may_miss, bool) or not isinstance(may_miss, int | float) or not 0 <= may_miss <= 1:
         raise UserError(f"data.may_miss={may_miss} is no share of the photos: give a number from 0 to 1")
     kept = checked[checked["keep"]]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from mpox.cached import is_sound, say_not_kept, write_checksum
+from mpox.cached import is_sound, warn_not_kept, write_checksum
 from mpox.data.array_file import array_file
 from mpox.data.photos import FILTERS, PhotoError, decoded, square
 from mpox.data.unchanged import recorded
@@ -29,10 +29,10 @@ def open_store(manifest: pd.DataFrame, root: Path, size: int, interpolation: str
     """Return the pixels of the manifest's photos, (N, size, size, 3) uint8, row i for row i; memory-mapped, read-only.
 
     Built on first use, in threads with a progress bar, and kept in `cache` under a key of the photos' contents, size
-    and interpolation, so any change of them builds anew. Several processes may ask at once: one builds, the others
-    wait. The first use in a process checks its checksum; a damaged store is built anew, and that is said. Where the
+    and interpolation, so any change of them builds a new one. Several processes may ask at once: one builds, the others
+    wait. The first use in a process checks its checksum; a damaged store is built again, with a warning. Where the
     cache cannot be written, the pixels are decoded into memory if they fit, with a warning. Raises UserError naming
-    the photos that cannot be decoded, or the folder that has no room.
+    the photos that cannot be decoded, or the folder without enough space.
     """
     if interpolation not in FILTERS:
         raise UserError(f"interpolation '{interpolation}' is unknown: choose one of {', '.join(FILTERS)}")
@@ -72,7 +72,7 @@ def _in_memory(path: Path, photos: list[tuple[Path, str]], size: int, interpolat
             f"{path.parent} cannot take {needed / 1e6:.0f} MB of decoded photos ({reason_of(error)}), and the memory "
             "has no room for them: free some space, or give cache_dir=<folder elsewhere>"
         ) from error
-    say_not_kept(path, error)
+    warn_not_kept(path, error)
     pixels = np.empty((len(photos), size, size, 3), np.uint8)
     for row, picture in enumerate(_decoded(photos, size, interpolation)):
         pixels[row] = picture

@@ -35,7 +35,7 @@ def subjects(paths: Sequence[str], pattern: str | None) -> list[str]:
     found = [_subject(compiled, path, group) for path in paths]
     unmatched = [path for path, subject in zip(paths, found, strict=True) if not subject]
     if len(unmatched) == len(paths):
-        raise UserError(f"{given} matches none of {len(paths)} photos, such as {paths[0]}: mend the pattern")
+        raise UserError(f"{given} matches none of {len(paths)} photos, such as {paths[0]}: correct the pattern")
     if unmatched:
         log.warning(
             "%s does not match %d of %d photos, each of which is taken for a patient of its own (first: %s)",

@@ -1,4 +1,4 @@
-"""The lesions of the synthetic photos: what tells their classes apart, and nothing else does (see `synthetic.py`)."""
+"""The lesions of the synthetic photos: the only difference between the classes (see `synthetic.py`)."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What is to be told apart: every class, or mpox against the rest."""
+"""The classification task: every class, or mpox against the rest."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Targets:
 
 
 def label_map(labels: pd.Series, targets: Targets) -> dict[str, int]:
-    """Return the class index of each label, as a task placed them: what a run's card keeps of its task.
+    """Return the class index of each label, as a task assigned them: a run's card keeps it.
 
     Raises UserError for a task that gives photos of one label different classes, which nothing later could repeat.
     """

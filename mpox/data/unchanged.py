@@ -1,7 +1,7 @@
 """Are the photos still those that the manifest was made of? By size and times where they were hashed before, else by
 hash.
 
-What was hashed is noted in the cache, so that a sweep reads every photo once. A note only ever spares work: without it,
+What was hashed is noted in the cache, so that a sweep reads every photo once. A note only saves work: without it,
 or where it does not fit, the photo is read.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mpox.cached import say_not_kept
+from mpox.cached import warn_not_kept
 from mpox.data.photos import PhotoError
 from mpox.files import replacing, sha256_of
 from mpox.progress import watched
@@ -45,7 +45,7 @@ def changed_photos(frame: pd.DataFrame, root: Path, cache: Path) -> list[str]:
 
 @contextlib.contextmanager
 def recorded(path: Path, sha256: str) -> Iterator[None]:
-    """Hold that a photo is the recorded one all the while the block reads it; PhotoError where it is not.
+    """Check that a photo is the recorded one before and after the block reads it; PhotoError where it is not.
 
     What is computed of a photo is kept under the hash of its content: of another content it must never be.
     """
@@ -58,7 +58,7 @@ def recorded(path: Path, sha256: str) -> Iterator[None]:
 
 
 def _facts(root: Path, path: str, sha256: str, size: int) -> str | None:
-    """One line that is equal only while nobody has written to the photo; None where it is gone or of another size."""
+    """One line that is equal only while the photo has not been written to; None where it is gone or resized."""
     stat = _stat(root / path)
     return None if stat is None or stat[0] != size else f"{' '.join(map(str, stat))} {sha256} {path!r}"
 
@@ -91,4 +91,4 @@ def _write(note: Path, lines: set[str]) -> None:
         with replacing(note) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in sorted(lines)), encoding="utf-8")
     except OSError as error:
-        say_not_kept(note, error)
+        warn_not_kept(note, error)

@@ -1,4 +1,4 @@
-"""The one walk through a folder of photos: what is a photo, and everything else with the reason why it is none.
+"""The one walk through a folder of photos: what is a photo, and everything else with the reason why it is not.
 
 Training, curation, evaluation, the doctor and predict find photos here, so that what one of them reads all read.
 Hidden files and what systems leave in folders are passed over and counted nowhere.
@@ -14,7 +14,7 @@ from mpox.data.names import is_utf8
 from mpox.data.photos import SUFFIXES, open_regular
 from mpox.places import MARKER
 
-# What systems, cameras, network drives and archives put beside photos, in lower case.
+# Files that systems, cameras, network drives and archives put beside photos, in lower case.
 SYSTEM = frozenset(
     {
         *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "__pycache__", "lost+found"),
@@ -22,7 +22,7 @@ SYSTEM = frozenset(
         *("@eadir", "@recycle", "#recycle", "#snapshot", "@__thumb", "picasa.ini", "zbthumbnail.info"),
     }
 )
-# Pictures of types that are not read: nobody should miss them silently.
+# Pictures of types that are not read: they are reported, never skipped silently.
 OTHER_PICTURES = frozenset(
     {
         *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw", ".x3f"),
@@ -37,7 +37,7 @@ OUTPUTS = (
     *({"manifest.parquet", "splits.json"}, {"config.yaml", "status.json"}, {"journal.jsonl"}, {"comparison.json"}),
     *({"contract.json"}, {"export.json"}, {"audit.json", "manifest.parquet"}, {"croissant.json", "SHA256SUMS"}),
 )
-# The first bytes of pictures, for files whose ending says nothing.
+# The first bytes of pictures, for files whose ending does not tell.
 _BEGINNINGS = {
     b"\xff\xd8\xff": "a JPEG",
     b"\x89PNG\r\n\x1a\n": "a PNG",
@@ -55,7 +55,7 @@ _BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf
 class Other:
     """What lies in the folder and is not read as a photo, and why.
 
-    `lost`: a picture, or a folder (`folder`) that may hold some, which somebody will miss; `kind` of such a picture.
+    `lost`: a picture, or a folder (`folder`) that may hold some, that the user expects to be used; its `kind`.
     """
 
     path: Path
@@ -99,12 +99,12 @@ def walk(root: Path, *, follow_links: bool = False) -> Walk:
 
 
 def ignored(name: str) -> bool:
-    """Say whether a file or folder of this name is hidden, or a system's own."""
+    """Return whether a file or folder of this name is hidden, or a system's own."""
     return name.startswith(".") or name.casefold() in SYSTEM
 
 
 def leads_out(path: Path, root: Path) -> bool:
-    """Say whether a path, links followed, ends outside the folder `root`."""
+    """Return whether a path, links followed, ends outside the folder `root`."""
     real, inside = os.path.realpath(path), os.path.realpath(root)
     return real != inside and not real.startswith(inside.rstrip(os.sep) + os.sep)
 
@@ -185,7 +185,7 @@ class _Walker:
 
 
 def _kind_of(path: Path) -> str:
-    """Say what picture a file's first bytes are those of; empty for none, or for a file that cannot be opened."""
+    """Return the picture format of a file's first bytes; empty for none, or for a file that cannot be opened."""
     try:
         with open_regular(path) as file:
             start = file.read(16)

@@ -1,6 +1,6 @@
 """From the classes of one collection to those of a study: labels by name, logits by summing probabilities."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,6 +8,7 @@ import pandas as pd
 from mpox.data.names import key
 from mpox.data.task import REST
 from mpox.errors import UserError
+from mpox.stats.metrics import METRICS, Metrics
 
 
 def task_classes(classes: Sequence[str], positive: int | None, *, binary: bool) -> tuple[tuple[str, ...], int | None]:
@@ -30,9 +31,9 @@ def map_labels(
     mapping: Mapping[str, str | None],
     names: Sequence[str],
 ) -> pd.Series:
-    """Return for each label the class it is scored as; None where `mapping` says that it is left out.
+    """Return for each label the class it is scored as; None where `mapping` leaves it out.
 
-    In this order: what `mapping` says of a label (any case), the class of the same name (any case), mpox for one of
+    In this order: the entry of `mapping` (any case), the class of the same name (any case), mpox for one of
     `names` (any case), and, where the classes are mpox against the rest, the rest. Raises UserError for labels that
     none of these place, for a mapping to a class the study does not have, and where nothing is left to score.
     """
@@ -63,7 +64,7 @@ def map_labels(
     if unknown:
         pairs = ", ".join(f"{name}: <class>" for name in unknown)
         raise UserError(
-            f"the study does not know {', '.join(unknown)} (its classes: {', '.join(classes)}): say what each is "
+            f"the study does not know {', '.join(unknown)} (its classes: {', '.join(classes)}): give what each is "
             f"scored as with 'map={{{pairs}}}', null to leave it out, or score mpox against the rest with binary=true"
         )
     scored = labels.map(placed).astype(object)
@@ -71,6 +72,24 @@ def map_labels(
     if scored.isna().all():
         raise UserError("map leaves every photo out: give at least one class of these photos a class of the study")
     return scored
+
+
+def absent_classes(classes: Sequence[str], labels: Iterable[str]) -> tuple[str, ...]:
+    """Return the classes that no photo is labelled as, in order."""
+    present = set(labels)
+    return tuple(name for name in classes if name not in present)
+
+
+def of_classes_there(metrics: Mapping[str, float | int | None], absent: Sequence[str]) -> Metrics:
+    """Return metrics with None for those that are means over the classes where some are absent.
+
+    The mean over the classes that are there is another figure, which must not be shown beside that over all.
+    """
+    return {name: None if absent and _over_classes(name) else value for name, value in metrics.items()}
+
+
+def _over_classes(name: str) -> bool:
+    return name in METRICS and METRICS[name].over_classes
 
 
 def collapse(logits_NC: np.ndarray, positive: int) -> np.ndarray:

@@ -27,14 +27,14 @@ from mpox.model.checkpoint import Card
 from mpox.model.frozen import cached_features
 from mpox.stats.predictions import PREFIX, predictions_table
 
-# What the column `split` says of these photos, and `fold` of the ensemble's predictions.
+# Values of the column `split` for these photos, and of `fold` for the ensemble's predictions.
 SPLIT, ENSEMBLE_FOLD = "external", -1
 CHECKS = ("perceptual", "exact", "off")
 
 
 @dataclass(frozen=True)
 class ExternalSet:
-    """Photos to score, their classes, and what became of the others.
+    """Photos to score, their classes, and what happened to the others.
 
     `photos.manifest` holds only those to score; `targets` (int64) is in its order. `excluded` has photo_id, path,
     label, reason (`exact`, `perceptual`, `same source`, `not mapped`) and other (a photo of the study, or empty).
@@ -64,8 +64,8 @@ def external_set(
 ) -> ExternalSet:
     """Leave out what the study has seen or does not know, and give the rest the study's classes.
 
-    `mapping` and `names` go to `map_labels`, `check` says how photos of the study are found (`perceptual` opens the
-    photos of both, `exact` compares files, `off` does not look). `pairs` (columns photo_id, other) are known matches,
+    `mapping` and `names` go to `map_labels`, `check` is how photos of the study are found (`perceptual` opens the
+    photos of both, `exact` compares files, `off` does not search). `pairs` (columns photo_id, other) are known matches,
     such as those of `mpox.curate`. Raises UserError for another check, and where no photo is left.
     """
     if check not in CHECKS:
@@ -155,7 +155,7 @@ def write_external(photos: ExternalSet, folder: Path, **facts: object) -> None:
     )
 
 
-def _table(photos: ExternalSet, logits: np.ndarray, fold: int) -> pd.DataFrame:
+def _table(photos: ExternalSet, logits: np.ndarray, fold: int | str) -> pd.DataFrame:
     manifest = photos.photos.manifest
     return predictions_table(
         manifest,

@@ -1,9 +1,9 @@
-"""Photos that a study has seen already, in whatever file: they must not count as unseen.
+"""Photos that a study has seen already, in any file: they must not count as unseen.
 
 Two signals must agree. The perceptual hash of the whole picture (imagehash, 64 bits, over the eight flips and
-quarter-turns) says which pairs to look at; it survives scaling, recompression and colour, yet by chance two unrelated
-skins come close. The correlation of fine detail, aligned to a few pixels, decides. Another crop of the same picture
-is beyond both: `mpox.curate` finds those, and its pairs can be given to `mpox.evaluate`.
+quarter-turns) selects pairs to compare; it survives scaling, recompression and colour, yet by chance two unrelated
+photos of skin may match. The correlation of fine detail, aligned to a few pixels, decides. Another crop of the same
+picture is found by neither: `mpox.curate` finds those, and its pairs can be given to `mpox.evaluate`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ TURNS = (None, *Image.Transpose)
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Fingerprint:
     """A photo as it is compared: hashes (T, 64) of its T turns as -1 and 1, and the grey picture."""
 
     hashes: np.ndarray
@@ -48,21 +48,21 @@ def duplicates(photos: PhotoSet, seen: PhotoSet, *, perceptual: bool = True) -> 
     detail, from CORRELATION to 1). One row a photo, the strongest. With `perceptual` both folders are read and decoded;
     raises PhotoError for one that cannot be.
     """
-    mine, theirs = (frame[frame["keep"]] for frame in (photos.manifest, seen.manifest))
+    ours, theirs = (frame[frame["keep"]] for frame in (photos.manifest, seen.manifest))
     known = dict(zip(theirs["sha256"], theirs["photo_id"], strict=True))
     rows = [
         (photo, known[sha256], "exact", 1.0)
-        for photo, sha256 in zip(mine["photo_id"], mine["sha256"], strict=True)
+        for photo, sha256 in zip(ours["photo_id"], ours["sha256"], strict=True)
         if sha256 in known
     ]
     if perceptual:
         exact = {row[0] for row in rows}
-        rest = mine[~mine["photo_id"].isin(exact)]
+        rest = ours[~ours["photo_id"].isin(exact)]
         rows += [
             (rest["photo_id"].iloc[i], theirs["photo_id"].iloc[j], "perceptual", score)
             for i, j, score in _pairs(
-                _looks([photos.root / path for path in rest["path"]], TURNS),
-                _looks([seen.root / path for path in theirs["path"]], TURNS[:1]),
+                _fingerprints([photos.root / path for path in rest["path"]], TURNS),
+                _fingerprints([seen.root / path for path in theirs["path"]], TURNS[:1]),
             )
         ]
     found = pd.DataFrame(rows, columns=["photo_id", "other", "kind", "score"])
@@ -71,31 +71,31 @@ def duplicates(photos: PhotoSet, seen: PhotoSet, *, perceptual: bool = True) -> 
     )
 
 
-def _looks(paths: Sequence[Path], turns: Sequence[Image.Transpose | None]) -> list[_Look]:
-    def look(path: Path) -> _Look:
+def _fingerprints(paths: Sequence[Path], turns: Sequence[Image.Transpose | None]) -> list[_Fingerprint]:
+    def fingerprint(path: Path) -> _Fingerprint:
         with decoded(path) as photo:
             grey = photo.picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
         hashes = [imagehash.phash(_turned(grey, turn)).hash.ravel() for turn in turns]
-        return _Look(np.array(hashes, np.float32) * 2 - 1, grey)
+        return _Fingerprint(np.array(hashes, np.float32) * 2 - 1, grey)
 
     with ThreadPoolExecutor() as pool:
-        return list(watched(pool.map(look, paths), f"comparing {len(paths)} photos", len(paths)))
+        return list(watched(pool.map(fingerprint, paths), f"comparing {len(paths)} photos", len(paths)))
 
 
-def _pairs(mine: Sequence[_Look], theirs: Sequence[_Look]) -> Iterator[tuple[int, int, float]]:
+def _pairs(ours: Sequence[_Fingerprint], theirs: Sequence[_Fingerprint]) -> Iterator[tuple[int, int, float]]:
     """Yield (i, j, correlation) of every pair that both signals call the same picture."""
-    if not mine or not theirs:
+    if not ours or not theirs:
         return
-    references = np.stack([look.hashes[0] for look in theirs])
+    references = np.stack([other.hashes[0] for other in theirs])
     detail: dict[int, np.ndarray] = {}
-    for i, look in enumerate(mine):
-        distances = (64 - look.hashes @ references.T) / 2
+    for i, photo in enumerate(ours):
+        distances = (64 - photo.hashes @ references.T) / 2
         turned: dict[int, np.ndarray] = {}
         for t, j in np.argwhere(distances <= HASH_DISTANCE):
             if j not in detail:
                 detail[j] = _detail(theirs[j].grey)
             if t not in turned:
-                turned[t] = _detail(_turned(look.grey, TURNS[t]))
+                turned[t] = _detail(_turned(photo.grey, TURNS[t]))
             score = _correlation(turned[t], detail[j])
             if score >= CORRELATION:
                 yield i, int(j), score

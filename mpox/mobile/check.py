@@ -2,6 +2,7 @@
 
 python -m mpox.mobile.check exports/<name>                  the files themselves
 python -m mpox.mobile.check exports/<name> --app <folder>   and an app's own results
+python -m mpox.mobile.check exports/<name> --stock          and whether loaders of plain classifiers take it
 
 What an app puts into its folder, any of them: `photo-<k>.f32`, the tensor it gave the model (little-endian float32, in
 memory order; `photo-<k>.u8` where the file takes bytes) or the same as `.npy`; `probabilities.json`, an object of
@@ -20,11 +21,15 @@ from mpox.errors import UserError
 from mpox.files import read_json, sha256_of
 from mpox.mobile.file.contract import CONTRACT_FILE, RUNNABLE
 from mpox.mobile.file.input_tensor import PLANES
+from mpox.mobile.file.onnx import saturating_layers
+from mpox.mobile.file.onnx_session import open_session
 from mpox.mobile.file.package import SUMS_FILE, recorded_sums
 from mpox.mobile.run.golden import CORRECT, GOLDEN, Golden, possible_tensors, read_golden
+from mpox.mobile.run.native_output import native_stderr_discarded
 from mpox.mobile.run.onnx_model import OnnxModel
 from mpox.mobile.run.runtime import PhoneModel
 from mpox.places import inside
+from mpox.stats.pooled import softmax
 
 # The models that run on this machine, by backend.
 Runnable = PhoneModel | OnnxModel
@@ -47,8 +52,11 @@ class CheckResult:
     text: str
 
 
-def check(folder: Path, app: Path | None = None) -> list[CheckResult]:
-    """Test the export in `folder`, and what an app wrote into `app`. Raises UserError for files that cannot be read."""
+def check(folder: Path, app: Path | None = None, *, stock: bool = False) -> list[CheckResult]:
+    """Test the export in `folder`, and what an app wrote into `app`. Raises UserError for files that cannot be read.
+
+    `stock`: test it as a classifier of which nothing else is known, too: one input, one output, its softmax.
+    """
     results = [_sums(folder)]
     if not results[0].passed:
         return results
@@ -60,15 +68,53 @@ def check(folder: Path, app: Path | None = None) -> list[CheckResult]:
     file = inside(folder, contract["file"], folder / CONTRACT_FILE).name
     backend = contract["backend"]
     model = LOADERS[backend](folder / file) if backend in LOADERS else None
+    if backend == "onnxruntime" and (layers := saturating_layers(folder / file)):
+        text = f"{len(layers)} int8 layers of {file} saturate on processors without 8-bit dot products: export it again"
+        results.append(CheckResult(False, text))
     if model is None:
         results.append(CheckResult(True, f"not run: {file} is for {backend}, which only a device can run"))
     else:
         difference = np.abs(model.probabilities(golden.pictures) - golden.probabilities).max()
         text = f"{file} gives the expected probabilities on this machine to {difference:.4f}"
         results.append(CheckResult(bool(difference <= PROBABILITY), text))
+    if stock:
+        results.append(_stock(folder / file, backend, made[CORRECT], golden))
     if app is not None:
         results += _check_app(app, folder, file, model, golden, made)
     return results
+
+
+def _stock(path: Path, backend: str, tensors: np.ndarray, golden: Golden) -> CheckResult:
+    """Run the file as loaders of classifiers do: one float image in, one row of logits out, softmax by the caller."""
+    if tensors.dtype != np.float32 or backend not in LOADERS:
+        what = f"is for {backend}" if backend not in LOADERS else "takes bytes"
+        return CheckResult(False, f"{path.name} {what}: stock loaders give float images to the processor")
+    run = _stock_onnx if backend == "onnxruntime" else _stock_program
+    outputs = [run(path, one[None]) for one in tensors]
+    if any(len(several) != 1 for several in outputs):
+        return CheckResult(
+            False, f"{path.name} gives {len(outputs[0])} outputs, stock loaders take one, the logits: export it again"
+        )
+    difference = float(np.abs(softmax(np.concatenate([one for (one,) in outputs])) - golden.probabilities).max())
+    text = f"stock loaders get one output, whose softmax is the expected probabilities to {difference:.4f}"
+    return CheckResult(difference <= PROBABILITY, text)
+
+
+def _stock_program(path: Path, image: np.ndarray) -> list[np.ndarray]:
+    """The outputs of `forward` in ExecuTorch's public runtime."""
+    import torch
+    from executorch.runtime import Runtime
+
+    with native_stderr_discarded():
+        method = Runtime.get().load_program(path).load_method("forward")
+    assert method is not None
+    return [output.numpy() for output in method.execute([torch.from_numpy(image)])]
+
+
+def _stock_onnx(path: Path, image: np.ndarray) -> list[np.ndarray]:
+    """All outputs in onnxruntime, whatever their names."""
+    session = open_session(path, 1)
+    return list(session.run(None, {session.get_inputs()[0].name: image}))
 
 
 def _sums(folder: Path) -> CheckResult:
@@ -165,10 +211,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m mpox.mobile.check", description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="what python -m mpox.export wrote")
     parser.add_argument("--app", type=Path, help="folder of an app's results on the golden photos")
+    parser.add_argument("--stock", action="store_true", help="test it as loaders of plain classifiers take it, too")
     given = parser.parse_args()
     accept_every_letter()
     try:
-        results = check(given.folder, given.app)
+        results = check(given.folder, given.app, stock=given.stock)
     except UserError as error:
         errors_console().print(f"error: {error}")
         sys.exit(1)

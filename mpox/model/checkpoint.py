@@ -20,7 +20,8 @@ FORMAT, READABLE = 2, (1, 2)
 class Card:
     """Facts of a checkpoint: enough to rebuild the network and to identify its run.
 
-    `targets` is the index in `classes` of each label of its study; None in files of format 1.
+    `fold` is `all` for the network of every photo. `targets` is the index in `classes` of each label of its study; None
+    in files of format 1.
     """
 
     timm_name: str
@@ -29,7 +30,7 @@ class Card:
     record: InputRecord
     study: str
     model: str
-    fold: int
+    fold: int | str
     splits_sha256: str
     targets: dict[str, int] | None = None
 

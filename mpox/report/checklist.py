@@ -38,7 +38,7 @@ ITEMS = (
     Item("Fairness and performance in subgroups, skin tone among them", "TRIPOD+AI 14, 23b, CLEAR Derm", "subgroups"),
     Item("Evaluation on external data", "TRIPOD+AI 12g, 16, 23a, CLAIM, CLEAR Derm", "external"),
     Item("Analysis of failures", "CLAIM, CLEAR Derm", "failures"),
-    Item("Explanations, how they were checked, and what clinicians say of them", "CLAIM", "explanations"),
+    Item("Explanations, how they were checked, and clinicians' ratings of them", "CLAIM", "explanations"),
     Item("Artefacts, quality and duplicates of the photos", "TRIPOD+AI 7, CLEAR Derm", "audit"),
     Item("Limitations and intended use", "TRIPOD+AI 26, CLAIM, CLEAR Derm", "limits"),
     Item("Title, abstract, clinical background, objectives", "TRIPOD+AI 1-4, CLAIM", None),

@@ -1,4 +1,4 @@
-"""What `mpox.explain` left in the run directories of a study: maps, audits, measures, and what clinicians said."""
+"""Results of `mpox.explain` in the run directories of a study: maps, audits, measures, and clinicians' ratings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ FIRST = "gradcam"
 
 @dataclass(frozen=True)
 class Explained:
-    """Reports of one run as `mpox.explain` wrote them; None, or an empty tuple, for what was not asked."""
+    """Reports of one run as `mpox.explain` wrote them; None, or an empty tuple, for what was not done."""
 
     model: str
-    fold: int
+    fold: int | str
     audit: dict[str, Any] | None
     faithfulness: tuple[dict[str, Any], ...]
     ratings: dict[str, Any] | None
@@ -34,7 +34,7 @@ class Map:
     words: str
 
 
-def explained_runs(study: Path, models: Sequence[str], folds: Sequence[int]) -> list[Explained]:
+def explained_runs(study: Path, models: Sequence[str], folds: Sequence[int | str]) -> list[Explained]:
     """Return the runs of a study about whose explanations something is known, models outer in the given order.
 
     Raises UserError for a report that cannot be read.
@@ -73,4 +73,4 @@ def _report(path: Path) -> dict[str, Any]:
     try:
         return dict(read_json(path))
     except (TypeError, ValueError) as error:
-        raise UserError(f"{path} is no report of mpox.explain ({error}): make it again") from error
+        raise UserError(f"{path} is not a report of mpox.explain ({error}): make it again") from error

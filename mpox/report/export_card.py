@@ -1,4 +1,4 @@
-"""What an export is worth, for the terminal and as the model card that travels with the file."""
+"""Figures of an export, for the terminal and as the model card beside the file."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,7 @@ from rich.table import Table
 
 from mpox import __version__
 from mpox.console import shown
+from mpox.data.folds import ALL
 from mpox.files import read_json, replacing
 from mpox.report.page import environment
 
@@ -19,7 +20,7 @@ FIGURES = (
 def export_table(report: dict[str, Any]) -> Table:
     """Return the figures of the network and of the file side by side. `report` is export.json's content."""
     card = report["card"]
-    title = f"{card['study']}: {card['model']}, fold {card['fold']} as {report['recipe']} for {report['backend']}"
+    title = f"{card['study']}: {card['model']}, {of_fold(card['fold'])} as {report['recipe']} for {report['backend']}"
     table = Table(title=shown(title), caption="research use only; not a diagnosis")
     table.add_column("")
     table.add_column("network", justify="right")
@@ -28,8 +29,12 @@ def export_table(report: dict[str, Any]) -> Table:
         for name in FIGURES:
             if name in found["pytorch"]:
                 table.add_row(name, *(_figure(found[side].get(name)) for side in ("pytorch", "exported")))
+        for name in FIGURES if not found["pytorch"] else ():
+            if (value := found.get("cross_validated", {}).get(name)) is not None:
+                table.add_row(f"{name}, cross-validated", _figure(value), "")
         table.add_row(f"agreement on {found['photos']} photos", "", _interval(found["agreement"]))
-        table.add_row("balanced accuracy lost", "", _interval(found["balanced_accuracy_lost"]))
+        if found["balanced_accuracy_lost"] is not None:
+            table.add_row("balanced accuracy lost", "", _interval(found["balanced_accuracy_lost"]))
         table.add_row("largest, mean |Δp|", "", f"{found['max_delta_p']:.3f}, {found['mean_delta_p']:.4f}")
     table.add_row("size, MB", "", f"{report['size_bytes'] / 1e6:.2f}")
     if report["size_against_fp32"]:
@@ -43,11 +48,18 @@ def export_table(report: dict[str, Any]) -> Table:
     return table
 
 
+def of_fold(fold: int | str) -> str:
+    """Return which network a fold's number, or `all`, means."""
+    return "every photo" if fold == ALL else f"fold {fold}"
+
+
 def write_export_card(folder: Path) -> None:
     """Write `folder`/model_card.md from the export.json and contract.json that are there."""
     report, contract = read_json(folder / "export.json"), read_json(folder / "contract.json")
     template = environment().get_template("export_card.md.j2")
-    text = template.render(r=report, contract=contract, figures=FIGURES, figure=_figure, version=__version__)
+    text = template.render(
+        r=report, contract=contract, figures=FIGURES, figure=_figure, of_fold=of_fold, version=__version__
+    )
     with replacing(folder / "model_card.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -1,22 +1,21 @@
-"""The picture of external validation: figures inside and outside, with their intervals."""
+"""The picture of external validation: internal and external figures, with their intervals."""
 
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mpox.report.formatting import metric_name
+from mpox.report.formatting import in_front, metric_name, shown_metrics
 from mpox.report.style import BLUE, CURVES, VERMILLION, side_by_side
 from mpox.stats.comparison import Comparison, External
-from mpox.stats.metrics import key_metrics
 
 
 def external(comparison: Comparison) -> Figure | None:
-    """Draw figures inside and outside with their intervals, a panel a collection, for the first models."""
+    """Draw internal and external figures with their intervals, a panel a collection, for the first models."""
     if not comparison.external:
         return None
-    names = [model.name for model in comparison.models[:CURVES]]
-    shown = key_metrics(comparison.metric)
+    names = [model.name for model in in_front(comparison, CURVES)]
+    shown = shown_metrics(comparison)
     groups = {
         name: [one for model in names for one in comparison.external if (one.name, one.model) == (name, model)]
         for name in dict.fromkeys(one.name for one in comparison.external)
@@ -27,14 +26,14 @@ def external(comparison: Comparison) -> Figure | None:
     rows = max(len(found) for found in groups.values()) * len(shown)
     figure, all_axes = side_by_side(len(groups), 1.3 + 0.24 * rows, sharey=False)
     for axes, (name, found) in zip(all_axes, groups.items(), strict=True):
-        _inside_outside(axes, found, shown)
+        _internal_external(axes, found, shown)
         axes.set_title(f"{comparison.study}, then {name} (n = {found[0].n})")
     handles, labels = all_axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=2)
     return figure
 
 
-def _inside_outside(axes: Axes, found: Sequence[External], shown: Sequence[str]) -> None:
+def _internal_external(axes: Axes, found: Sequence[External], shown: Sequence[str]) -> None:
     ticks, labels, row = [], [], 0.0
     for one in found:
         scores = {score.metric: score for score in one.scores}
@@ -44,7 +43,7 @@ def _inside_outside(axes: Axes, found: Sequence[External], shown: Sequence[str])
                 continue
             marks = (
                 ("own test folds", scores[metric].internal, BLUE, "o"),
-                ("outside", scores[metric].external, VERMILLION, "D"),
+                ("external", scores[metric].external, VERMILLION, "D"),
             )
             for offset, (label, interval, colour, marker) in zip((-0.14, 0.14), marks, strict=True):
                 if interval.value is None:

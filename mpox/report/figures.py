@@ -1,9 +1,10 @@
 """The pictures of a comparison, drawn with matplotlib: one restrained style, safe for colour-blind readers and print.
 
 Every function takes a `Comparison` and returns a figure, or None where the study has nothing to draw. Nothing is
-computed here. What colour says, marker, line or words say too.
+computed here. Colour is never the only sign: marker, line or words repeat it.
 """
 
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from matplotlib.figure import Figure
 from mpox.files import replacing
 from mpox.report.external_figure import external
 from mpox.report.flow_figure import flow
-from mpox.report.formatting import metric_name
+from mpox.report.formatting import in_front, metric_name
 from mpox.report.style import (
     BLUE,
     CURVES,
@@ -27,15 +28,20 @@ from mpox.report.style import (
     INK,
     LINES,
     ORANGE,
+    PHONE_STYLE,
     SKY,
     STYLE,
     VERMILLION,
+    WIDTH,
     one_axes,
     side_by_side,
+    width,
 )
 from mpox.stats.comparison import BEST, SAME, UNTESTED, WORSE, Comparison
 from mpox.stats.model_result import ReliabilityBin
 
+# The picture that the page has as a table.
+RANKING = "ranking"
 VERDICTS = {BEST: (BLUE, "o"), SAME: (SKY, "o"), WORSE: (VERMILLION, "D"), UNTESTED: (GREY, "s")}
 
 
@@ -68,21 +74,21 @@ def roc_pr(comparison: Comparison) -> Figure | None:
     """Draw ROC and precision-recall of mpox against the rest for the first models."""
     if comparison.positive is None:
         return None
-    models = comparison.models[:CURVES]
+    models = in_front(comparison, CURVES)
     curves = [(model.name, curve) for model in models for curve in model.curves if curve.label == comparison.positive]
     return _curves(curves, f"{comparison.positive} against the rest") if curves else None
 
 
 def classes(comparison: Comparison) -> Figure | None:
-    """Draw ROC and precision-recall of every class against the rest for the best model."""
-    best = comparison.best
-    curves = [(curve.label, curve) for curve in best.curves]
-    return _curves(curves, best.name) if len(comparison.classes) > 2 or comparison.positive is None else None
+    """Draw ROC and precision-recall of every class against the rest for the model in focus."""
+    focus = comparison.focus
+    curves = [(curve.label, curve) for curve in focus.curves]
+    return _curves(curves, focus.name) if len(comparison.classes) > 2 or comparison.positive is None else None
 
 
 def reliability(comparison: Comparison) -> Figure:
-    """Draw stated against observed for the best model's answers, as it is and after temperature scaling, and mpox."""
-    calibration = comparison.best.calibration
+    """Draw stated against observed for the answers of the model in focus, before and after temperature scaling."""
+    calibration = comparison.focus.calibration
     panels = [
         (f"as trained\n(ECE {calibration.ece:.3f})", calibration.bins, BLUE, "stated probability of the answer"),
         (f"temperature scaled\n(ECE {calibration.ece_scaled:.3f})", calibration.bins_scaled, BLUE, "the same"),
@@ -101,7 +107,7 @@ def reliability(comparison: Comparison) -> Figure:
 
 def confusion(comparison: Comparison) -> Figure:
     """Draw counts and row percentages of the first models: rows are true classes, columns answers."""
-    models = comparison.models[:3]
+    models = in_front(comparison, 3)
     figure, all_axes = side_by_side(len(models), 2.5 + 0.12 * len(comparison.classes))
     for axes, model in zip(all_axes, models, strict=True):
         _matrix(axes, model.confusion, comparison.classes, model.name)
@@ -109,12 +115,16 @@ def confusion(comparison: Comparison) -> Figure:
 
 
 def decision(comparison: Comparison) -> Figure | None:
-    """Draw net benefit of the best model against referring everyone and no one."""
-    curve = comparison.best.decision_curve
+    """Draw net benefit of the model in focus, and of the first-ranked, against referring everyone and no one."""
+    curve = comparison.focus.decision_curve
     if curve is None:
         return None
     figure, axes = one_axes(3.0)
-    axes.plot(curve.thresholds, curve.model, color=BLUE, label=comparison.best.name)
+    axes.plot(curve.thresholds, curve.model, color=BLUE, label=comparison.focus.name)
+    if comparison.best.decision_curve and comparison.best.name != comparison.focus.name:
+        other = comparison.best.decision_curve
+        label = f"{comparison.best.name} (first-ranked)"
+        axes.plot(other.thresholds, other.model, color=SKY, linestyle="-.", linewidth=1.2, label=label)
     axes.plot(curve.thresholds, curve.refer_all, color=ORANGE, linestyle="--", label="refer everyone")
     axes.axhline(0, color=INK, linewidth=1, linestyle=":", label="refer no one")
     top = max(max(curve.model), curve.prevalence)
@@ -122,28 +132,29 @@ def decision(comparison: Comparison) -> Figure | None:
     axes.set_xlim(0, max(curve.thresholds))
     axes.set_xlabel(f"threshold probability of {comparison.positive} at which one would refer")
     axes.set_ylabel("net benefit a photo")
-    axes.legend()
+    _legend_above(figure)
     return figure
 
 
 def referral(comparison: Comparison) -> Figure:
     """Draw accuracy on the photos still answered as the least confident ones go to a clinician."""
     figure, axes = one_axes(3.0)
-    for k, model in enumerate(comparison.models[:CURVES]):
+    models, focus = in_front(comparison, CURVES), comparison.focus
+    for k, model in enumerate(models):
         curve = model.referral
         axes.plot(curve.referred, _gaps(curve.accuracy), color=CYCLE[k], linestyle=LINES[k], label=model.name)
-    sensitivity = comparison.best.referral.sensitivity
+    sensitivity = focus.referral.sensitivity
     if any(value is not None for value in sensitivity):
-        label = f"{comparison.best.name}: sensitivity for {comparison.positive}"
-        axes.plot(comparison.best.referral.referred, _gaps(sensitivity), color=INK, linewidth=1, label=label)
-    axes.set_xlim(0, max(comparison.best.referral.referred))
-    low = min((v for m in comparison.models[:CURVES] for v in m.referral.accuracy if v is not None), default=0.0)
+        label = f"{focus.name}: sensitivity for {comparison.positive}"
+        axes.plot(focus.referral.referred, _gaps(sensitivity), color=INK, linewidth=1, label=label)
+    axes.set_xlim(0, max(focus.referral.referred))
+    low = min((v for m in models for v in m.referral.accuracy if v is not None), default=0.0)
     drawn = [value for value in sensitivity if value is not None]
     axes.set_ylim(max(0.0, min([low, *drawn]) - 0.03), 1.005)
     _percent(axes, x=True)
     axes.set_xlabel("share of photos referred to a clinician, least confident first")
     axes.set_ylabel("accuracy on the rest")
-    axes.legend(loc="lower right")
+    _legend_above(figure)
     return figure
 
 
@@ -161,7 +172,7 @@ def datasets(comparison: Comparison) -> Figure | None:
 
 
 FIGURES: dict[str, Callable[[Comparison], Figure | None]] = {
-    "ranking": ranking,
+    RANKING: ranking,
     "roc_pr": roc_pr,
     "classes": classes,
     "reliability": reliability,
@@ -193,6 +204,21 @@ def write_figures(comparison: Comparison, folder: Path) -> dict[str, Path]:
     return written
 
 
+def phone_figures(comparison: Comparison) -> dict[str, bytes]:
+    """Return the SVG of every figure but the ranking, drawn for the width of a phone, by name."""
+    drawn = {}
+    with mpl.rc_context(PHONE_STYLE):
+        for name, draw in FIGURES.items():
+            if name == RANKING or (figure := draw(comparison)) is None:
+                continue
+            for axes in figure.axes:
+                axes.xaxis.label.set_wrap(True)
+            file = io.BytesIO()
+            figure.savefig(file, format="svg", metadata={"Date": None})
+            drawn[name] = file.getvalue()
+    return drawn
+
+
 def _curves(curves: Sequence[tuple[str, Any]], title: str) -> Figure:
     figure, (roc, precision) = side_by_side(2, 3.4, sharey=False)
     for k, (name, curve) in enumerate(curves):
@@ -202,7 +228,7 @@ def _curves(curves: Sequence[tuple[str, Any]], title: str) -> Figure:
         precision.plot(curve.recall, curve.precision, label=label, **style)
     roc.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
     chance = {curve.prevalence for _, curve in curves}
-    if len(chance) == 1:  # each class has its own, and four lines would say nothing
+    if len(chance) == 1:  # each class has its own, and four lines would be clutter
         precision.axhline(chance.pop(), color=GREY, linewidth=1, linestyle=":")
     roc.set(title=f"ROC: {title}", xlabel="1 - specificity", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1.01))
     precision.set(title="precision and recall", xlabel="recall (sensitivity)", ylabel="precision (PPV)")
@@ -241,6 +267,10 @@ def _matrix(axes: Axes, counts: Sequence[Sequence[int]], names: Sequence[str], t
     axes.grid(visible=False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+
+
+def _legend_above(figure: Figure) -> None:
+    figure.legend(loc="outside upper left", ncols=3 if width() == WIDTH else 1)
 
 
 def _gaps(values: Sequence[float | None]) -> list[float]:

@@ -9,13 +9,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mpox.report.formatting import reason
-from mpox.report.style import BLUE, GREY, WIDTH
+from mpox.report.style import BLUE, GREY, WIDTH, width
 from mpox.stats.comparison import Comparison, External
 
 
 def flow(comparison: Comparison) -> Figure:
     """Draw how many photos went where, in boxes: from the manifest to the folds, and each external collection."""
     data = comparison.data
+    wide, beside = (40, 32) if width() == WIDTH else (30, 16)
     reasons = [f"{count} {why}" for why, count in data.left_out.items()]
     scored = [f"{count} {label}" for label, count in data.per_class.items()]
     groups = f"{data.n_groups} groups" + (f", {data.n_subjects} subjects" if data.n_subjects else "")
@@ -23,11 +24,11 @@ def flow(comparison: Comparison) -> Figure:
     folds = [f"{len(comparison.folds)} of {comparison.n_folds} folds, each photo tested once"]
     folds.append(f"a network trains on {data.train_size:.0f} photos")
     steps = [
-        [f"{data.n_manifest} photos in the manifest", *_wrapped([f"from {', '.join(data.per_source)}"])],
-        [f"{data.n_photos} photos scored ({groups})", *_wrapped(scored)],
-        folds,
+        [f"{data.n_manifest} photos in the manifest", *_wrapped([f"from {', '.join(data.per_source)}"], wide)],
+        [f"{data.n_photos} photos scored", groups, *_wrapped(scored, wide)],
+        [line for text in folds for line in textwrap.wrap(text, wide)],
     ]
-    out = [[f"{data.n_left_out} left out", *_wrapped(reasons, 32)]] if data.n_left_out else []
+    out = [[f"{data.n_left_out} left out", *_wrapped(reasons, beside)]] if data.n_left_out else []
     if missing > 0:
         out.append([f"{missing} in folds not compared"])
     columns: list[tuple[str, list[list[str]], list[list[str]]]] = [("development", steps, out or [["0 left out"]])]
@@ -36,20 +37,22 @@ def flow(comparison: Comparison) -> Figure:
         total = sum(external.left_out.values())
         counts = [sum(row) for row in external.confusion]
         per_class = [f"{count} {label}" for label, count in zip(external.classes, counts, strict=True)]
-        boxes = [[f"{external.n + total} photos"], [f"{external.n} photos scored", *_wrapped(per_class)]]
-        columns.append((f"external: {external.name}", boxes, [[f"{total} left out", *left]]))
+        boxes = [[f"{external.n + total} photos"], [f"{external.n} photos scored", *_wrapped(per_class, wide)]]
+        columns.append((f"external: {external.name}", boxes, [[f"{total} left out", *_wrapped(left, beside)]]))
     return _flow(columns)
 
 
 def _flow(columns: Sequence[tuple[str, list[list[str]], list[list[str]]]]) -> Figure:
     """Boxes down a column, what was left out to their right; sizes in inches."""
-    line, pad, gap, wide, aside = 0.155, 0.12, 0.32, 2.9, 2.1
+    line, pad, gap, across = 0.155, 0.12, 0.32, width()
+    wide, aside = (2.9, 2.1) if across == WIDTH else (2.1, 1.2)
+    start_aside = wide + (0.4 if across == WIDTH else 0.25)
     heights = [sum(line * len(box) + 2 * pad + gap for box in boxes) for _, boxes, _ in columns]
     height = 0.35 + sum(heights) + 0.25 * (len(columns) - 1)
-    figure = Figure(figsize=(WIDTH, height))
+    figure = Figure(figsize=(across, height))
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, WIDTH), ylim=(height, 0))
+    axes.set(xlim=(0, across), ylim=(height, 0))
     axes.axis("off")
     top = 0.1
     for (title, boxes, out), tall in zip(columns, heights, strict=True):
@@ -65,8 +68,8 @@ def _flow(columns: Sequence[tuple[str, list[list[str]], list[list[str]]]]) -> Fi
                 tall_out = line * len(lines) + 2 * pad
                 middle = y + tall_box + gap / 2
                 start = max(y, middle - tall_out / 2)
-                axes.plot([0.1 + wide / 2, 0.4 + wide], [middle, middle], color=GREY, linewidth=1)
-                _box(axes, 0.4 + wide, start, aside, tall_out, lines, "#f6f6f6", GREY)
+                axes.plot([0.1 + wide / 2, start_aside], [middle, middle], color=GREY, linewidth=1)
+                _box(axes, start_aside, start, aside, tall_out, lines, "#f6f6f6", GREY)
             y += tall_box + gap
         top += tall + 0.25
     return figure
@@ -83,11 +86,11 @@ def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> 
     axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": GREY, "linewidth": 1})
 
 
-def _wrapped(texts: Sequence[str], width: int = 40) -> list[str]:
-    """Join texts by commas into lines of at most `width` characters, breaking those that are longer."""
+def _wrapped(texts: Sequence[str], most: int) -> list[str]:
+    """Join texts by commas into lines of at most `most` characters, breaking those that are longer."""
     lines: list[str] = []
-    for text in (line for long in texts for line in textwrap.wrap(long, width)):
-        if lines and len(lines[-1]) + len(text) + 2 <= width:
+    for text in (line for long in texts for line in textwrap.wrap(long, most)):
+        if lines and len(lines[-1]) + len(text) + 2 <= most:
             lines[-1] += f", {text}"
         else:
             lines.append(text)

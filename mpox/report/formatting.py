@@ -1,7 +1,9 @@
 """Words and numbers of the page, the cards and W&B."""
 
-from mpox.stats.comparison import Comparison
-from mpox.stats.metrics import METRICS
+from markupsafe import Markup, escape
+
+from mpox.stats.comparison import BEST, SAME, WORSE, Comparison
+from mpox.stats.metrics import METRICS, key_metrics
 from mpox.stats.model_result import ModelResult, Score
 from mpox.stats.printed import DASH, number
 
@@ -14,9 +16,19 @@ REASONS = {
 }
 
 
+def breakable(name: str) -> Markup:
+    """Return a name for HTML that may be broken behind its underscores, and nowhere else where that is enough."""
+    return Markup(escape(name).replace("_", Markup("_<wbr>")))
+
+
 def metric_name(metric: str) -> str:
     """Return a metric's name in words."""
     return METRICS[metric].title
+
+
+def verdict_name(verdict: str) -> str:
+    """Return a model's verdict in as few words as a table that names the best needs."""
+    return {BEST: "ranks first", SAME: "not distinguishable", WORSE: "worse"}.get(verdict, verdict)
 
 
 def over_folds(score: Score) -> str:
@@ -28,12 +40,30 @@ def over_folds(score: Score) -> str:
 
 def count(value: float | None, unit: float = 1.0, suffix: str = "") -> str:
     """Return a count in units of `unit` with three significant digits."""
-    return DASH if value is None else f"{value / unit:.3g}{suffix}"
+    if value is None:
+        return DASH
+    number_of = value / unit
+    return f"{number_of:.0f}{suffix}" if number_of >= 100 else f"{number_of:.3g}{suffix}"
 
 
-def chosen(comparison: Comparison) -> ModelResult:
-    """Return the model that was chosen, or else the one of rank 1."""
-    return comparison.model(comparison.choice.model) if comparison.choice else comparison.best
+def duration(seconds: float | None) -> str:
+    """Return a time in seconds, minutes or hours, whichever gives a short number."""
+    if seconds is None or seconds < 100:
+        return count(seconds, 1, " s")
+    return count(seconds, 60, " min") if seconds < 6000 else count(seconds, 3600, " h")
+
+
+def shown_metrics(comparison: Comparison) -> list[str]:
+    """Return what tiles and narrow tables of a report show: AUROC of mpox where there is mpox, else of all classes."""
+    known = comparison.best.scores
+    of_mpox = {"auroc": "auroc_mpox"} if "auroc_mpox" in known and comparison.metric != "auroc" else {}
+    return [name for one in key_metrics(comparison.metric) if (name := of_mpox.get(one, one)) in known]
+
+
+def in_front(comparison: Comparison, count: int) -> list[ModelResult]:
+    """Return at most `count` models for a picture: the one that the report is about, then the others by rank."""
+    focus = comparison.focus
+    return [focus, *(model for model in comparison.models if model.name != focus.name)][:count]
 
 
 def reason(name: str) -> str:

@@ -18,7 +18,7 @@ THUMBNAIL = 288
 
 @dataclass(frozen=True)
 class Failure:
-    """A mistake with `photo` and `cam` as data URIs, None for what is not at hand; `cam_words` says of what."""
+    """A mistake with `photo` and `cam` as data URIs, None for one that is missing; `cam_words` describes the map."""
 
     mistake: Mistake
     photo: str | None
@@ -39,9 +39,8 @@ def failures(mistakes: Sequence[Mistake], photo_root: Path | None, runs: Path) -
             if photo_root is None
             else _embedded(inside(photo_root, mistake.path, "the study's predictions.parquet"))
         )
-        laid = maps[mistake.fold].get(mistake.path) if photo is not None else None
-        words = laid.words if laid else ""
-        found.append(Failure(mistake, photo, _embedded(laid.path) if laid else None, words))
+        cam = maps[mistake.fold].get(mistake.path) if photo is not None else None
+        found.append(Failure(mistake, photo, _embedded(cam.path) if cam else None, cam.words if cam else ""))
     return found
 
 

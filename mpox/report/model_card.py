@@ -4,26 +4,25 @@ from pathlib import Path
 
 from mpox import __version__
 from mpox.files import replacing
-from mpox.report import formatting as words
 from mpox.report.checklist import ITEMS
+from mpox.report.formatting import shown_metrics
 from mpox.report.page import environment
 from mpox.stats.comparison import Comparison
-from mpox.stats.metrics import key_metrics
 
 
 def write_model_card(comparison: Comparison, folder: Path) -> Path:
     """Write `folder`/model_card.md of the chosen model, else of the one of rank 1; return its path.
 
-    What the figures say is filled in; what only people know is marked as open.
+    Figures are filled in; what only people know is marked as open.
     """
-    model = words.chosen(comparison)
+    model = comparison.focus
     text = (
         environment()
         .get_template("model_card.md.j2")
         .render(
             c=comparison,
             model=model,
-            key=key_metrics(comparison.metric),
+            key=shown_metrics(comparison),
             external=[one for one in comparison.external if one.model == model.name],
             open_items=[item for item in ITEMS if item.section is None],
             version=__version__,

@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("exports", type=Path, nargs="?", default=Path("exports"))
     parser.add_argument("--study")
     parser.add_argument("--fold", type=int)
-    parser.add_argument("--time", action="store_true", help="measure all placed files anew, in interleaved runs")
+    parser.add_argument("--time", action="store_true", help="measure all placed files again, in interleaved runs")
     parser.add_argument("--out", type=Path, help="folder for pareto.json, .png and .svg; default: the exports' own")
     given = parser.parse_args()
     try:

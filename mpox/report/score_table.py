@@ -8,7 +8,7 @@ from rich.table import Table
 
 from mpox.console import shown
 from mpox.files import replacing
-from mpox.stats.comparison import WORSE, Cell, Comparison
+from mpox.stats.comparison import WORSE, Comparison, JobState
 from mpox.stats.metrics import METRICS, key_metrics
 from mpox.stats.model_result import Score
 
@@ -74,23 +74,23 @@ def score_view(comparison: Comparison) -> Table:
     return view
 
 
-def completeness_view(cells: tuple[Cell, ...]) -> Table:
+def completeness_view(jobs: tuple[JobState, ...]) -> Table:
     """Return which folds each model has, for the terminal."""
     view = Table(title="runs", caption="only folds that every model has are compared")
-    folds = sorted({cell.fold for cell in cells})
+    folds = sorted({job.fold for job in jobs})
     view.add_column("model", overflow="fold")
     for fold in folds:
         view.add_column(str(fold))
-    for model in dict.fromkeys(cell.model for cell in cells):
-        mine = {cell.fold: cell for cell in cells if cell.model == model}
-        view.add_row(shown(model), *(_mark(mine.get(fold)) for fold in folds))
+    for model in dict.fromkeys(job.model for job in jobs):
+        by_fold = {job.fold: job for job in jobs if job.model == model}
+        view.add_row(shown(model), *(_mark(by_fold.get(fold)) for fold in folds))
     return view
 
 
-def _mark(cell: Cell | None) -> str:
-    if cell is None:
+def _mark(job: JobState | None) -> str:
+    if job is None:
         return ""
-    return "[green]✓[/]" if cell.used else "[dim]✓[/]" if cell.state == "done" else f"[red]{cell.state}[/]"
+    return "[green]✓[/]" if job.used else "[dim]✓[/]" if job.state == "done" else f"[red]{job.state}[/]"
 
 
 def _columns(comparison: Comparison) -> list[str]:

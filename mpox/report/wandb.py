@@ -1,4 +1,4 @@
-"""Weights & Biases: one run a job, mirroring the run directory, which stays the truth."""
+"""Weights & Biases: one run a job, a copy of the run directory's results."""
 
 import contextlib
 import functools
@@ -23,7 +23,7 @@ MODES = ("auto", "online", "offline", "disabled")
 
 @contextlib.contextmanager
 def spared() -> Iterator[None]:
-    """Turn whatever W&B raises into a warning: what is noted of a job never costs the job."""
+    """Turn whatever W&B raises into a warning: logging must never fail a job."""
     try:
         yield
     except Exception as error:
@@ -76,16 +76,16 @@ def make_logger(
 
 
 def _settings() -> wandb.Settings:
-    """Quiet, and without what W&B gathers by itself of the machine: its name, the user's, the command line's paths."""
+    """Quiet, and without what W&B collects of the machine by itself: its name, the user's, the command line's paths."""
     return wandb.Settings(
         console="off", silent=True, quiet=True, host="", x_disable_meta=True, x_disable_machine_info=True
     )
 
 
 def resolve_mode(mode: str) -> str:
-    """Turn `auto` into WANDB_MODE where that is set, else `online` or `offline` by whether there is a key, said once.
+    """Turn `auto` into WANDB_MODE where that is set, else `online` where there is a key, or `offline` with a warning.
 
-    Raises UserError for a mode that is none.
+    Raises UserError for an unknown mode.
     """
     if mode not in MODES:
         raise UserError(f"logger.mode={mode} is unknown: choose one of {', '.join(MODES)}")
@@ -95,7 +95,7 @@ def resolve_mode(mode: str) -> str:
         return mode
     if _has_key():
         return "online"
-    _say_offline()
+    _warn_offline()
     return "offline"
 
 
@@ -139,7 +139,7 @@ def log_result(logger: WandbLogger, result: dict[str, Any], predictions: pd.Data
 
 
 def log_explanations(logger: WandbLogger, index: pd.DataFrame, folder: Path) -> None:
-    """Add a table of explained photos (overlay and what was said of each) and the contact sheets.
+    """Add a table of explained photos (overlay and facts of each) and the contact sheets.
 
     `index` and `folder` are what `mpox.xai.gallery.explain_photos` returned and wrote.
     """
@@ -169,7 +169,7 @@ def send(
     """Open the one run `<study>/<what>`, have `fill(run)` log into it, close it and return it; local files in `place`.
 
     Its id depends on study and `what` alone: sent again, it updates the same run. `mode` is a resolved one, not
-    `disabled`. None where W&B fails, which is said, with `kept` as the place that has it all.
+    `disabled`. None where W&B fails, with a warning that names `kept`, where everything is.
     """
     os.environ.setdefault("WANDB_SILENT", "true")
     place.mkdir(parents=True, exist_ok=True)
@@ -203,7 +203,7 @@ def finish(failed: bool = False) -> None:
 
 
 @functools.cache
-def _say_offline() -> None:
+def _warn_offline() -> None:
     log.warning(
         "W&B: no key found, so runs are written offline; `wandb sync runs/<study>/*/*/wandb/offline-run-*` sends them"
     )

@@ -16,7 +16,7 @@ def log_export(
 
     Job type `export`, group the study, an id of study and name: typed again, it updates the same run. Local files of
     W&B go into `place`. Artifact `export-<name>`: the folder as it is. None where disabled, and where W&B fails, which
-    is said: the export is on disk already. Raises UserError for another mode.
+    is a warning: the export is on disk already. Raises UserError for another mode.
     """
     mode = resolve_mode(mode)
     if mode == "disabled":
@@ -51,15 +51,15 @@ def log_export(
 
 
 def _summary(report: dict[str, Any]) -> dict[str, Any]:
-    told = {name: report.get(name) for name in ("size_bytes", "size_against_fp32", "latency_ms")}
-    told["delegated"] = report["contents"]["delegated"]
+    figures = {name: report.get(name) for name in ("size_bytes", "size_against_fp32", "latency_ms")}
+    figures["delegated"] = report["contents"]["delegated"]
     if (found := report["verification"]) is not None:
-        told |= {
+        figures |= {
             "agreement": found["agreement"]["value"],
-            "balanced_accuracy_lost": found["balanced_accuracy_lost"]["value"],
+            "balanced_accuracy_lost": (found["balanced_accuracy_lost"] or {}).get("value"),
         }
-        told |= {f"{side}/{name}": value for side in ("pytorch", "exported") for name, value in found[side].items()}
-    return {name: value for name, value in told.items() if value is not None}
+        figures |= {f"{side}/{name}": value for side in ("pytorch", "exported") for name, value in found[side].items()}
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def _benchmark(folder: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import wandb
 from mpox.errors import reason_of
 from mpox.files import read_json, write_json
 from mpox.report.figures import FIGURES
-from mpox.report.formatting import chosen, metric_name, over_folds
+from mpox.report.formatting import metric_name, over_folds
 from mpox.report.wandb import resolve_mode, send, stable_id
 from mpox.runs.portable import portable
 from mpox.stats.comparison import Comparison
@@ -25,8 +25,8 @@ def log_study(comparison: Comparison, folder: Path, *, project: str, entity: str
     Job type `compare`, group the study, an id that depends on the study alone: typed again, it updates the same run.
     `mode` as for training; offline, all is written to `folder`/summary for `wandb sync`. Artefacts:
     `comparison-<study>` (the page, tables, figures, card) and `predictions-<study>` (predictions and metrics of every
-    model and fold). None where disabled, and where W&B fails, which is said: the comparison is on disk already. Raises
-    UserError for another mode.
+    model and fold). None where disabled, and where W&B fails, which is a warning: the comparison is on disk already.
+    Raises UserError for another mode.
     """
     mode = resolve_mode(mode)
     if mode == "disabled":
@@ -60,14 +60,14 @@ def log_study(comparison: Comparison, folder: Path, *, project: str, entity: str
 
 
 def _summary(comparison: Comparison) -> dict[str, Any]:
-    model = chosen(comparison)
+    model = comparison.focus
     figures = {f"{metric}/pooled": score.pooled for metric, score in model.scores.items()}
     figures |= {f"{metric}/mean": score.mean for metric, score in model.scores.items()}
     for one in comparison.external:
         if one.model == model.name:
             figures |= {f"external/{one.name}/{score.metric}": score.external.value for score in one.scores}
-    told = {"model": model.name, "headline": comparison.headline, "n_photos": comparison.data.n_photos}
-    return told | {key: value for key, value in figures.items() if value is not None}
+    facts = {"model": model.name, "headline": comparison.headline, "n_photos": comparison.data.n_photos}
+    return facts | {key: value for key, value in figures.items() if value is not None}
 
 
 def _models(comparison: Comparison) -> wandb.Table:
@@ -90,8 +90,8 @@ def _pairs(comparison: Comparison) -> wandb.Table:
 
 
 def _curves(comparison: Comparison) -> dict[str, Any]:
-    """Return ROC curves of the chosen model's classes, and the accuracy-referral curves of all models."""
-    model = chosen(comparison)
+    """Return ROC curves of the classes of the model in focus, and the accuracy-referral curves of all models."""
+    model = comparison.focus
     charts: dict[str, Any] = {}
     if model.curves:
         charts["roc"] = wandb.plot.line_series(
@@ -128,10 +128,10 @@ def _files(comparison: Comparison, folder: Path) -> wandb.Artifact:
 
 def _predictions(comparison: Comparison, study: Path) -> wandb.Artifact:
     artifact = wandb.Artifact(f"predictions-{stable_id(comparison.study)}", type="predictions")
-    for cell in comparison.completeness:
-        run = f"{cell.model}/fold-{cell.fold}"
+    for job in comparison.completeness:
+        run = f"{job.model}/fold-{job.fold}"
         for name in ("predictions.parquet", "metrics.json"):
-            if cell.used and (study / run / name).is_file():
+            if job.used and (study / run / name).is_file():
                 artifact.add_file(str(study / run / name), name=f"{run}/{name}")
     return artifact
 
@@ -157,7 +157,7 @@ def build_report(comparison: Comparison, project: str, entity: str, url: str | N
 
 
 def _write_report(comparison: Comparison, folder: Path, project: str, entity: str) -> None:
-    """Save the report, the one of last time where there was one; whatever W&B has against it is said, no more."""
+    """Save the report, replacing the last one; an error of W&B is only a warning."""
     place = folder / "wandb_report.json"
     try:
         report = build_report(comparison, project, entity, read_json(place)["url"] if place.is_file() else None)

@@ -1,9 +1,9 @@
-"""Is a run's configuration the one that is asked for, wherever its folders lie now?"""
+"""Differences between a run's configuration and the one asked for, wherever its folders are now."""
 
 from collections.abc import Mapping
 from typing import Any
 
-# Configuration that changes where or how fast a run goes, not what comes out of it: a run may be resumed under another.
+# Configuration of a run's place or speed, not of its result: a run may be resumed with other values.
 NOT_COMPARED = frozenset(
     [
         *(
@@ -39,7 +39,7 @@ NOT_COMPARED = frozenset(
         *("trainer.enable_progress_bar", "trainer.enable_model_summary", "callbacks.progress"),
     ]
 )
-# Folders that other options are made of (`${runs_dir}/…`): what is compared is the rest of those.
+# Folders within other options (`${runs_dir}/…`): the rest of those is compared.
 FOLDERS = ("cache_dir", "runs_dir")
 # Modules that moved after runs had named them in their configuration.
 _MOVED = {
@@ -72,7 +72,7 @@ def continued(value: Any, config: Mapping[str, Any]) -> Any:
     if isinstance(value, list | tuple):
         return [continued(part, config) for part in value]
     if isinstance(value, str):
-        for key in FOLDERS:  # the cache lies in the runs directory, unless it is somewhere else
+        for key in FOLDERS:  # the cache is in the runs directory, unless it is somewhere else
             folder = str(config.get(key) or "").rstrip("/")
             if folder and (value == folder or value.startswith(f"{folder}/")):
                 return f"${{{key}}}{value[len(folder) :]}"

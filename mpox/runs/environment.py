@@ -1,4 +1,4 @@
-"""What a run ran on: recorded beside its result, compared by the doctor."""
+"""The environment of a run: versions, device, commit, peak memory; recorded with its results."""
 
 import functools
 import importlib.metadata
@@ -52,11 +52,11 @@ def peak_memory_mb(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
-@functools.cache  # of what this process imported, whatever is committed while it runs
+@functools.cache  # the commit this process imported, even if another is made while it runs
 def git_commit() -> str | None:
     """Return the commit of the checkout this package is imported from; None outside one.
 
-    `+` follows where it has changes, `?` where git did not say in time whether it has. That git fails is a warning.
+    `+` follows where it has changes, `?` where git did not answer in time. A failure of git is a warning.
     """
     folder = Path(__file__).resolve().parent
     if not any((above / ".git").exists() for above in folder.parents):
@@ -67,7 +67,7 @@ def git_commit() -> str | None:
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         words = getattr(error, "stderr", None) or str(error)
-        log.warning("git does not say what the code's state is (%s)", " ".join(str(words).split())[:160])
+        log.warning("git does not give the code's state (%s)", " ".join(str(words).split())[:160])
         return commit and f"{commit}?"
     return commit + ("+" if changed else "")
 

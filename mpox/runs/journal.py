@@ -1,6 +1,6 @@
-"""How the jobs of this command ended, and `<runs_dir>/journal.jsonl`, where people read how all jobs ever did.
+"""How the jobs of this command ended, and `<runs_dir>/journal.jsonl`, a log of all jobs for people.
 
-A command judges by what its own processes told it, never by the file, which others write to, too.
+A command relies on the results of its own processes, never on the file, to which others write, too.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 log = logging.getLogger(__name__)
-# Done now, skipped because done before, left out for want of weights, failed, stopped by a signal.
+# Done now, skipped because done before, left out for lack of weights, failed, stopped by a signal.
 STATES = ("done", "skipped", "no weights", "failed", "interrupted")
 
 
@@ -27,7 +27,7 @@ class Entry:
 
     study: str
     model: str
-    fold: int
+    fold: int | str
     state: str
     seconds: float
     message: str = ""
@@ -53,7 +53,7 @@ def take_over(entries: Iterable[Entry]) -> None:
 
 
 def note(runs_dir: str | Path, entry: Entry) -> None:
-    """Add a job that ended here, and a line to the journal; that it cannot be written is a warning."""
+    """Add a job that ended here, and a line to the journal; failing to write it is a warning."""
     _ended.append(entry)
     try:
         append(runs_dir, entry)
@@ -69,7 +69,7 @@ def journal_path(runs_dir: str | Path) -> Path:
 def append(runs_dir: str | Path, entry: Entry) -> None:
     """Add one line in one write, so that jobs of several processes do not mix within a line.
 
-    A journal that belongs to somebody else has one of the user's own beside it, `journal-<user>.jsonl`. Raises OSError.
+    Where the journal belongs to another user, the line goes to `journal-<user>.jsonl` beside it. Raises OSError.
     """
     path = journal_path(runs_dir)
     path.parent.mkdir(parents=True, exist_ok=True)

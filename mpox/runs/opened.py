@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mpox.data.folds import read_folds
+from mpox.data.folds import ALL, read_folds
 from mpox.data.manifest import read_manifest
 from mpox.data.store import open_store
 from mpox.data.task import REST, indices
@@ -42,7 +42,12 @@ class OpenedRun:
     @property
     def name(self) -> str:
         """Study, model and fold, to be written on pictures and reports."""
-        return f"{self.card.study}: {self.card.model}, fold {self.card.fold}"
+        return f"{self.card.study}: {self.card.model}, {'every photo' if self.is_final else f'fold {self.card.fold}'}"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether every photo trained the network: none of them is held out."""
+        return self.card.fold == ALL
 
     @property
     def device(self) -> torch.device:
@@ -50,9 +55,14 @@ class OpenedRun:
         return self.network.scale.device
 
     def rows(self, role: str) -> np.ndarray:
-        """Rows of the photos of a role, or of `all` but the training ones (int64). UserError for another word."""
+        """Rows of the photos of a role, or of `all` but the training ones (int64). UserError for another word.
+
+        Every photo of a final network has every role.
+        """
         if role not in (*ROLES, "all"):
             raise UserError(f"split={role} is unknown: choose test, val, train or all (val and test)")
+        if self.is_final:
+            return np.arange(len(self.photos))
         roles = self.photos["role"]
         return np.flatnonzero(roles.isin(("val", "test")) if role == "all" else roles == role)
 
@@ -83,10 +93,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def open_run(path: str | Path, *, device: str = "auto", root: str | None = None, cache: str | None = None) -> OpenedRun:
-    """Open the run directory `path`. `root` is where its photos lie now, `cache` where decoded ones are kept.
+    """Open the run directory `path`. `root` is the folder of its photos now, `cache` where decoded ones are kept.
 
-    They default to what the study recorded and to `<runs_dir>/.cache`. Raises UserError for a directory that is no
-    finished run, photos that are gone or changed, and splits other than those the run was trained on.
+    They default to what the study recorded and to `<runs_dir>/.cache`. Raises UserError for a directory that is not
+    a finished run, photos that are gone or changed, and splits other than those the run was trained on.
     """
     place = Path(path).expanduser()
     if not (place / "config.yaml").is_file() or not (place / "checkpoint.ckpt").is_file():
@@ -117,7 +127,7 @@ def open_run(path: str | Path, *, device: str = "auto", root: str | None = None,
 
 
 def _label_map(labels: pd.Series, classes: tuple[str, ...], positive: Sequence[str]) -> dict[str, int]:
-    """The class index of each label in a run whose card does not say: by the names of the two tasks there were.
+    """The class index of each label in a run whose card lacks it: by the names of the two tasks there were.
 
     In the binary task every name in `positive` (any case) means mpox, and what is not mpox is the rest.
     """

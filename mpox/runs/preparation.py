@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from mpox.data.folds import Folds, make_folds, read_folds, write_folds
+from mpox.data.folds import ALL, Folds, make_folds, read_folds, write_folds
 from mpox.data.manifest import read_manifest, write_manifest
 from mpox.data.sources import PhotoSet
 from mpox.data.unchanged import changed_photos
@@ -20,7 +20,7 @@ from mpox.runs.run_directory import can_resume, state_of
 log = logging.getLogger(__name__)
 # Written in this order.
 FILES = ("manifest.parquet", "data.json", "splits.json")
-# Where photos lie, and what is put up with when a study is made, may differ later; what they are may not.
+# The photos' folder and tolerances may differ later; the photos themselves may not.
 MAY_MOVE = frozenset({"root", "cache", "manifest", "may_miss", "follow_links"})
 
 
@@ -36,13 +36,13 @@ def prepare(
     cache: Path,
     own: Path | None = None,
 ) -> tuple[PhotoSet, Folds]:
-    """Return the study's photos and splits, reading them where runs rest on them and making them where none does.
+    """Return the study's photos and splits, reading them where runs depend on them and making them where none does.
 
-    `<study>/manifest.parquet`, `data.json` and `splits.json` are written together, under a lock, when all that can be
-    wrong with the photos is known to be right. From the first run on that is done, or has an epoch to resume from, or
-    is in progress (other than `own`, the run directory of the caller), they stay; before, they are made again of what
-    the photos are now. `described` is the data configuration `source` and `guard` were built from (its `root` may
-    move), `guard` what keeps copies of one picture together (`mpox.curation.guard`), `splits` a file to start from,
+    `<study>/manifest.parquet`, `data.json` and `splits.json` are written together, under a lock, when all checks of
+    the photos have passed. From the first run on that is done, or has an epoch to resume from, or
+    is in progress (other than `own`, the run directory of the caller), they stay; before, they are made again from
+    the photos as they are now. `described` is the data configuration `source` and `guard` were built from (its `root`
+    may move), `guard` what keeps copies of one picture together (`mpox.curation.guard`), `splits` a file to start from,
     `cache` where it is noted which photos were seen unchanged. Raises UserError where the study was made of other data
     or the photos are no longer those of the manifest, and whatever `source`, `guard`, `make_folds` and `read_folds`
     raise.
@@ -63,9 +63,9 @@ def prepare(
 
 
 def _is_in_use(study: Path, own: Path | None) -> bool:
-    """Say whether a run rests on the study's files: one that has come to something, or that somebody is working on."""
+    """Return whether a run depends on the study's files: one with results or an epoch, or in progress."""
     for place in study.glob("*/fold-*"):
-        if place.name.partition("-")[2].isdecimal():
+        if (fold := place.name.partition("-")[2]) == ALL or fold.isdecimal():
             if can_resume(place) or (place != own and is_held(place)):
                 return True
             try:
@@ -82,7 +82,7 @@ def _read(study: Path, described: Mapping[str, Any], cache: Path) -> PhotoSet:
         before, root, table_before = dict(made["data"]), Path(made["root"]), made.get("manifest_sha256")
         searched = (before.get("guard") or {}).get("search")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{study / FILES[1]} does not say what the study was made of: restore it") from error
+        raise UserError(f"{study / FILES[1]} does not describe the study's data: restore it") from error
     lasting, table = _lasting(described, searched), _sha256(described.get("manifest"))
     if changes := [key for key in sorted({*before, *lasting}) if before.get(key) != lasting.get(key)]:
         shown = ", ".join(f"data.{key}: {before.get(key)} -> {lasting.get(key)}" for key in changes)
@@ -109,7 +109,7 @@ def _folds_in_use(path: Path, manifest: pd.DataFrame, n_folds: int, given: Path 
 
 
 def _first_folds(made: list[Path], manifest: pd.DataFrame, n_folds: int, seed: int, given: Path | None) -> Folds:
-    """The splits that are given, those that lie in the study where somebody put or edited them there, else new ones."""
+    """The splits that are given, those in the study where a person put or edited them there, else new ones."""
     if given is not None:
         return read_folds(given, manifest, n_folds)
     kept, _, splits = made
@@ -123,7 +123,7 @@ def _first_folds(made: list[Path], manifest: pd.DataFrame, n_folds: int, seed: i
 
 
 def _made_by_itself(splits: Path, manifest: pd.DataFrame) -> bool:
-    """Say whether splits are what `make_folds` made of the manifest beside them: nobody's work is lost with them."""
+    """Return whether splits are what `make_folds` makes of the manifest beside them: then no person's work is lost."""
     content = read_json(splits)
     try:
         made = make_folds(manifest, int(content["n_folds"]), int(content["seed"]))
@@ -142,7 +142,7 @@ def _write(study: Path, described: Mapping[str, Any], photos: PhotoSet, folds: F
     what = {"data": _lasting(described, searched), "copies": photos.copies, "manifest_sha256": table}
     write_json(place, {"root": str(photos.root.resolve()), **what})
     write_folds(folds, splits)
-    _say_what(photos.manifest)
+    _log_counts(photos.manifest)
 
 
 def _same(kept: Path, manifest: pd.DataFrame) -> bool:
@@ -167,7 +167,7 @@ def _sha256(path: Any) -> str | None:
     return sha256_of(file) if file is not None and file.is_file() else None
 
 
-def _say_what(manifest: pd.DataFrame) -> None:
+def _log_counts(manifest: pd.DataFrame) -> None:
     kept = manifest[manifest["keep"]]
     counts = ", ".join(f"{count} {label}" for label, count in kept["label"].value_counts().items())
     out = len(manifest) - len(kept)

@@ -6,7 +6,7 @@ runs/<study>/<model>/fold-<k>/
     predictions.parquet   one row a validation or test photo, one logit column a class
     metrics.json          of both
     environment.json      versions, device, seed, split hash, timings, peak memory
-    train.log             what was said; traceback.txt where it failed
+    train.log             the log; traceback.txt where it failed
     resume/               checkpoints of a run in progress; gone when it is done
     status.json           written last: running, interrupted, failed or done, with size and hash of the files above
 
@@ -54,12 +54,12 @@ SHOWN = 6
 class RunDirectory:
     """Paths, state and lock of one run.
 
-    `place` is where the run lies, `path` where it is written: the same, but for a run that replaces a finished one.
+    `place` is the run's directory, `path` where it is written: the same, but for a run that replaces a finished one.
     `results` are the files without which it is not finished.
     """
 
     def __init__(
-        self, runs_dir: str | Path, study: str, model: str, fold: int, results: Sequence[str] = RESULTS
+        self, runs_dir: str | Path, study: str, model: str, fold: int | str, results: Sequence[str] = RESULTS
     ) -> None:
         self.study, self.model, self.fold, self.results = study, model, fold, tuple(results)
         self.place = self.path = Path(runs_dir) / study / model / f"fold-{fold}"
@@ -99,7 +99,7 @@ class RunDirectory:
             ) from error
 
     def is_finished(self, config: Mapping[str, Any]) -> bool:
-        """Say whether the run is done and whole, having held `config` against the one it was made with.
+        """Return whether the run is done and intact, having compared `config` with the one it was made with.
 
         Results that are cut, changed or gone are named in a warning. Raises UserError, showing the difference, where
         another configuration has left something to lose: a result, or an epoch to resume from.
@@ -122,7 +122,7 @@ class RunDirectory:
         return state == "done"
 
     def result(self) -> dict[str, Any]:
-        """Return what metrics.json of a finished run says."""
+        """Return the content of a finished run's metrics.json."""
         found = read_json(self.place / "metrics.json")
         assert isinstance(found, dict)
         return found
@@ -171,7 +171,7 @@ class RunDirectory:
             raise
 
     def abandon(self) -> None:
-        """Drop a replacement that came to nothing; of a run that replaces none, nothing is dropped."""
+        """Drop a replacement that failed; of a run that replaces none, nothing is dropped."""
         if self.path != self.place:
             shutil.rmtree(self.path, ignore_errors=True)
             self.path = self.place
@@ -215,7 +215,7 @@ class RunDirectory:
                 handler.close()
 
     def _settle(self) -> None:
-        """Have a complete replacement take its place, whatever a process killed in doing so left; the lock is held."""
+        """Have a complete replacement take its place, also after a process was killed in doing so; the lock is held."""
         if self._old.exists() and not self.place.exists() and not _is_done(self._next):
             self._old.rename(self.place)
         if self._old.exists() and self.place.exists():
@@ -230,7 +230,7 @@ class RunDirectory:
     def _may_hold_a_result(self) -> bool:
         try:
             return self.state == "done"
-        except UserError:  # who can say what a status that cannot be read was
+        except UserError:  # a status that cannot be read tells nothing
             return True
 
     def _empty(self) -> None:
@@ -263,14 +263,14 @@ def _is_of(saved: Path, config: Mapping[str, Any]) -> bool:
 
 
 def can_resume(place: Path) -> bool:
-    """Say whether a run directory holds an epoch to go on from."""
+    """Return whether a run directory holds an epoch to resume from."""
     return any((place / "resume").glob("last*.ckpt"))
 
 
 def damage(place: Path, results: Sequence[str] = RESULTS) -> str:
-    """Say which result of a run that is done is gone, cut or changed and how; empty where all are whole.
+    """Return which result of a run that is done is missing, cut or changed and how; empty where all are intact.
 
-    Small files are held against the hash that was written with them, checkpoints (read when they are used) against
+    Small files are checked by the hash that was written with them, checkpoints (read when they are used) by
     their size. Runs of releases that noted neither are read.
     """
     status = read_json(place / "status.json") if (place / "status.json").exists() else None

@@ -27,14 +27,14 @@ def class_scores(
     """Score each class against the rest. `aurocs`: pooled value and bootstrap draws (R) a class."""
     scores = []
     for k, label in enumerate(classes):
-        mine, called = targets_N == k, answers_N == k
+        members, called = targets_N == k, answers_N == k
         scores.append(
             ClassScore(
                 label=label,
-                n=int(mine.sum()),
-                recall=proportion(called[mine], codes_N[mine], confidence),
-                precision=proportion(mine[called], codes_N[called], confidence),
-                specificity=proportion(~called[~mine], codes_N[~mine], confidence),
+                n=int(members.sum()),
+                recall=proportion(called[members], codes_N[members], confidence),
+                precision=proportion(members[called], codes_N[called], confidence),
+                specificity=proportion(~called[~members], codes_N[~members], confidence),
                 auroc=percentile_interval(*aurocs[k], len(targets_N), confidence),
             )
         )
@@ -89,28 +89,33 @@ def subgroups(
     labels: Mapping[str, np.ndarray],
     positive: int | None,
     confidence: float,
+    called_N: np.ndarray | None = None,
 ) -> tuple[Subgroup, ...]:
     """Score the photos of each value of each column of `labels` (from `subgroup_labels`).
 
-    Balanced accuracy is over the classes present, which may differ between subgroups.
+    `called_N` (bool): which photos are called mpox at the threshold. Balanced accuracy is over the classes present,
+    which may differ between subgroups.
     """
     hit = answers_N == targets_N
     found = []
     for column, values in labels.items():
         for value in sorted(set(values) - {""}, key=_place):
-            mine = values == value
-            sick, well = mine & (targets_N == positive), mine & (targets_N != positive)
+            members = values == value
+            sick, well = members & (targets_N == positive), members & (targets_N != positive)
             found.append(
                 Subgroup(
                     column=column,
                     value=value,
-                    n=int(mine.sum()),
-                    accuracy=proportion(hit[mine], codes_N[mine], confidence),
-                    balanced_accuracy=mean_proportion(hit[mine], targets_N[mine], codes_N[mine], confidence),
+                    n=int(members.sum()),
+                    accuracy=proportion(hit[members], codes_N[members], confidence),
+                    balanced_accuracy=mean_proportion(hit[members], targets_N[members], codes_N[members], confidence),
                     sensitivity=None if positive is None else proportion(hit[sick], codes_N[sick], confidence),
                     specificity=None
                     if positive is None
                     else proportion(answers_N[well] != positive, codes_N[well], confidence),
+                    sensitivity_at_threshold=None
+                    if called_N is None
+                    else proportion(called_N[sick], codes_N[sick], confidence),
                 )
             )
     return tuple(found)

@@ -1,4 +1,4 @@
-"""Does a stated probability come true as often as it says? Temperature scaling, and errors with bins of equal count."""
+"""Is a stated probability right as often as it claims? Temperature scaling, and errors with bins of equal count."""
 
 from collections.abc import Sequence
 
@@ -17,8 +17,8 @@ BINS = 10
 def fit_temperature(logits_NC: np.ndarray, targets_N: np.ndarray) -> float:
     """Return the temperature that minimises the NLL of validation photos (Guo et al. 2017), COLDEST to HOTTEST.
 
-    Where all of them are answered right the NLL falls with the temperature without end, and says nothing of how sure to
-    be of the next photo: then it is not below 1.
+    Where all of them are answered right the NLL falls with the temperature without end, and tells nothing about how
+    certain the next answer is: then it is not below 1.
     """
 
     def nll(log_temperature: float) -> float:

@@ -1,9 +1,9 @@
 """What a comparison found, as plain values: the one thing that tables, the page, the card and W&B are made from.
 
-Nothing here computes. `mpox.study.comparing.compare` fills it; whoever shows it reads it. None means "not defined" (a
+Nothing here computes. `mpox.study.comparing.compare` fills it; the reports read it. None means "not defined" (a
 class without photos, one fold only) and is shown as a dash, never as a zero. Figures are fractions, 0 to 1, unless a
 field says otherwise. "Pooled" means out of fold: every photo is scored once, by the network that did not train on it.
-What is said of one model is in `mpox.stats.model_result`.
+The results of one model are in `mpox.stats.model_result`.
 """
 
 import dataclasses
@@ -15,14 +15,15 @@ from mpox.stats.intervals import Interval
 from mpox.stats.model_result import ModelResult
 from mpox.stats.selection import Corrected
 
-# What a model's comparison with the best can end in; the column `versus_best`.
+# The outcomes of a model's comparison with the best; the column `versus_best`.
 BEST, SAME, WORSE, UNTESTED = "best", "not distinguishable from the best", "worse than the best", "not tested"
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One model on one fold. `state`: done, missing, running, failed, other splits, not finite, ...; `note` says more.
+class JobState:
+    """One job of a study: a model on a fold.
 
+    `state`: done, missing, running, failed, other splits, not finite, ...; `note`: details.
     `used`: its figures are part of the comparison.
     """
 
@@ -62,7 +63,7 @@ class Pair:
     difference: mean over folds of first minus second, its interval by the corrected resampled t; t, p: two-sided
     (Nadeau & Bengio 2003); p_holm: corrected over all pairs. Bayesian correlated t (Benavoli et al. 2017):
     probabilities that first is better, that both are the same within `Comparison.rope`, that second is better. All of
-    them are None with fewer than two folds, and where every fold differs by the same: then nothing says how much folds
+    them are None with fewer than two folds, and where every fold differs by the same: then it is unknown how much folds
     vary.
     McNemar on pooled predictions: photos only the first (second) got right, exact p, Holm over all pairs.
     pooled_difference: of pooled figures, paired bootstrap over groups. `words`: the verdict. With one fold only the
@@ -88,7 +89,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class ExternalScore:
-    """One metric inside (pooled out of fold) and outside (mean of the folds' networks), and outside minus inside."""
+    """One metric internal (pooled out of fold) and external (mean over the folds' networks), and their difference."""
 
     metric: str
     internal: Interval
@@ -98,11 +99,13 @@ class ExternalScore:
 
 @dataclass(frozen=True)
 class External:
-    """One model on a collection that its study never saw, as `mpox.evaluate` left it.
+    """One model on a collection that its study never saw, as scored by `mpox.evaluate`.
 
     n photos scored; `left_out`: those not scored, counts by reason (duplicates of training photos, classes mapped to
-    nothing); `classes`: what was told apart there; `positive`: mpox among them; `confusion`: true by answered class of
-    the folds' networks together (mean probability).
+    nothing); `classes`: those scored there; `absent`: those of them without a photo there: `scores` then has
+    no metric that is a mean over the classes; `positive`: mpox among them; `at_threshold`: sensitivity and specificity
+    there, mean of the folds' networks, by the decision rule of the study's held-out photos; `confusion`: true by
+    answered class of the folds' networks together (mean probability).
     """
 
     name: str
@@ -110,8 +113,10 @@ class External:
     n: int
     left_out: dict[str, int]
     classes: tuple[str, ...]
+    absent: tuple[str, ...]
     positive: str | None
     scores: tuple[ExternalScore, ...]
+    at_threshold: tuple[Interval, Interval] | None
     confusion: tuple[tuple[int, ...], ...]
 
 
@@ -142,7 +147,7 @@ class Choice:
     """The model `select=best` chose.
 
     fold: "all", the network fitted on every photo. run: its run directory below the study. rule, why: in words.
-    decision: the rule from logits to a finding that leaves the study with it. corrected: the model's figure, allowing
+    decision: its rule from logits to a finding. corrected: the model's figure, allowing
     for the choice. commands: what to type next: the training of that network, and its export.
     """
 
@@ -162,7 +167,8 @@ class Comparison:
     """The whole result of one study. `models` is in rank order, `pairs` holds every pair.
 
     metric: what ranks (balanced_accuracy); rope: the difference in it that does not matter; folds: those every model
-    is scored on; headline and conclusion: sentences with numbers; datasets_note: why there is (not) a critical
+    is scored on; headline and conclusion: sentences with numbers; warnings: about the runs and photos compared;
+    cautions: requirements that the model in focus does not meet; datasets_note: why there is (not) a critical
     difference diagram; config: what all runs share; versions: packages and device of the runs.
     """
 
@@ -177,7 +183,7 @@ class Comparison:
     folds: tuple[int, ...]
     n_folds: int
     splits_sha256: str
-    completeness: tuple[Cell, ...]
+    completeness: tuple[JobState, ...]
     data: DataSummary
     models: tuple[ModelResult, ...]
     pairs: tuple[Pair, ...]
@@ -188,6 +194,7 @@ class Comparison:
     headline: str
     conclusion: tuple[str, ...]
     warnings: tuple[str, ...]
+    cautions: tuple[str, ...]
     config: dict[str, Any]
     versions: dict[str, str | None]
 
@@ -195,6 +202,11 @@ class Comparison:
     def best(self) -> ModelResult:
         """The model of rank 1."""
         return self.models[0]
+
+    @property
+    def focus(self) -> ModelResult:
+        """The model that every report is about: the chosen one, or else the one of rank 1."""
+        return self.best if self.choice is None else self.model(self.choice.model)
 
     def model(self, name: str) -> ModelResult:
         """Return the model of this name. Raises KeyError."""

@@ -1,4 +1,4 @@
-"""When to say less: prediction sets that hold the truth as often as promised, and photos left to a clinician."""
+"""Prediction sets that hold the true class as often as promised, and photos referred to a clinician."""
 
 from collections.abc import Sequence
 
@@ -26,10 +26,10 @@ def describe_sets(
     sizes = sets_NC.sum(1)
     per_class = []
     for k, label in enumerate(classes):
-        mine = targets_N == k
-        if mine.any():
-            coverage = proportion(held[mine], codes_N[mine], confidence)
-            per_class.append(CoverageOfClass(label, coverage, float(sizes[mine].mean())))
+        members = targets_N == k
+        if members.any():
+            coverage = proportion(held[members], codes_N[members], confidence)
+            per_class.append(CoverageOfClass(label, coverage, float(sizes[members].mean())))
     return Conformal(
         target=target,
         method=METHOD,

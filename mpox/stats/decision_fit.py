@@ -2,7 +2,7 @@
 
 One fold's validation photos are too few: the threshold of 28 photos of mpox misses 95 % sensitivity on average, and a
 temperature of 76 photos can make probabilities worse. Every photo of a study is held out once, so that all of them
-together fit what leaves the study; for its figures each fold is judged by what the other folds' photos give.
+together fit the exported rule; for its figures each fold is judged by what the other folds' photos give.
 """
 
 import math

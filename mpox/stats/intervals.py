@@ -63,7 +63,7 @@ def percentile_interval(
     """Return the percentile interval of bootstrap draws (R, NaN where undefined) around the figure `value`.
 
     Bounds are None where no draw is defined, and where all are alike: an interval of no width (every answer right)
-    says that the bootstrap sees no variation, not that there is none. Shares have `proportion` instead.
+    means that the bootstrap sees no variation, not that there is none. Shares have `proportion` instead.
     """
     draws = draws_R[np.isfinite(draws_R)]
     if value is None or not np.isfinite(value):
@@ -88,12 +88,12 @@ def mean_interval(
 
 
 def effective_size(hits_N: np.ndarray, codes_N: np.ndarray, confidence: float) -> float:
-    """Return how many independent photos say as much about the share of hits (bool or 0..1, N) as these N in groups.
+    """Return the effective sample size: how many independent photos tell as much of the share of hits (bool, 0..1; N).
 
     The size at which independent photos would have the share's variance between groups (Rao & Scott 1992). That is
     estimated with G/(G-1), where groups differ in size by each one's part of it, n/(n-m) (Bell & McCaffrey 2002); and
     the size is shrunk by the squared ratio of the normal's to Student's quantile of G-1 degrees of freedom, since few
-    groups say little of their variance (Korn & Graubard 1998). At most N; at least what the photos would say if
+    groups tell little of their variance (Korn & Graubard 1998). At most N; at least the size there would be if
     those of a group were all alike, n²/Σm² for groups of m, which is also what is left where all photos agree, so that
     no variance can be seen.
     """

@@ -26,7 +26,8 @@ class Metric:
     name: its key in files and options. title: its name in words. of: its value under each weighting (R). better: which
     way is better. needs_positive: it is of mpox against the rest. ranks: models may be ranked by it. shares: what it is
     a mean of shares of, for a metric that is one, which gives it Wilson's interval; others have the bootstrap's, where
-    `resampled`. in_run: it stands in the closing table of a run. key: it stands in the narrow tables of a study, too.
+    `resampled`. in_run: it is in the closing table of a run. key: it is in the narrow tables of a study, too.
+    over_classes: it is a mean over the classes, and another figure where one of them has no photos.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Metric:
     resampled: bool = True
     in_run: bool = False
     key: bool = False
+    over_classes: bool = False
 
     @property
     def method(self) -> str:
@@ -95,16 +97,24 @@ _ALL = (
         lambda w: mean_defined(w.recall),
         shares=lambda answers, targets, _: (answers == targets, targets),
         in_run=True,
+        over_classes=True,
     ),
     # over the classes present or answered
-    Metric("f1_macro", "macro F1", lambda w: mean_defined(w.f1), in_run=True),
+    Metric("f1_macro", "macro F1", lambda w: mean_defined(w.f1), in_run=True, over_classes=True),
     Metric("mcc", "Matthews correlation", matthews, in_run=True),
     # one class against the rest, mean over the classes present
-    Metric("auroc", "AUROC", lambda w: mean_defined(w.ranking[0]), in_run=True, key=True),
-    Metric("average_precision", "average precision", lambda w: mean_defined(w.ranking[1])),
+    Metric(
+        "auroc",
+        "AUROC, mean over classes",
+        lambda w: mean_defined(w.ranking[0]),
+        in_run=True,
+        key=True,
+        over_classes=True,
+    ),
+    Metric("average_precision", "average precision", lambda w: mean_defined(w.ranking[1]), over_classes=True),
     Metric("nll", "NLL", lambda w: w.mean(w.surprise()), better="lower", ranks=False, in_run=True),
     Metric("brier", "Brier score", lambda w: w.mean(_squared_error(w)), better="lower", ranks=False),  # 0..2
-    # A resample repeats photos, which raises its calibration error: the draws lie beside the figure, not around it.
+    # A resample repeats photos, which raises its calibration error: the draws are biased, not centred on the figure.
     Metric("ece", "ECE", calibration_error, better="lower", ranks=False, resampled=False, in_run=True),
     # at the most probable class
     Metric(
@@ -138,7 +148,7 @@ def defined_metrics(positive: int | None) -> dict[str, Metric]:
 
 
 def key_metrics(first: str) -> list[str]:
-    """Return the names that a narrow table shows: `first`, then those that stand in every one."""
+    """Return the names that a narrow table shows: `first`, then those that are in every one."""
     return list(dict.fromkeys([first, *(name for name, one in METRICS.items() if one.key)]))
 
 

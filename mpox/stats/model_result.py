@@ -121,7 +121,7 @@ class OperatingPoint:
 class DecisionCurve:
     """Net benefit (true positives a photo, false ones subtracted at the threshold's odds; Vickers & Elkin 2006).
 
-    Equal lengths; at the prevalence of the photos, after temperature scaling. "None" refers nobody: 0 throughout.
+    Equal lengths; at the prevalence of the photos, after temperature scaling. "None" refers no one: 0 throughout.
     """
 
     thresholds: tuple[float, ...]
@@ -168,7 +168,10 @@ class Referral:
 
 @dataclass(frozen=True)
 class Subgroup:
-    """Scores of a part of the photos: `column` of the manifest (source, ita_bin, resolution) is `value`."""
+    """Scores of a part of the photos: `column` of the manifest (source, ita_bin, resolution) is `value`.
+
+    At the most probable class; `sensitivity_at_threshold` by the decision rule of each fold. None without mpox.
+    """
 
     column: str
     value: str
@@ -177,6 +180,7 @@ class Subgroup:
     balanced_accuracy: Interval
     sensitivity: Interval | None
     specificity: Interval | None
+    sensitivity_at_threshold: Interval | None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from mpox.stats.model_result import DecisionCurve, OperatingPoint, PredictiveVal
 
 # Draws from which the interval of a predictive value is read.
 DRAWS = 20_000
-# Thresholds of the decision curve: beyond 0.8 nobody would wait so long to refer.
+# Thresholds of the decision curve: referring only above 0.8 is of no clinical use.
 THRESHOLDS = np.arange(1, 81) / 100
 
 
@@ -58,7 +58,7 @@ def operating_point(
 
 
 def predictive_values(sensitivity: np.ndarray, specificity: np.ndarray, prevalence: float) -> tuple[np.ndarray, ...]:
-    """Return PPV and NPV by Bayes' rule; NaN where nobody would be called so."""
+    """Return PPV and NPV by Bayes' rule; NaN where no photo would be called so."""
     with np.errstate(invalid="ignore"):
         true_positive, false_positive = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
         true_negative, false_negative = specificity * (1 - prevalence), (1 - sensitivity) * prevalence

@@ -1,4 +1,4 @@
-"""Is one model better than another, or did it meet kinder photos? Tests for models compared on the same folds."""
+"""Is one model better than another, or is the difference chance? Tests for models compared on the same folds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-# Fewer data sets than this and Friedman's test cannot tell models apart (Demšar 2006 wants more than ten, or five).
+# Fewer data sets than this and Friedman's test cannot distinguish models (Demšar 2006 asks for more than ten, or five).
 MIN_DATASETS = 5
 
 
@@ -98,7 +98,7 @@ def compare_over_datasets(scores: pd.DataFrame, alpha: float) -> RankComparison:
     """Compare models (columns, three or more) over independent data sets (rows) by their ranks (Demšar 2006).
 
     Higher scores are better. Raises ValueError for fewer than MIN_DATASETS rows or three columns: folds of one data set
-    share their training photos and must not stand in for data sets.
+    share their training photos and must not replace data sets.
     """
     n_sets, n_models = scores.shape
     if n_sets < MIN_DATASETS or n_models < 3:

@@ -144,18 +144,18 @@ def matthews(weighted: Weighted) -> np.ndarray:
 def _ranking(scores: np.ndarray, is_class: np.ndarray, weights_RN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return AUROC (Mann-Whitney, ties count half) and average precision of one class against the rest, each (R)."""
     inside, outside = scores[is_class], scores[~is_class]
-    mine, others = weights_RN[:, is_class], weights_RN[:, ~is_class]
+    own, others = weights_RN[:, is_class], weights_RN[:, ~is_class]
     n_resamples = len(weights_RN)
     wins, precision = np.zeros(n_resamples), np.zeros(n_resamples)
     for part in _blocks(len(inside), len(scores)):
         above = (inside[part, None] > outside).astype("float32")
         above += np.float32(0.5) * (inside[part, None] == outside)
-        wins += np.einsum("rp,rp->r", mine[:, part] @ above, others, dtype="float64")
-        true = mine @ (inside >= inside[part, None]).T.astype("float32")
+        wins += np.einsum("rp,rp->r", own[:, part] @ above, others, dtype="float64")
+        true = own @ (inside >= inside[part, None]).T.astype("float32")
         false = others @ (outside >= inside[part, None]).T.astype("float32")
         found = np.divide(true, true + false, out=np.zeros_like(true), where=true > 0)
-        precision += np.einsum("rp,rp->r", found, mine[:, part], dtype="float64")
-    n_inside, n_outside = mine.sum(1, dtype="float64"), others.sum(1, dtype="float64")
+        precision += np.einsum("rp,rp->r", found, own[:, part], dtype="float64")
+    n_inside, n_outside = own.sum(1, dtype="float64"), others.sum(1, dtype="float64")
     defined = (n_inside > 0) & (n_outside > 0)
     return _ratio(wins, n_inside * n_outside), np.where(defined, _ratio(precision, n_inside), np.nan)
 

@@ -1,4 +1,4 @@
-"""The predictions file: what a run says of each photo it did not train on, as logits, so that all can be re-scored."""
+"""The predictions file: a run's logits of each photo it did not train on, so that all metrics can be recomputed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ def predictions_table(
     classes: Sequence[str],
     targets: np.ndarray,
     splits: np.ndarray,
-    fold: int,
+    fold: int | str,
 ) -> pd.DataFrame:
     """Join logits (float32, row i of `rows`) to the manifest: one row a photo, sorted by split and photo id.
 
@@ -58,5 +58,5 @@ def read_predictions(path: Path) -> tuple[pd.DataFrame, list[str]]:
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as predictions ({error}): run the job again") from error
     if lacking := [name for name in COLUMNS if name not in table]:
-        raise UserError(f"{path} lacks the columns {', '.join(lacking)}: it is no predictions file of this tool")
+        raise UserError(f"{path} lacks the columns {', '.join(lacking)}: it is not a predictions file of this tool")
     return table, [name.removeprefix(PREFIX) for name in map(str, table.columns) if name.startswith(PREFIX)]

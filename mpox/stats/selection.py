@@ -1,4 +1,4 @@
-"""What the chosen model's figure comes to when the choice itself is allowed for: the best of several looks too good.
+"""The chosen model's figure, corrected for the choice itself: the best of several seems better than it is.
 
 Bootstrap bias-corrected cross-validation (Tsamardinos, Greasidou & Borboudakis, Machine Learning 2018): the stored
 predictions of held-out photos are resampled, the choice is made in the resample, and what was chosen is scored on the

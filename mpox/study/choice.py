@@ -14,14 +14,17 @@ from mpox.command_line import command
 from mpox.data.folds import ALL
 from mpox.errors import UserError
 from mpox.files import replacing
-from mpox.stats.comparison import Candidate, Choice, Comparison
+from mpox.stats.comparison import Candidate, Choice, Comparison, Pair
 from mpox.stats.metrics import METRICS
 from mpox.stats.model_result import ModelResult
 from mpox.stats.printed import number, percent
 from mpox.stats.selection import Corrected, corrected_for_choice
 from mpox.study.results import StudyResults
+from mpox.study.sentences import with_sentences
 
 BYTES_PER_PARAMETER = 4
+# Means that differ by less are equal: the rest is rounding.
+TIE = 1e-9
 COSTS: dict[str, tuple[str, Callable[[ModelResult], float | None]]] = {
     "parameters": ("fewest parameters", lambda model: model.costs.parameters),
     "size": ("smallest file", lambda model: size_mb(model)),
@@ -45,17 +48,17 @@ class Rule:
 
     def __post_init__(self) -> None:
         if not 0 < self.confidence < 1:
-            raise UserError(f"select.confidence={self.confidence} must lie between 0 and 1, as 0.9 does")
+            raise UserError(f"select.confidence={self.confidence} must be between 0 and 1, such as 0.9")
         if self.by not in COSTS:
             raise UserError(f"select.by={self.by} is unknown: choose {', '.join(COSTS)}")
 
     def cost(self, model: ModelResult) -> float:
-        """Return what is least in the model that is taken; infinite where it is not known."""
+        """Return the cost that the choice minimises; infinite where it is not known."""
         found = COSTS[self.by][1](model)
         return float("inf") if found is None else float(found)
 
     def fits(self, model: ModelResult) -> bool:
-        """Say whether a model is within the budgets."""
+        """Return whether a model is within the budgets."""
         latency = model.costs.export_latency_ms
         small = self.max_size_mb is None or size_mb(model) <= self.max_size_mb
         return small and (self.max_latency_ms is None or (latency is not None and latency <= self.max_latency_ms))
@@ -64,8 +67,8 @@ class Rule:
 def choose(comparison: Comparison, results: StudyResults, rule: Rule) -> Comparison:
     """Return the comparison with its `choice` made, and the choice added to its conclusion.
 
-    A size budget is held against the exported file, else against 4 bytes a parameter, a latency against what the
-    export measured. Raises UserError where no model is left, or no candidate's export has a latency to go by.
+    A size budget is compared with the exported file, else with 4 bytes a parameter, a latency with what the
+    export measured. Raises UserError where no model is left, or no candidate's export has a latency.
     """
     candidates = _candidates(comparison, rule.confidence)
     qualified = [comparison.model(one.model) for one in candidates]
@@ -74,7 +77,7 @@ def choose(comparison: Comparison, results: StudyResults, rule: Rule) -> Compari
     ):
         asked = "select.by=latency" if rule.by == "latency" else f"max_latency_ms={rule.max_latency_ms}"
         raise UserError(
-            f"{asked} has nothing to go by: no model of {comparison.study} that qualifies has an export with a "
+            f"{asked} cannot be applied: no model of {comparison.study} that qualifies has an export with a "
             "latency; export them first (python -m mpox.export), or leave it out"
         )
     fitting = [model for model in qualified if rule.fits(model)]
@@ -101,25 +104,20 @@ def choose(comparison: Comparison, results: StudyResults, rule: Rule) -> Compari
             "python -m mpox.export chosen=chosen.yaml",
         ),
     )
-    return dataclasses.replace(
-        comparison, choice=choice, conclusion=(*comparison.conclusion[:-1], in_words(choice), comparison.conclusion[-1])
-    )
+    made = with_sentences(dataclasses.replace(comparison, choice=choice))
+    return dataclasses.replace(made, conclusion=(*made.conclusion[:-1], in_words(choice), made.conclusion[-1]))
 
 
 def in_words(choice: Choice) -> str:
-    """Return the choice, and what its figure comes to when the choice is allowed for, in a sentence or two."""
+    """Return the choice by its rule, and how the figure in the headline allows for it."""
     text = f"Chosen: {choice.model}, {choice.rule}."
     if choice.corrected is not None:
-        corrected = choice.corrected
-        text += (
-            f" Allowing for the choice, its {METRICS[corrected.metric].title} comes to {number(corrected.estimate)} "
-            f"({number(corrected.low)} to {number(corrected.high)}; {corrected.method})."
-        )
+        text += f" The figure that allows for the choice: {choice.corrected.method}."
     return text
 
 
 def write_choice(comparison: Comparison, path: Path) -> None:
-    """Write the choice as YAML: what, by which rule, the decision rule that goes with it, and the splits."""
+    """Write the choice as YAML: what, by which rule, its decision rule, and the splits."""
     choice = comparison.choice
     assert choice is not None
     decision: dict[str, Any] = dataclasses.asdict(choice.decision)
@@ -150,18 +148,25 @@ def size_mb(model: ModelResult) -> float:
 
 
 def _candidates(comparison: Comparison, confidence: float) -> tuple[Candidate, ...]:
-    """The best, and every model that is shown to be less than the rope worse; in rank order."""
-    found = [Candidate(comparison.best.name, 1.0)]
+    """The best, and every model that is shown to be less than the rope worse; in rank order.
+
+    Several models may share the highest mean: each of them is the best.
+    """
+    means = {model.name: model.scores[comparison.metric].mean or 0.0 for model in comparison.models}
+    probabilities = {name: float(mean > means[comparison.best.name] - TIE) for name, mean in means.items()}
+    best = {name for name, probability in probabilities.items() if probability}
     for pair in comparison.pairs:
-        if pair.first != comparison.best.name:
-            continue
-        if pair.p_same is not None and pair.p_second_better is not None:
-            probability = pair.p_same + pair.p_second_better
-        else:  # nothing to test by; but the same answers to every photo are as good
-            probability = 1.0 if pair.only_first_right == pair.only_second_right == 0 else 0.0
-        if probability >= confidence:
-            found.append(Candidate(pair.second, probability))
-    return tuple(found)
+        if pair.first in best and pair.second not in best:
+            probabilities[pair.second] = max(probabilities[pair.second], _as_good(pair))
+    return tuple(Candidate(name, found) for name, found in probabilities.items() if found >= confidence)
+
+
+def _as_good(pair: Pair) -> float:
+    """The probability that the second of a pair is less than the rope worse than the first."""
+    if pair.p_same is not None and pair.p_second_better is not None:
+        return pair.p_same + pair.p_second_better
+    # Nothing to test by; but the same answers to every photo are as good.
+    return float(pair.only_first_right == pair.only_second_right == 0)
 
 
 def _corrected(comparison: Comparison, results: StudyResults, rule: Rule) -> Corrected | None:
@@ -196,17 +201,18 @@ def cheapest_candidate(
     Models come with the preferred first where costs are equal. Infinite costs are taken only where all are.
     """
     means = np.array([np.nanmean(row) if np.isfinite(row).any() else -np.inf for row in scores_MK])
-    best = int(means.argmax())
-    apart = scores_MK[best] - scores_MK
-    n = np.isfinite(apart).sum(1)
-    with np.errstate(all="ignore"):
-        mean = np.where(n > 0, np.nansum(apart, 1) / n, np.inf)
-        variance = np.nansum(np.square(apart - mean[:, None]), 1) / (n - 1)
-        scale = np.sqrt((1 / n + test_to_train) * variance)
-        probability = stats.t.cdf((rope - mean) / scale, np.maximum(n - 1, 1))
-    equal = np.abs(mean) < 1e-12
-    qualified = np.where(np.isfinite(scale) & (scale > 1e-12), probability >= confidence, equal)
-    qualified[best] = True
+    best = means > means.max() - TIE
+    qualified = best.copy()
+    for row in scores_MK[best]:
+        apart = row - scores_MK
+        n = np.isfinite(apart).sum(1)
+        with np.errstate(all="ignore"):
+            mean = np.where(n > 0, np.nansum(apart, 1) / n, np.inf)
+            variance = np.nansum(np.square(apart - mean[:, None]), 1) / (n - 1)
+            scale = np.sqrt((1 / n + test_to_train) * variance)
+            probability = stats.t.cdf((rope - mean) / scale, np.maximum(n - 1, 1))
+        tested = np.isfinite(scale) & (scale > TIE)
+        qualified |= np.where(tested, probability >= confidence, np.abs(mean) < TIE)
     order = sorted(np.flatnonzero(qualified), key=lambda m: (costs_M[m], -means[m], m))
     return int(order[0])
 

@@ -1,4 +1,4 @@
-"""From a study that has been read to the whole comparison: what is computed where, and in what order."""
+"""Compare the models of a study that has been read: which module computes what, and in what order."""
 
 import dataclasses
 import datetime
@@ -16,11 +16,11 @@ from mpox.stats.comparison import UNTESTED, Comparison, DatasetComparison, DataS
 from mpox.stats.intervals import resampling_weights
 from mpox.stats.metrics import METRICS, weighted_metrics
 from mpox.stats.model_result import ModelResult
-from mpox.study import sentences as wording
+from mpox.study import sentences
+from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.costs import costs
 from mpox.study.description import describe
 from mpox.study.external_results import read_external
-from mpox.study.options import Options
 from mpox.study.pairs import compare_pairs
 from mpox.study.results import ModelRuns, StudyResults
 from mpox.study.scored import Scored
@@ -28,7 +28,7 @@ from mpox.study.scored import Scored
 
 def compare(
     results: StudyResults,
-    options: Options,
+    options: ComparisonOptions,
     *,
     exports: Path,
     cache: Path,
@@ -36,8 +36,8 @@ def compare(
 ) -> Comparison:
     """Compare the models of a study.
 
-    `exports` is where exported models lie, `cache` where counted costs are kept, `others` further studies (other data
-    sets) for ranks over data sets. Raises UserError where `options.metric` is not defined for the study.
+    `exports` is the folder of exported models, `cache` where counted costs are kept, `others` further studies (other
+    data sets) for ranks over data sets. Raises UserError where `options.metric` is not defined for the study.
     """
     if METRICS[options.metric].needs_positive and results.positive is None:
         raise UserError(f"metric={options.metric} needs a class that means mpox, which this study does not have")
@@ -48,7 +48,7 @@ def compare(
         Scored(runs, weighted_metrics(runs.logits, results.targets, weights, results.positive), len(results.folds))
         for runs in results.models
     ]
-    scored.sort(key=lambda one: (-one.mean(options.metric), one.runs.name))
+    scored.sort(key=lambda one: (-round(one.mean(options.metric), 9), one.runs.name))
     pairs = compare_pairs(scored, results, options)
     subgroups = breakdown.subgroup_labels(results.photos, options.subgroups)
     models = tuple(
@@ -64,7 +64,7 @@ def compare(
         for rank, one in enumerate(scored, 1)
     )
     datasets, datasets_note = _datasets(results, others or {}, options)
-    external = read_external(results, options.resamples, options.seed, options.confidence)
+    external = read_external(results, options)
     comparison = Comparison(
         study=results.name,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -77,7 +77,7 @@ def compare(
         folds=results.folds,
         n_folds=results.n_folds,
         splits_sha256=results.splits_sha256,
-        completeness=results.cells,
+        completeness=results.jobs,
         data=_data(results),
         models=models,
         pairs=pairs,
@@ -88,12 +88,11 @@ def compare(
         headline="",
         conclusion=(),
         warnings=(*results.warnings, *_warnings(results, models)),
+        cautions=(),
         config=results.config,
         versions=results.versions,
     )
-    return dataclasses.replace(
-        comparison, headline=wording.headline(comparison), conclusion=wording.conclusion(comparison)
-    )
+    return sentences.with_sentences(comparison)
 
 
 def _data(results: StudyResults) -> DataSummary:
@@ -140,13 +139,13 @@ def _warnings(results: StudyResults, models: Sequence[ModelResult]) -> list[str]
 
 
 def _datasets(
-    results: StudyResults, others: Mapping[str, StudyResults], options: Options
+    results: StudyResults, others: Mapping[str, StudyResults], options: ComparisonOptions
 ) -> tuple[DatasetComparison | None, str]:
-    """Compare ranks over data sets where there are enough; else say why not."""
+    """Compare ranks over data sets where there are enough; else give the reason why not."""
     studies = {results.name: results, **others}
     why = (
         "No critical-difference diagram: Friedman's and Nemenyi's tests rank models over independent data sets. The "
-        "folds of one data set share their training photos, so that they cannot stand in for data sets."
+        "folds of one data set share their training photos, so that they cannot replace data sets."
     )
     shared = set.intersection(*({runs.name for runs in study.models} for study in studies.values()))
     if len(studies) < paired_tests.MIN_DATASETS or len(shared) < 3:

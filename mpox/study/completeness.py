@@ -1,4 +1,4 @@
-"""The cells of a study, a model on a fold each: the state of a run directory, and what it holds when it is sound."""
+"""The jobs of a study, a model on a fold each: the state of each run directory, and its contents where it is sound."""
 
 import math
 import re
@@ -16,12 +16,12 @@ from mpox.data.folds import Folds
 from mpox.errors import UserError
 from mpox.files import read_json, read_yaml
 from mpox.runs.run_directory import damage
-from mpox.stats.comparison import Cell
+from mpox.stats.comparison import JobState
 from mpox.stats.predictions import PREFIX, read_predictions, score
 
 FILES = ("config.yaml", "predictions.parquet", "metrics.json", "environment.json")
-# States of a cell other than done, the gravest first, each with what to do about it.
-MENDS = {
+# States of a job other than done, the gravest first, each with what to do about it.
+FIXES = {
     "duplicated": "delete the copy and train that fold",
     "other splits": "train it again with overwrite=true, or give it a study= of its own",
     "other photos": "train it again with overwrite=true",
@@ -29,19 +29,19 @@ MENDS = {
     "not finite": "train it again with overwrite=true and a lower optimizer.lr",
     "unreadable": "train it again with overwrite=true",
     "damaged": "restore it, or train it again with overwrite=true",
-    "failed": "its traceback.txt says why; typing the sweep again redoes it",
+    "failed": "its traceback.txt says why; typing the sweep again trains it again",
     "interrupted": "typing the sweep again resumes it",
     "running": "wait for it, or type the sweep again, which resumes it",
     "missing": "typing the sweep again trains it",
 }
 SHOWN = 4
-# Figures of metrics.json that are computed again from the predictions, and what rounding may make of them.
+# Figures of metrics.json that are computed again from the predictions, and the tolerance for rounding.
 HELD, TOLERANCE = ("n", "accuracy", "balanced_accuracy", "nll", "brier"), 1e-6
 
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run: what it was told, on what it ran, and its predictions (tables sorted by photo id)."""
+    """One finished run: its configuration, its environment, and its predictions (tables sorted by photo id)."""
 
     model: str
     fold: int
@@ -53,30 +53,30 @@ class Run:
     val: pd.DataFrame
 
 
-def read_cells(path: Path, names: Sequence[str], folds: Folds) -> tuple[list[Cell], dict[tuple[str, int], Run]]:
-    """Return the state of each cell, models outer, and the runs that are sound, by model and fold."""
+def read_jobs(path: Path, names: Sequence[str], folds: Folds) -> tuple[list[JobState], dict[tuple[str, int], Run]]:
+    """Return the state of each job, models outer, and the runs that are sound, by model and fold."""
     wanted = []
     for name in names:
         given = {int(m[1]) for f in (path / name).iterdir() if (m := re.fullmatch(r"fold-(\d+)", f.name))}
         wanted += [(name, fold) for fold in sorted(given | set(range(len(folds.ids))))]
     with ThreadPoolExecutor() as pool:
-        read = list(pool.map(lambda cell: _read_cell(path, cell[0], cell[1], folds), wanted))
+        read = list(pool.map(lambda job: _read_job(path, job[0], job[1], folds), wanted))
     runs = {(run.model, run.fold): run for _, run in read if run is not None}
-    cells = [cell for cell, _ in read]
+    jobs = [job for job, _ in read]
     if runs:
         usual = Counter((run.classes, run.positive) for run in runs.values()).most_common(1)[0][0]
-        for k, cell in enumerate(cells):
-            run = runs.get((cell.model, cell.fold))
+        for k, job in enumerate(jobs):
+            run = runs.get((job.model, job.fold))
             if run is not None and (run.classes, run.positive) != usual:
                 note = f"{', '.join(run.classes)} instead of {', '.join(usual[0])}"
-                cells[k] = Cell(cell.model, cell.fold, "other classes", note, False)
-                del runs[cell.model, cell.fold]
-    return cells, runs
+                jobs[k] = JobState(job.model, job.fold, "other classes", note, False)
+                del runs[job.model, job.fold]
+    return jobs, runs
 
 
-def _read_cell(path: Path, model: str, fold: int, folds: Folds) -> tuple[Cell, Run | None]:
+def _read_job(path: Path, model: str, fold: int, folds: Folds) -> tuple[JobState, Run | None]:
     state, note, run = _inspect(path / model / f"fold-{fold}", model, fold, folds)
-    return Cell(model, fold, state, note, False), run
+    return JobState(model, fold, state, note, False), run
 
 
 def _inspect(place: Path, model: str, fold: int, folds: Folds) -> tuple[str, str, Run | None]:
@@ -123,7 +123,7 @@ def _inspect(place: Path, model: str, fold: int, folds: Folds) -> tuple[str, str
 
 
 def _unlike(metrics: dict[str, Any], parts: dict[str, pd.DataFrame], classes: Sequence[str]) -> str:
-    """Say which figure of metrics.json is not the one that the predictions give; empty where all are."""
+    """Return which figure of metrics.json differs from the one computed from the predictions; empty where none does."""
     positive = metrics["positive"]
     for split, table in parts.items():
         found = score(table, classes, None if positive is None else classes.index(positive))
@@ -131,17 +131,17 @@ def _unlike(metrics: dict[str, Any], parts: dict[str, pd.DataFrame], classes: Se
             noted, gives = metrics[split].get(name), found[name] or 0.0
             if noted is not None and not math.isclose(noted, gives, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
                 figures = f"{name} {noted:.6g} of the {split} photos, predictions.parquet gives {gives:.6g}"
-                return f"metrics.json says {figures}: they are not of one run, or one of them was changed"
+                return f"metrics.json has {figures}: they are not of one run, or one of them was changed"
     return ""
 
 
-def refuse(study: str, cells: Sequence[Cell]) -> None:
-    """Raise UserError naming the cells of the gravest state that is not done."""
-    for state, mend in MENDS.items():
-        if bad := [cell for cell in cells if cell.state == state]:
+def refuse(study: str, jobs: Sequence[JobState]) -> None:
+    """Raise UserError naming the jobs of the gravest state that is not done."""
+    for state, fix in FIXES.items():
+        if bad := [job for job in jobs if job.state == state]:
             shown = "; ".join(f"{c.model} fold {c.fold}" + f" ({c.note})" * bool(c.note) for c in bad[:SHOWN])
             more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
             raise UserError(
-                f"study {study}: {len(bad)} of {len(cells)} runs are of the kind '{state}': {shown}{more}. {mend}; or "
+                f"study {study}: {len(bad)} of {len(jobs)} runs are of the kind '{state}': {shown}{more}. {fix}; or "
                 "compare what is sound with allow_partial=true"
             )

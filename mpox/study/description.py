@@ -1,4 +1,4 @@
-"""Everything a comparison says of one model beside its tests against the others."""
+"""Everything a comparison reports of one model, except its tests against the others."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,13 +7,13 @@ import numpy as np
 from mpox.stats import breakdown, conformal, operating_point
 from mpox.stats.calibration import calibration
 from mpox.stats.comparison import Pair
-from mpox.stats.decision import DecisionRule, prediction_sets
+from mpox.stats.decision import DecisionRule, called_positive, prediction_sets
 from mpox.stats.metrics import defined_metrics
 from mpox.stats.model_result import Costs, DecisionCurve, ModelResult, OperatingPoint
 from mpox.stats.pooled import softmax, weighted_confusion
-from mpox.study import sentences as wording
+from mpox.study import sentences
+from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.held_out import rule_of_all, rule_without
-from mpox.study.options import Options
 from mpox.study.results import StudyResults
 from mpox.study.scored import Scored, score
 
@@ -22,7 +22,7 @@ def describe(
     one: Scored,
     rank: int,
     results: StudyResults,
-    options: Options,
+    options: ComparisonOptions,
     *,
     pairs: Sequence[Pair],
     subgroups: Mapping[str, np.ndarray],
@@ -38,13 +38,13 @@ def describe(
     aurocs = [(float(one.figures[f"auroc/{k}"][0]), one.draws(f"auroc/{k}")) for k in range(n_classes)]
     sets = prediction_sets(scaled, np.array([rule.quantiles for rule in rules])[results.fold_index])
     point, curve = _mpox_or_not(results, scaled, rules, options)
-    verdict = wording.verdict(runs.name, rank, pairs, confidence)
+    verdict = sentences.verdict(runs.name, rank, pairs, confidence)
     return ModelResult(
         name=runs.name,
         timm_name=str(runs.config["model"]["timm_name"]),
         rank=rank,
         verdict=verdict,
-        words=wording.against_best(runs.name, verdict, pairs, options.metric, options.rope, confidence),
+        words=sentences.against_best(runs.name, verdict, pairs, options.metric, options.rope, confidence),
         scores={
             name: score(one, metric, results, answers, confidence) for name, metric in defined_metrics(positive).items()
         },
@@ -67,7 +67,9 @@ def describe(
             sets, targets, codes, results.classes, target=options.coverage, confidence=confidence
         ),
         referral=conformal.referral_curve(scaled, targets, positive),
-        subgroups=breakdown.subgroups(answers, targets, codes, subgroups, positive, confidence),
+        subgroups=breakdown.subgroups(
+            answers, targets, codes, subgroups, positive, confidence, _called(results, scaled, rules)
+        ),
         costs=costs,
         mistakes=breakdown.mistakes(results.photos, scaled, targets, results.classes, options.mistakes),
         mistakes_total=int((answers != targets).sum()),
@@ -75,10 +77,18 @@ def describe(
     )
 
 
+def _called(results: StudyResults, scaled: np.ndarray, rules: Sequence[DecisionRule]) -> np.ndarray | None:
+    """Return which photos (bool, N) are called mpox by the rule of their fold; None where there is no such rule."""
+    thresholds = [rule.threshold for rule in rules]
+    if results.positive is None or None in thresholds:
+        return None
+    return called_positive(scaled, results.positive, np.array(thresholds, float)[results.fold_index])
+
+
 def _mpox_or_not(
-    results: StudyResults, scaled: np.ndarray, rules: Sequence[DecisionRule], options: Options
+    results: StudyResults, scaled: np.ndarray, rules: Sequence[DecisionRule], options: ComparisonOptions
 ) -> tuple[OperatingPoint | None, DecisionCurve | None]:
-    """Return what mpox against the rest comes to; None where the photos do not have both."""
+    """Return the results of mpox against the rest; None where the photos do not have both."""
     positive = results.positive
     if positive is None or not 0 < (is_mpox := results.targets == positive).sum() < len(is_mpox):
         return None, None

@@ -1,4 +1,4 @@
-"""What `mpox.evaluate` left of a study on other collections, held against the study's own test folds."""
+"""A study's results on other collections (from `mpox.evaluate`), compared with its own test folds."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,26 +9,29 @@ import numpy as np
 import pandas as pd
 
 from mpox.errors import UserError
-from mpox.external.mapping import collapse, ensemble
+from mpox.external.mapping import absent_classes, collapse, ensemble
 from mpox.files import read_json, read_yaml
 from mpox.runs.run_directory import damage
 from mpox.stats.comparison import External, ExternalScore
-from mpox.stats.intervals import Interval, group_codes, percentile_interval, resampling_weights
+from mpox.stats.decision import called_positive
+from mpox.stats.decision_fit import fit_decision
+from mpox.stats.intervals import Interval, group_codes, percentile_interval, proportion, resampling_weights
 from mpox.stats.metrics import Metric, defined_metrics, weighted_metrics
 from mpox.stats.pooled import weighted_confusion
 from mpox.stats.predictions import PREFIX, read_predictions
+from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.results import ModelRuns, StudyResults
 
 # Entries of the flow of photos that are not reasons for leaving photos out.
 NOT_REASONS = ("found", "scored")
 
 
-def read_external(results: StudyResults, resamples: int, seed: int, confidence: float) -> tuple[External, ...]:
+def read_external(results: StudyResults, options: ComparisonOptions) -> tuple[External, ...]:
     """Return one External a collection and model, for the models and folds compared.
 
-    Outside, a metric is the mean over the folds' networks, so that it is one network's as inside; its draws resample
-    the collection's groups. Draws inside and outside are independent. Raises UserError where a fold has not been scored
-    or logits are not finite.
+    An external metric is the mean over the folds' networks, so that it is one network's, like the internal one; its
+    draws resample the collection's groups. Internal and external draws are independent. Raises UserError where a fold
+    has not been scored or logits are not finite.
     """
     found = []
     for described in sorted((results.path / "external").glob("*/external.json")):
@@ -47,8 +50,10 @@ def read_external(results: StudyResults, resamples: int, seed: int, confidence: 
             targets = tables[0]["label"].map(index).to_numpy("int64")
             logits = [table[[PREFIX + label for label in classes]].to_numpy("float64") for table in tables]
             codes = group_codes(tables[0]["group"].to_numpy())
-            outside = _Scored(logits, targets, codes, k_positive, resamples, seed + 1)
-            inside = _Scored(*_internal(results, runs, classes, k_positive), k_positive, resamples, seed)
+            external = _Scored(logits, targets, codes, k_positive, options.resamples, options.seed + 1)
+            internal = _Scored(
+                *_internal(results, runs, classes, k_positive), k_positive, options.resamples, options.seed
+            )
             ones = np.ones((1, len(targets)), "float32")
             together = ensemble(np.stack(logits)).argmax(1)
             counts = weighted_confusion(together, targets, ones, len(classes))[0]
@@ -59,8 +64,10 @@ def read_external(results: StudyResults, resamples: int, seed: int, confidence: 
                     n=len(targets),
                     left_out={key: int(n) for key, n in facts["flow"].items() if key not in NOT_REASONS and n},
                     classes=classes,
+                    absent=absent_classes(classes, tables[0]["label"]),
                     positive=positive,
-                    scores=_scores(inside, outside, confidence),
+                    scores=_scores(internal, external, options.confidence),
+                    at_threshold=_at_threshold(internal, external, options),
                     confusion=tuple(tuple(int(count) for count in row) for row in counts),
                 )
             )
@@ -97,7 +104,7 @@ def _check_origin(place: Path, facts: dict[str, Any], results: StudyResults) -> 
 def _internal(
     results: StudyResults, runs: ModelRuns, classes: tuple[str, ...], positive: int | None
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """Return the study's own test logits, targets and groups in the classes that were told apart outside."""
+    """Return the study's own test logits, targets and groups in the classes of the external photos."""
     if classes == results.classes:
         return [runs.logits], results.targets, results.codes
     if results.positive is None or positive is None or len(classes) != 2:
@@ -139,16 +146,41 @@ class _Scored:
         )
 
 
-def _scores(inside: _Scored, outside: _Scored, confidence: float) -> tuple[ExternalScore, ...]:
+def _at_threshold(internal: _Scored, external: _Scored, options: ComparisonOptions) -> tuple[Interval, Interval] | None:
+    """Return external sensitivity and specificity, by the rule that the study's held-out photos give."""
+    positive = external.positive
+    if positive is None or positive not in internal.targets:
+        return None
+    rule = fit_decision(
+        internal.logits[0],
+        internal.targets,
+        internal.codes,
+        positive,
+        target_sensitivity=options.target_sensitivity,
+        coverage=options.coverage,
+        confidence=None,
+    )
+    called = np.mean(
+        [called_positive(rule.probabilities(one), positive, rule.threshold) for one in external.logits], axis=0
+    )
+    sick = external.targets == positive
+    found, spared = (called[sick], external.codes[sick]), (1 - called[~sick], external.codes[~sick])
+    return proportion(*found, options.confidence), proportion(*spared, options.confidence)
+
+
+def _scores(internal: _Scored, external: _Scored, confidence: float) -> tuple[ExternalScore, ...]:
     found = []
-    for name, metric in defined_metrics(inside.positive).items():
-        change = outside.figures[name] - inside.figures[name]
+    whole = len(np.unique(external.targets)) == external.logits[0].shape[1]
+    for name, metric in defined_metrics(internal.positive).items():
+        if metric.over_classes and not whole:
+            continue
+        change = external.figures[name] - internal.figures[name]
         found.append(
             ExternalScore(
                 name,
-                inside.interval(metric, confidence),
-                outside.interval(metric, confidence),
-                percentile_interval(float(change[0]), change[1:], len(outside.targets), confidence),
+                internal.interval(metric, confidence),
+                external.interval(metric, confidence),
+                percentile_interval(float(change[0]), change[1:], len(external.targets), confidence),
             )
         )
     return tuple(found)

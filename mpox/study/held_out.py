@@ -12,20 +12,20 @@ from mpox.files import read_json
 from mpox.stats.decision import DecisionRule
 from mpox.stats.decision_fit import fit_decision
 from mpox.stats.predictions import PREFIX, read_predictions
-from mpox.study.options import Options
+from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.results import ModelRuns, StudyResults, read_study
 
 log = logging.getLogger("mpox")
 
 
-def rule_of_all(runs: ModelRuns, results: StudyResults, options: Options) -> DecisionRule:
+def rule_of_all(runs: ModelRuns, results: StudyResults, options: ComparisonOptions) -> DecisionRule:
     """Return the rule that leaves the study: fitted on the held-out photos of all folds that are compared."""
     count = f"{len(results.folds)} folds" if len(results.folds) > 1 else "one fold"
     rule = _fit(runs.logits, results.targets, results.codes, results, options, confidence=options.confidence)
     return dataclasses.replace(rule, fitted_on=f"{len(results.targets)} held-out photos of {count}")
 
 
-def rule_of_run(run: str | Path, options: Options) -> DecisionRule:
+def rule_of_run(run: str | Path, options: ComparisonOptions) -> DecisionRule:
     """Return the rule for the network of a run directory.
 
     It is that of its model in its study, fitted on the held-out photos of all folds; where they are not all done, on
@@ -58,7 +58,7 @@ def rule_of_run(run: str | Path, options: Options) -> DecisionRule:
     )
 
 
-def rule_without(fold: int, runs: ModelRuns, results: StudyResults, options: Options) -> DecisionRule:
+def rule_without(fold: int, runs: ModelRuns, results: StudyResults, options: ComparisonOptions) -> DecisionRule:
     """Return the rule by which the photos of a fold (its index among those compared) are judged.
 
     It is fitted on the held-out photos of the other folds; where there is one fold only, on its validation photos.
@@ -74,7 +74,7 @@ def _fit(
     targets: np.ndarray,
     codes: np.ndarray,
     results: StudyResults,
-    options: Options,
+    options: ComparisonOptions,
     confidence: float | None = None,
 ) -> DecisionRule:
     return fit_decision(

@@ -9,13 +9,13 @@ import numpy as np
 from mpox.stats import paired_tests
 from mpox.stats.comparison import Pair
 from mpox.stats.intervals import Interval, percentile_interval
-from mpox.study import sentences as wording
-from mpox.study.options import Options
+from mpox.study import sentences
+from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.results import StudyResults
 from mpox.study.scored import Scored
 
 
-def compare_pairs(scored: Sequence[Scored], results: StudyResults, options: Options) -> tuple[Pair, ...]:
+def compare_pairs(scored: Sequence[Scored], results: StudyResults, options: ComparisonOptions) -> tuple[Pair, ...]:
     """Test every pair of `scored` (in rank order), the one ranked higher first; corrections are over all pairs."""
     found = [_pair(first, second, results, options) for first, second in combinations(scored, 2)]
     corrected = iter(paired_tests.holm([pair.p for pair in found if pair.p is not None]))
@@ -24,12 +24,12 @@ def compare_pairs(scored: Sequence[Scored], results: StudyResults, options: Opti
     for pair, mcnemar_p in zip(found, corrected_mcnemar, strict=True):
         p = None if pair.p is None else next(corrected)
         whole = dataclasses.replace(pair, p_holm=p, mcnemar_p_holm=mcnemar_p)
-        words = wording.pair(whole, options.metric, options.confidence)
+        words = sentences.pair(whole, options.metric, options.confidence)
         pairs.append(dataclasses.replace(whole, words=words))
     return tuple(pairs)
 
 
-def _pair(first: Scored, second: Scored, results: StudyResults, options: Options) -> Pair:
+def _pair(first: Scored, second: Scored, results: StudyResults, options: ComparisonOptions) -> Pair:
     """Test one pair, not corrected yet and without words."""
     metric, n = options.metric, len(results.targets)
     sizes = zip(results.test_sizes, results.train_sizes, strict=True)

@@ -1,6 +1,6 @@
-"""A study read for comparison: its run directories held against its splits, and their predictions as aligned arrays.
+"""A study read for comparison: its run directories checked against its splits, and predictions as aligned arrays.
 
-Needs neither photos nor a GPU. A cell (a model on a fold) that cannot be compared is refused, or with `allow_partial`
+Needs neither photos nor a GPU. A job (a model on a fold) that cannot be compared is refused, or with `allow_partial`
 left out and named; every model is then scored on the same folds.
 """
 
@@ -18,10 +18,10 @@ from mpox.data.manifest import read_manifest
 from mpox.errors import UserError
 from mpox.files import read_json
 from mpox.runs.differences import NOT_COMPARED, leaves
-from mpox.stats.comparison import Cell
+from mpox.stats.comparison import JobState
 from mpox.stats.intervals import group_codes
 from mpox.stats.predictions import PREFIX
-from mpox.study.completeness import SHOWN, Run, read_cells, refuse
+from mpox.study.completeness import SHOWN, Run, read_jobs, refuse
 
 _ABSENT = "(not set)"
 
@@ -57,7 +57,7 @@ class StudyResults:
     splits_sha256: str
     classes: tuple[str, ...]
     positive: int | None
-    cells: tuple[Cell, ...]
+    jobs: tuple[JobState, ...]
     manifest: pd.DataFrame
     photos: pd.DataFrame
     targets: np.ndarray
@@ -77,7 +77,7 @@ def read_study(
     """Read all models of a study (or those named) on all its folds.
 
     Raises UserError for a study that is not there or holds no runs, a model it does not have, and, unless
-    `allow_partial`, for any cell that is not done or does not fit; with it, where no fold is common to all models.
+    `allow_partial`, for any job that is not done or does not fit; with it, where no fold is common to all models.
     """
     path = Path(runs_dir) / study
     names = _model_names(path, models)
@@ -88,11 +88,11 @@ def read_study(
             f"{splits} is missing: restore it; without the splits nothing shows that the folds are the same"
         )
     folds = read_folds(splits, manifest, len(read_json(splits).get("folds", [])))
-    cells, runs = read_cells(path, names, folds)
+    jobs, runs = read_jobs(path, names, folds)
     if not allow_partial:
-        refuse(study, cells)
+        refuse(study, jobs)
     used = _common_folds(study, names, runs, len(folds.ids))
-    warnings = _warn_of_gaps(cells, names, runs, used, len(folds.ids))
+    warnings = _warn_of_gaps(jobs, names, runs, used, len(folds.ids))
     kept = {name: [runs[name, fold] for fold in used] for name in names if any((name, fold) in runs for fold in used)}
     photos = _photos(manifest, next(iter(kept.values())), used)
     first = next(iter(kept.values()))[0]
@@ -110,9 +110,8 @@ def read_study(
         splits_sha256=folds.sha256,
         classes=first.classes,
         positive=None if first.positive is None else index[first.positive],
-        cells=tuple(
-            Cell(cell.model, cell.fold, cell.state, cell.note, cell.model in kept and cell.fold in used)
-            for cell in cells
+        jobs=tuple(
+            JobState(job.model, job.fold, job.state, job.note, job.model in kept and job.fold in used) for job in jobs
         ),
         manifest=manifest,
         photos=photos,
@@ -136,7 +135,7 @@ def _copies(path: Path) -> list[str]:
         return []
     return [
         f"{copies['not_searched']} were not searched for (data_guard.search={copies['search']}): where there are any, "
-        "they may lie in training and test, and figures are too good"
+        "they may be in training and test, and figures are too good"
     ]
 
 
@@ -153,26 +152,26 @@ def _model_names(path: Path, models: Sequence[str] | None) -> list[str]:
 
 def _common_folds(study: str, names: Sequence[str], runs: dict[tuple[str, int], Run], n_folds: int) -> tuple[int, ...]:
     """Return the folds on which every model that has any sound run has one. UserError where there is none."""
-    mine = {name: {fold for fold in range(n_folds) if (name, fold) in runs} for name in names}
-    mine = {name: folds for name, folds in mine.items() if folds}
-    if not mine:
+    done = {name: {fold for fold in range(n_folds) if (name, fold) in runs} for name in names}
+    done = {name: folds for name, folds in done.items() if folds}
+    if not done:
         raise UserError(f"study {study} has no finished run that can be compared: train one with python -m mpox.train")
-    if common := set.intersection(*mine.values()):
+    if common := set.intersection(*done.values()):
         return tuple(sorted(common))
-    fewest = min(mine, key=lambda name: len(mine[name]))
+    fewest = min(done, key=lambda name: len(done[name]))
     raise UserError(
-        f"no fold of study {study} is done for all of its {len(mine)} models, and models are only ranked on the same "
-        f"folds: finish the sweep, or name those to compare with models=[…] ({fewest} has only {len(mine[fewest])})"
+        f"no fold of study {study} is done for all of its {len(done)} models, and models are only ranked on the same "
+        f"folds: finish the sweep, or name those to compare with models=[…] ({fewest} has only {len(done[fewest])})"
     )
 
 
 def _warn_of_gaps(
-    cells: Sequence[Cell], names: Sequence[str], runs: dict[tuple[str, int], Run], used: Sequence[int], n_folds: int
+    jobs: Sequence[JobState], names: Sequence[str], runs: dict[tuple[str, int], Run], used: Sequence[int], n_folds: int
 ) -> list[str]:
     warnings = []
     absent = [name for name in names if not any((name, fold) in runs for fold in used)]
     for name in absent:
-        states = Counter(cell.state for cell in cells if cell.model == name)
+        states = Counter(job.state for job in jobs if job.model == name)
         shown = ", ".join(f"{count} {state}" for state, count in states.items())
         warnings.append(f"{name} is left out: no sound run ({shown})")
     if len(used) < n_folds:
@@ -216,17 +215,17 @@ def _model_runs(runs: Sequence[Run], index: dict[str, int]) -> ModelRuns:
 
 def _shared(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
     """Return the configuration leaves all runs share, and a warning where others than the model's differ."""
-    told = [_told(run) for run in runs]
-    keys = dict.fromkeys(key for one in told for key in one)
-    different = sorted(key for key in keys if any(one.get(key, _ABSENT) != told[0].get(key, _ABSENT) for one in told))
-    shared = {key: value for key, value in told[0].items() if key not in different}
+    found = [_settings(run) for run in runs]
+    keys = dict.fromkeys(key for one in found for key in one)
+    different = sorted(key for key in keys if any(one.get(key, _ABSENT) != found[0].get(key, _ABSENT) for one in found))
+    shared = {key: value for key, value in found[0].items() if key not in different}
     if different:
         return shared, [f"the runs differ in more than the model: {', '.join(different)}"]
     return shared, []
 
 
-def _told(run: Run) -> dict[str, Any]:
-    """Return what a run was told that is not its place, its model, or follows from it (photo side, paths)."""
+def _settings(run: Run) -> dict[str, Any]:
+    """Return a run's configuration leaves without its folder, its model, and what follows from it (photo side)."""
     found = {}
     for key, value in leaves(run.config).items():
         parents = {key.rsplit(".", n)[0] for n in range(key.count(".") + 1)}
@@ -238,11 +237,11 @@ def _told(run: Run) -> dict[str, Any]:
 
 
 def _other_weights(models: Mapping[str, Sequence[Run]]) -> list[str]:
-    """Warn of models whose folds did not start from the same weights; where those lay may differ by machine."""
+    """Warn of models whose folds did not start from the same weights; their folder may differ by machine."""
     found = {}
     for name, runs in models.items():
-        told = (str(run.environment.get("weights", "")).partition(": ") for run in runs)
-        found[name] = sorted({f"{kind} {PurePath(place).name}".strip() for kind, _, place in told})
+        sources = (str(run.environment.get("weights", "")).partition(": ") for run in runs)
+        found[name] = sorted({f"{kind} {PurePath(place).name}".strip() for kind, _, place in sources})
     return [f"the folds of {name} started from different weights: {', '.join(weights)}"
             for name, weights in found.items() if len(weights) > 1]  # fmt: skip
 

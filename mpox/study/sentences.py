@@ -1,11 +1,19 @@
-"""A comparison in sentences: each with its numbers, none claiming more than the tests do."""
+"""A comparison in sentences: each with its numbers, none claiming more than the tests do.
 
+They are about the model in focus, the chosen one where one was chosen; it is compared with the first-ranked.
+"""
+
+import dataclasses
 from collections.abc import Sequence
 
 from mpox.stats.comparison import BEST, SAME, UNTESTED, WORSE, Comparison, Pair
 from mpox.stats.metrics import METRICS
 from mpox.stats.model_result import ModelResult, Score
 from mpox.stats.printed import DASH, Bounded, bounds, number, p_value, percent
+from mpox.study.cautions import cautions
+
+# Of a longer list of models, so many are named; the tables name all.
+NAMED = 4
 
 
 def verdict(name: str, rank: int, pairs: Sequence[Pair], confidence: float) -> str:
@@ -18,19 +26,19 @@ def verdict(name: str, rank: int, pairs: Sequence[Pair], confidence: float) -> s
     return WORSE if p < 1 - confidence else SAME
 
 
-def against_best(name: str, told: str, pairs: Sequence[Pair], metric: str, rope: float, confidence: float) -> str:
+def against_best(name: str, verdict: str, pairs: Sequence[Pair], metric: str, rope: float, confidence: float) -> str:
     """Return one sentence on a model's distance from the best."""
-    if told == BEST:
+    if verdict == BEST:
         return f"The highest mean {METRICS[metric].title} of all."
     pair_ = _with_best(name, pairs)
-    if told == UNTESTED:
+    if verdict == UNTESTED:
         return f"Not tested against {pair_.first}: {_why_untested(pair_)}."
     assert pair_.p_second_better is not None
     assert pair_.p_same is not None
     equal = pair_.p_same + pair_.p_second_better
     return (
-        f"{told[0].upper()}{told[1:]} ({pair_.first}): mean difference {_apart(pair_, confidence)}, "
-        f"p = {p_value(pair_.p_holm)} after Holm's correction. The probability that it is less than {rope:g} worse is "
+        f"{verdict[0].upper()}{verdict[1:]} ({pair_.first}): mean difference {_apart(pair_, confidence)}, "
+        f"{_p(pair_.p_holm)} after Holm's correction. The probability that it is less than {rope:g} worse is "
         f"{equal:.2f}."
     )
 
@@ -45,44 +53,61 @@ def pair(pair: Pair, metric: str, confidence: float) -> str:
     return f"{pair.first} and {pair.second} are not distinguishable on {title}: {_apart(pair, confidence)}."
 
 
-def headline(comparison: Comparison) -> str:
-    """Return who is first and how good, and how far that can be trusted."""
-    best, metric = comparison.best, comparison.metric
-    n_models = len(comparison.models)
-    of = f"of {n_models} models" if n_models > 1 else "(the only model)"
-    text = (
-        f"{best.name} has the highest mean {METRICS[metric].title} {of}: "
-        f"{score_text(best.scores[metric], comparison)} on {comparison.data.n_photos} photos that its networks were "
-        "not trained on."
+def with_sentences(comparison: Comparison) -> Comparison:
+    """Return the comparison with its headline, conclusion and cautions, which are about the model in focus."""
+    return dataclasses.replace(
+        comparison, headline=headline(comparison), conclusion=conclusion(comparison), cautions=cautions(comparison)
     )
-    if comparison.positive and (sensitivity := best.scores["sensitivity"]).pooled is not None:
-        specificity = best.scores["specificity"]
+
+
+def headline(comparison: Comparison) -> str:
+    """Return which model the report is about and how good it is, and how far that can be trusted."""
+    focus, best, metric = comparison.focus, comparison.best, comparison.metric
+    n_models, title = len(comparison.models), METRICS[metric].title
+    of = f"of {n_models} models" if n_models > 1 else "(the only model)"
+    claim = f"{focus.name} has the highest mean {title} {of}:"
+    if comparison.choice is not None and n_models > 1:
+        first = " and ranks first" if focus.name == best.name else ""
+        claim = f"{focus.name} is chosen from {n_models} models{first}. Its mean {title} is"
+    text = (
+        f"{claim} {score_text(focus.scores[metric], comparison)} on {comparison.data.n_photos} photos that its "
+        "networks were not trained on."
+    )
+    if comparison.positive and (sensitivity := focus.scores["sensitivity"]).pooled is not None:
+        specificity = focus.scores["specificity"]
         text += (
             f" It recognises {_share(sensitivity)} of the photos of {comparison.positive} and wrongly calls "
             f"{_share(specificity, complement=True)} of the others so, at the most probable class."
         )
+    if comparison.choice is not None and (corrected := comparison.choice.corrected) is not None:
+        text += (
+            f" Allowing for the choice, its {METRICS[corrected.metric].title} is {number(corrected.estimate)} "
+            f"({number(corrected.low)} to {number(corrected.high)})."
+        )
+    if focus.name != best.name:
+        text += f" The highest mean is that of {best.name}: {number(best.scores[metric].mean)}."
     return text
 
 
 def conclusion(comparison: Comparison) -> tuple[str, ...]:
     """Return what follows from the comparison, a sentence or two each."""
-    said = [headline(comparison)]
-    others = comparison.models[1:]
+    sentences = [headline(comparison)]
+    focus, best, others = comparison.focus, comparison.best.name, comparison.models[1:]
     level = percent(comparison.confidence, 0)
-    for told, text in (
-        (SAME, "cannot be told apart from it on these folds"),
-        (WORSE, "are worse" if sum(m.verdict == WORSE for m in others) > 1 else "is worse"),
-        (UNTESTED, "could not be tested against it"),
+    for outcome, text in (
+        (SAME, f"cannot be told apart from {best} on these folds"),
+        (WORSE, f"{'are' if sum(m.verdict == WORSE for m in others) > 1 else 'is'} worse than {best}"),
+        (UNTESTED, f"could not be tested against {best}"),
     ):
-        if names := [model.name for model in others if model.verdict == told]:
+        if names := [model.name for model in others if model.verdict == outcome]:
             how = f" (corrected resampled t-test over {len(comparison.folds)} folds, Holm, {level})"
-            if told == UNTESTED:
+            if outcome == UNTESTED:
                 why = dict.fromkeys(_why_untested(_with_best(name, comparison.pairs)) for name in names)
                 how = f": {'; '.join(why)}"
-            said.append(f"{_listed(names)} {text}{how}.")
+            sentences.append(f"{_listed(names)} {text}{how}.")
     if same := [model for model in others if model.verdict == SAME]:
         close = [model.name for model in same if _equivalence(comparison, model) >= comparison.confidence]
-        said.append(
+        sentences.append(
             "Not distinguishable does not mean equal: "
             + (
                 f"only {_listed(close)} {'are' if len(close) > 1 else 'is'} with {level} probability less than "
@@ -91,28 +116,28 @@ def conclusion(comparison: Comparison) -> tuple[str, ...]:
                 else f"none of them is with {level} probability less than {comparison.rope:g} worse."
             )
         )
-    point = comparison.best.operating_point
+    point = focus.operating_point
     if point and point.sensitivity.value is not None and point.specificity.value is not None:
         figures = [
             f"{percent(side.value)} {name} ({percent(side.low)} to {percent(side.high)})"
             for name, side in (("sensitivity", point.sensitivity), ("specificity", point.specificity))
         ]
-        said.append(
+        sentences.append(
             f"At thresholds fitted for {percent(point.target_sensitivity, 0)} sensitivity on the other folds' photos, "
-            f"it reaches {' and '.join(figures)}."
+            f"{focus.name} reaches {' and '.join(figures)}."
         )
     for name in dict.fromkeys(external.name for external in comparison.external):
-        mine = [one for one in comparison.external if one.name == name and one.model == comparison.best.name]
-        for one in mine:
+        for one in (found for found in comparison.external if found.name == name and found.model == focus.name):
             score = {score.metric: score for score in one.scores}.get(comparison.metric)
             if score and score.change.value is not None:
                 title, change = METRICS[comparison.metric].title, score.change
-                said.append(
-                    f"On {one.n} photos of {name}, which it never saw, its {title} is {number(score.external.value)}, "
-                    f"{number(change.value, signed=True)} against its own test folds ({_range(change, signed=True)})."
+                sentences.append(
+                    f"On {one.n} photos of {name}, which {focus.name} never saw, its {title} is "
+                    f"{number(score.external.value)}, {number(change.value, signed=True)} against its own test folds "
+                    f"({_range(change, signed=True)})."
                 )
-    said.append("Research software: these figures describe photos of this collection and are not a diagnosis.")
-    return tuple(said)
+    sentences.append("Research software: these figures describe photos of this collection and are not a diagnosis.")
+    return tuple(sentences)
 
 
 def score_text(score: Score, comparison: Comparison) -> str:
@@ -153,6 +178,12 @@ def _apart(pair: Pair, confidence: float) -> str:
     )
 
 
+def _p(value: float | None) -> str:
+    """`p = 0.183`, or `p < 0.001`."""
+    written = p_value(value)
+    return f"p {written}" if written.startswith("<") else f"p = {written}"
+
+
 def _range(figure: Bounded, *, signed: bool = False) -> str:
     around = bounds(figure, signed=signed)
     return "not defined" if around == DASH else around
@@ -170,4 +201,6 @@ def _share(score: Score, *, complement: bool = False) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
+    if len(names) > NAMED + 1:
+        return f"{', '.join(names[:NAMED])} and {len(names) - NAMED} others"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,4 +1,4 @@
-"""Train one CNN on one fold: photos and splits in, a run directory out."""
+"""Train one CNN on one fold, or on every photo: photos and splits in, a run directory out."""
 
 import logging
 import sys
@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import pandas as pd
 import torch
 from omegaconf import DictConfig
 
 from mpox.config import plain
-from mpox.data.folds import check_fold
+from mpox.data.folds import ALL, check_fold
 from mpox.data.photos import SUFFIXES
 from mpox.files import write_json
 from mpox.model.backbone import InputRecord, input_record
@@ -23,7 +24,8 @@ from mpox.report import wandb as wandb_report
 from mpox.runs import environment
 from mpox.runs.run_directory import RunDirectory
 from mpox.stats.predictions import score, write_predictions
-from mpox.training.phases import check_trainer, finetune, fold_inputs, make_trainer, predict, probe
+from mpox.training.final import KEPT_EPOCHS, held_out_predictions
+from mpox.training.phases import check_trainer, finetune, fold_inputs, freezes, make_trainer, predict, probe
 from mpox.training.resume import epoch_to_resume
 
 log = logging.getLogger("mpox")
@@ -36,6 +38,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     """
     check_fold(cfg.fold, cfg.n_folds)
     _check_places(cfg)
+    held_out = held_out_predictions(cfg) if cfg.fold == ALL else None
     record = input_record(cfg.model.timm_name, cfg.image_size)
     cfg.image_size = record.image_size
     config = plain(cfg)
@@ -50,7 +53,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         run.begin(config, overwrite=cfg.overwrite)
         with run.logging_to_file(), run.attempted():
             try:
-                result = _run(cfg, config, run, record, weights)
+                result = _run(cfg, config, run, record, weights, held_out)
             finally:
                 wandb_report.finish(failed=sys.exc_info()[0] is not None)
         run.settle()
@@ -72,9 +75,17 @@ def _holds_pictures(folder: Path) -> bool:
 
 
 def _run(
-    cfg: DictConfig, config: dict[str, Any], run: RunDirectory, record: InputRecord, weights: WeightSource
+    cfg: DictConfig,
+    config: dict[str, Any],
+    run: RunDirectory,
+    record: InputRecord,
+    weights: WeightSource,
+    held_out: pd.DataFrame | None,
 ) -> dict[str, Any]:
-    """Do the job: data, network, probe, fine-tuning, predictions, files; status.json is written last."""
+    """Do the job: data, network, probe, fine-tuning, predictions, files; status.json is written last.
+
+    `held_out` are the predictions of a final network, those of the folds, as no photo is held out from itself.
+    """
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     L.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -85,24 +96,29 @@ def _run(
     classes = inputs.targets.classes
     clock.lap("data")
     network = build_network(cfg.model.timm_name, len(classes), record, weights, drop_rate=cfg.dropout)
-    log.info("%s fold %d: weights %s (%s)", cfg.model.name, cfg.fold, weights.kind, Path(weights.location).name)
+    log.info("%s fold %s: weights %s (%s)", cfg.model.name, cfg.fold, weights.kind, Path(weights.location).name)
+    if weights.kind == "none" and freezes(plain(cfg.schedule)):
+        log.warning("weights=none: frozen layers stay random and learn nothing; schedule=scratch trains every layer")
     clock.lap("network")
     trainer, logger = make_trainer(cfg, config, run)
+    facts: dict[str, Any] = {}
     features, resumed = None, epoch_to_resume(run.resume)
     if cfg.schedule.get("probe") and not resumed:
         features = probe(cfg, network, inputs, trainer.strategy.root_device)
         clock.lap("probe")
     if cfg.schedule.get("finetune"):
-        finetune(cfg, network, inputs, run, trainer, resumed)
+        facts[KEPT_EPOCHS] = finetune(cfg, network, inputs, run, trainer, resumed)
         clock.lap("finetune")
         features = None  # those of the backbone before fine-tuning
-    predictions = predict(cfg, network, inputs, features)
+    predictions = predict(cfg, network, inputs, features) if held_out is None else held_out
     clock.lap("predict")
     result: dict[str, Any] = {
         "classes": list(classes),
         "positive": None if inputs.targets.positive is None else classes[inputs.targets.positive],
     }
-    for split in ("val", "test"):
+    if held_out is not None:
+        result["cross_validated"] = score(held_out, classes, inputs.targets.positive)
+    for split in ("val", "test") if held_out is None else ():
         result[split] = score(predictions[predictions["split"] == split], classes, inputs.targets.positive)
     card = Card(
         timm_name=cfg.model.timm_name,
@@ -118,7 +134,7 @@ def _run(
     save_checkpoint(run.path / "checkpoint.ckpt", network, card)
     write_predictions(predictions, run.path / "predictions.parquet")
     write_json(run.path / "metrics.json", result)
-    facts = {"seed": cfg.seed, "splits_sha256": inputs.folds.sha256, "weights": f"{weights.kind}: {weights.location}"}
+    facts |= {"seed": cfg.seed, "splits_sha256": inputs.folds.sha256, "weights": f"{weights.kind}: {weights.location}"}
     device = trainer.strategy.root_device
     write_json(run.path / "environment.json", environment.record(device, **facts, seconds=clock.laps))
     if isinstance(logger, wandb_report.WandbLogger):

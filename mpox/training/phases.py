@@ -1,6 +1,8 @@
 """The phases of a job: photos of a fold, probe, fine-tuning, predictions."""
 
 import logging
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from torchvision.transforms import v2
 
 from mpox.config import build, plain
 from mpox.curation.guard import guard
-from mpox.data.folds import Folds
+from mpox.data.folds import ALL, Folds
 from mpox.data.module import FoldData
 from mpox.data.small_folds import small_folds
 from mpox.data.sources import PhotoSet
@@ -26,12 +28,14 @@ from mpox.errors import UserError, reason_of
 from mpox.model.backbone import InputRecord, PhotoClassifier
 from mpox.model.classifier import LesionClassifier
 from mpox.model.frozen import cached_features
-from mpox.model.probe import Problem, cached_heads
+from mpox.model.probe import LinearHead, Problem, cached_heads, fit_heads
 from mpox.runs.portable import portable
 from mpox.runs.preparation import prepare
 from mpox.runs.run_directory import RunDirectory
 from mpox.stats.predictions import predictions_table
-from mpox.training.progress import EpochProgress
+from mpox.training.epoch_progress import EpochProgress
+from mpox.training.final import median_epochs
+from mpox.training.length import LENGTH, epochs_to_train, rate_of_several
 from mpox.training.resume import KEPT, LAST, ResumeCheckpoints
 
 log = logging.getLogger("mpox")
@@ -78,7 +82,7 @@ def fold_inputs(cfg: DictConfig, record: InputRecord, own: Path | None = None) -
         absent = [name for k, name in enumerate(targets.classes) if k not in present]
         if absent and role == "train":
             raise UserError(f"fold {cfg.fold} leaves no {', '.join(absent)} to train on: lower n_folds or add photos")
-        if absent:
+        if absent and cfg.fold != ALL:
             log.warning("fold %d has no %s among its %s photos: its figures leave it out", cfg.fold, absent, role)
     pixels = open_store(kept, photos.root, record.image_size, record.interpolation, Path(cfg.cache_dir))
     transforms = [build(node, allowed=cfg.allow_targets) for node in cfg.augment.transforms.values()]
@@ -125,7 +129,8 @@ def make_trainer(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> 
     trainer = build(
         cfg.trainer,
         allowed=cfg.allow_targets,
-        max_epochs=finetune.epochs if finetune else 0,
+        max_epochs=finetune.epochs if finetune else 0,  # `finetune` may set another number
+        limit_val_batches=0 if cfg.fold == ALL else None,  # None: as usual
         callbacks=callbacks,
         plugins=[ResumeCheckpoints()],
         logger=logger or False,
@@ -193,9 +198,13 @@ def probe(cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, device:
     ]
     folds, problem = _heads_of_all_folds(cfg, inputs, features)
     heads = cached_heads(problem, list(cfg.schedule.probe.penalties), Path(cfg.cache_dir))
-    head = heads[folds.index(cfg.fold)]
+    if cfg.fold == ALL:
+        head = _head_of_all_photos(cfg, inputs, problem, [head.l2 for head in heads])
+        log.info("probe: L2 %g, the median of the folds", head.l2)
+    else:
+        head = heads[folds.index(cfg.fold)]
+        log.info("probe: L2 %g chosen, validation nll %.4f", head.l2, head.val_nll)
     network.set_head(head.weight, head.bias)
-    log.info("probe: L2 %g chosen, validation nll %.4f", head.l2, head.val_nll)
     return features[0]
 
 
@@ -215,6 +224,16 @@ def _heads_of_all_folds(cfg: DictConfig, inputs: FoldInputs, features: list[torc
     )
 
 
+def _head_of_all_photos(
+    cfg: DictConfig, inputs: FoldInputs, problem: Problem, penalties: Sequence[float]
+) -> LinearHead:
+    """Return the head of every photo and view, with the median penalty of the folds; nothing is chosen."""
+    every = torch.ones(1, len(problem.targets), dtype=torch.bool)
+    weights = _class_weights(cfg, inputs.targets, np.arange(len(inputs.targets.values)))[None]
+    whole = Problem(problem.features, problem.targets, every, every, weights)
+    return fit_heads(whole, [statistics.median_low(penalties)])[0]
+
+
 def finetune(
     cfg: DictConfig,
     network: PhotoClassifier,
@@ -222,13 +241,18 @@ def finetune(
     run: RunDirectory,
     trainer: L.Trainer,
     resumed: Path | None,
-) -> None:
-    """Train from where the probe left the network, or a broken-off job (`resumed`); leave the kept weights in it."""
+) -> int:
+    """Train from where the probe left the network, or a broken-off job (`resumed`); leave the kept weights in it.
+
+    Returns after how many epochs they were.
+    """
     mix = build(cfg.augment.mix, allowed=cfg.allow_targets) if cfg.augment.mix else None
+    epochs = _set_length(cfg, inputs, trainer)
     module = LesionClassifier(
         network,
         build(cfg.optimizer, allowed=cfg.allow_targets),
-        **cfg.schedule.finetune,
+        **{name: value for name, value in cfg.schedule.finetune.items() if name not in LENGTH},
+        epochs=epochs,
         label_smoothing=cfg.label_smoothing,
         class_weights=_class_weights(cfg, inputs.targets, inputs.data.rows("train")),
         mix=mix(num_classes=len(inputs.targets.classes)) if mix else None,
@@ -241,7 +265,32 @@ def finetune(
     if kept.exists():
         content = torch.load(kept, map_location="cpu", weights_only=True)
         module.load_state_dict(content["state_dict"])
-        log.info("epoch %d of %d is kept", content["epoch"] + 1, cfg.schedule.finetune.epochs)
+        log.info("epoch %d of %d is kept", content["epoch"] + 1, epochs)
+        return int(content["epoch"]) + 1
+    return int(trainer.current_epoch)
+
+
+def freezes(schedule: Mapping[str, Any]) -> bool:
+    """Whether a schedule leaves layers as it finds them: the probe, or a fine-tuning of a part of the network."""
+    finetune = schedule.get("finetune")
+    return finetune is None or finetune["frozen_depth"] > 0 or "frozen" in (finetune["norms"], finetune["depthwise"])
+
+
+def _set_length(cfg: DictConfig, inputs: FoldInputs, trainer: L.Trainer) -> int:
+    """Give the trainer its number of epochs and return that of the schedule; what is not as asked for is printed.
+
+    The final network stops at the median epoch of its folds, as if their schedule went on.
+    """
+    if trainer.world_size > 1:
+        log.info("%s", rate_of_several(trainer.world_size, cfg.batch_size, cfg.optimizer.lr))
+    steps = inputs.data.steps_per_epoch(trainer.world_size)
+    epochs = epochs_to_train(cfg.schedule.finetune, steps)
+    if epochs != cfg.schedule.finetune.epochs:
+        log.info(
+            "fine-tuning: %d epochs instead of %d, for %d steps", epochs, cfg.schedule.finetune.epochs, epochs * steps
+        )
+    trainer.fit_loop.max_epochs = median_epochs(cfg) if cfg.fold == ALL else epochs
+    return max(epochs, trainer.fit_loop.max_epochs)
 
 
 def predict(

@@ -18,6 +18,7 @@ from rich import box
 from rich.table import Table
 
 from mpox.console import results_console, shown
+from mpox.data.folds import ALL
 from mpox.model import weights
 from mpox.runs import journal
 
@@ -125,7 +126,7 @@ def _exit_if_failed(entries: Sequence[journal.Entry]) -> None:
 
 def table(entries: Sequence[journal.Entry]) -> Table:
     """Return one row a model, one column a fold, and the wall time of the row's jobs; the caption counts the states."""
-    folds = sorted({entry.fold for entry in entries})
+    folds = sorted({entry.fold for entry in entries}, key=lambda fold: (fold == ALL, fold))
     states = Counter(entry.state for entry in entries)
     view = Table(
         title=f"study {shown(', '.join(sorted({entry.study for entry in entries})))}: models by folds",

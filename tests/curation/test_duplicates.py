@@ -89,7 +89,11 @@ def test_a_second_audit_reads_what_the_first_computed(edited: Audit, monkeypatch
     def refused(*_: object) -> None:
         raise AssertionError("computed again")
 
-    for name in ("mpox.curation.audit.find_pairs", "mpox.curation.descriptors.look", "mpox.curation.measures.measure"):
+    for name in (
+        "mpox.curation.audit.find_pairs",
+        "mpox.curation.descriptors.extract",
+        "mpox.curation.measures.measure",
+    ):
         monkeypatch.setattr(name, refused)
     again = audit([sources.folder(str(edited.root), source="s", strict=False)], edited.root.parent / "cache")
     assert again.manifest.equals(edited.manifest)
@@ -140,8 +144,8 @@ def test_an_index_of_vectors_finds_nearly_all_neighbours_and_always_the_same(mon
     assert len(found & exact) / len(exact) > 0.99
     assert len(found) < 1.01 * len(exact)
     assert neighbours(rows, rows, 10) == found
-    _, likeness = nearest.nearest(rows, rows[:50], 3)
-    assert likeness.max(1) == pytest.approx(1, abs=1e-5)
+    _, similarity = nearest.nearest(rows, rows[:50], 3)
+    assert similarity.max(1) == pytest.approx(1, abs=1e-5)
 
 
 def test_padding_alone_does_not_correlate() -> None:

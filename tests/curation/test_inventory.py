@@ -92,7 +92,7 @@ def test_what_is_no_photo_is_named(audited: Audit) -> None:
     for words in (
         "loop (a link to a folder that is read already)",
         "notes.txt (ending .txt)",
-        "stray.jpg (lies in no class folder)",
+        "stray.jpg (is in no class folder)",
     ):
         assert words in named
     assert r"latin\xe9.jpg (its name or its folder's is not UTF-8" in named

@@ -212,8 +212,13 @@ def test_an_existing_folder_is_safe(small_audit: Audit, curated: pd.DataFrame, t
     with pytest.raises(UserError, match=r"did not write \(images/mine\.jpg\)"):
         release(curated, small_audit, tmp_path, overwrite=True)
     (out / "images" / "mine.jpg").unlink()
-    release(curated[curated["photo_id"] != ODD], small_audit, tmp_path, overwrite=True)
-    assert len(pd.read_csv(out / "manifest.csv")) == 24
+    filled = (out / "datasheet.md").read_text().replace("#", "Filled by hand.\n#", 1)
+    (out / "datasheet.md").write_text(filled)
+    for _ in range(2):  # what a person wrote outlives every replacement
+        release(curated[curated["photo_id"] != ODD], small_audit, tmp_path, overwrite=True)
+        assert len(pd.read_csv(out / "manifest.csv")) == 24
+        assert (out / "datasheet.before.md").read_text() == filled
+        assert "Filled by hand" not in (out / "datasheet.md").read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["key.csv", "out"]
 
 

@@ -98,12 +98,12 @@ def test_sizes_are_drawn_as_torchvision_draws_them() -> None:
     node = v2.RandomResizedCrop(48, scale=(0.3, 1.0), ratio=(0.8, 1.3))
     fused = fuse(node, SIZE)
     assert fused is not None
-    mine = np.abs(fused.draw(3, np.arange(2000)).affine[:, [0, 1], [0, 1]]) * 48
+    ours = np.abs(fused.draw(3, np.arange(2000)).affine[:, [0, 1], [0, 1]]) * 48
     blank = torch.zeros(3, SIZE, SIZE)
     torch.manual_seed(0)
     theirs = [(p["width"], p["height"]) for p in (node.make_params([blank]) for _ in range(2000))]
-    np.testing.assert_allclose(mine.mean(0), np.mean(theirs, 0), atol=0.5)
-    np.testing.assert_allclose(np.quantile(mine, [0.1, 0.9], 0), np.quantile(theirs, [0.1, 0.9], 0), atol=1.5)
+    np.testing.assert_allclose(ours.mean(0), np.mean(theirs, 0), atol=0.5)
+    np.testing.assert_allclose(np.quantile(ours, [0.1, 0.9], 0), np.quantile(theirs, [0.1, 0.9], 0), atol=1.5)
 
 
 def test_what_is_drawn_depends_on_key_and_photo_alone() -> None:

@@ -118,7 +118,7 @@ def test_symlink_loop_ends(tmp_path: Path) -> None:
         ({"classes": {"B": "b"}}, "does not name: a"),
         ({"subject_pattern": "("}, "not a regular expression"),
         ({"subject_pattern": "^[^_]+"}, "no group that is the subject"),
-        ({"class_level": 3}, "lies in no class folder"),
+        ({"class_level": 3}, "is in no class folder"),
     ],
 )
 def test_bad_arguments(tmp_path: Path, options: dict[str, object], words: str) -> None:

@@ -153,10 +153,10 @@ def test_a_folder_that_cannot_be_read(root: Path, place: str) -> None:
     program = f"from mpox.data import sources; sources.folder({str(root)!r}, may_miss=1)"
     (root / place).chmod(0)
     try:
-        said = subprocess.run([*under, sys.executable, "-c", program], capture_output=True, text=True).stderr
+        printed = subprocess.run([*under, sys.executable, "-c", program], capture_output=True, text=True).stderr
     finally:
         (root / place).chmod(0o755)
-    assert "the folder cannot be read: Permission denied" in said and place in said
+    assert "the folder cannot be read: Permission denied" in printed and place in printed
 
 
 def test_an_empty_class_folder_is_said(root: Path, caplog: pytest.LogCaptureFixture) -> None:

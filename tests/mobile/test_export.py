@@ -28,8 +28,9 @@ from mpox.mobile.int8.recipes import check_arithmetic
 from mpox.mobile.run.run_model import RunModel
 from mpox.mobile.run.runtime import PhoneModel
 from mpox.runs.opened import open_run
+from mpox.stats.pooled import softmax
+from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.held_out import rule_of_run
-from mpox.study.options import Options
 
 
 def test_the_report_agrees_with_the_file(exported: Path, phone_run: Path) -> None:
@@ -73,6 +74,7 @@ def test_int8_is_in_the_file_and_only_there(exported: Path) -> None:
     counts = count_operators(exported / "model.pte")
     assert counts.layers == {"int8": 49, "fp32": 1}  # the classifier is in float
     assert counts.delegated == 1.0 and counts.delegates == 1
+    assert counts.conversions == 2  # of the pixels, and of the features before the head: no float islands between
     assert read_json(exported / "export.json")["size_against_fp32"] < 1 / 3.5
     (floats,) = (exported.parent / ".fp32").glob("*.pte")
     with pytest.raises(UserError, match="left no int8 layer"):
@@ -84,7 +86,7 @@ def test_the_file_carries_its_facts(exported: Path, phone_run: Path) -> None:
     assert model.labels == card.classes and model.image_size == 96
     assert model.facts["splits_sha256"] == card.splits_sha256 and model.facts["channel_order"] == "RGB"
     assert "Never a diagnosis" in model.facts["intended_use"]
-    rule = rule_of_run(phone_run, Options())
+    rule = rule_of_run(phone_run, ComparisonOptions())
     assert (model.temperature, model.rule.threshold) == pytest.approx((rule.temperature, rule.threshold), abs=1e-6)
     assert model.rule.quantiles == pytest.approx(rule.quantiles, abs=1e-6)
     contract = read_json(exported / "contract.json")
@@ -99,6 +101,18 @@ def test_probabilities_are_those_of_the_logits_at_the_temperature(exported: Path
     logits = torch.from_numpy(model.logits(photos))
     assert np.allclose(model.probabilities(photos), (logits / model.temperature).softmax(1), atol=1e-5)
     assert np.array_equal(model.probabilities(photos), model.probabilities(photos.transpose(0, 3, 1, 2).astype("f4")))
+
+
+def test_stock_loaders_take_the_file_and_old_ones_are_still_read(exported: Path) -> None:
+    (stock,) = [result for result in check(exported, stock=True) if "stock" in result.text]
+    assert stock.passed and "one output, whose softmax is" in stock.text
+    before = Path(__file__).parents[1] / "before_the_move" / "export"
+    results = check(before, stock=True)
+    assert [result.passed for result in results] == [True, True, False]
+    assert "gives 2 outputs, stock loaders take one" in results[-1].text
+    old = PhoneModel(before)
+    photos = np.random.default_rng(0).integers(0, 256, (2, old.image_size, old.image_size, 3), dtype=np.uint8)
+    assert np.allclose(old.probabilities(photos), softmax(old.logits(photos), old.temperature), atol=1e-5)
 
 
 def test_maps_are_of_the_same_weights(exported: Path) -> None:

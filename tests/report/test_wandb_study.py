@@ -10,14 +10,14 @@ from mpox.report.wandb import stable_id
 from mpox.report.wandb_study import build_report, log_study
 from mpox.stats.comparison import Comparison
 from mpox.study.comparing import compare
-from mpox.study.options import Options
+from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.results import read_study
 
 
 @pytest.fixture
 def comparison(trained: Path) -> Comparison:
     results = read_study(trained, "default")
-    return compare(results, Options(resamples=100), exports=trained / "exports", cache=trained / ".cache")
+    return compare(results, ComparisonOptions(resamples=100), exports=trained / "exports", cache=trained / ".cache")
 
 
 def test_offline_run_holds_the_comparison(comparison: Comparison, trained: Path, tmp_path: Path) -> None:

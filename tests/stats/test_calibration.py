@@ -64,9 +64,9 @@ def test_true_probabilities_have_little_error_and_bins_of_equal_count() -> None:
 
 def test_before_and_after_scaling() -> None:
     logits, targets = drawn(4000, 2.0)
-    told = calibration(logits, softmax(logits, 2.0), targets, np.arange(4000), [2.0], 1, 0.95)
-    assert told.ece_scaled < 0.03 < told.ece
-    assert told.nll_scaled < told.nll == pytest.approx(log_loss(targets, softmax(logits)))
-    assert told.brier_scaled < told.brier
-    assert sum(part.observed.n for part in told.bins_positive) == 4000
+    described = calibration(logits, softmax(logits, 2.0), targets, np.arange(4000), [2.0], 1, 0.95)
+    assert described.ece_scaled < 0.03 < described.ece
+    assert described.nll_scaled < described.nll == pytest.approx(log_loss(targets, softmax(logits)))
+    assert described.brier_scaled < described.brier
+    assert sum(part.observed.n for part in described.bins_positive) == 4000
     assert negative_log_likelihood(np.array([[0.0, 1.0]]), np.array([0])) > 100  # huge, not infinite

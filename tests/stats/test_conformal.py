@@ -15,11 +15,11 @@ def photos(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_sets_described_by_counting() -> None:
     sets = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [1, 1, 1]], bool)
-    told = describe_sets(sets, np.array([0, 1, 0, 1]), np.arange(4), "abc", target=0.9, confidence=0.95)
-    assert told.coverage.value == 0.75
-    assert told.mean_size == pytest.approx(7 / 4)
-    assert told.sizes == (0.0, 0.5, 0.25, 0.25)
-    assert [(c.label, c.coverage.value, c.mean_size) for c in told.per_class] == [("a", 0.5, 1.0), ("b", 1.0, 2.5)]
+    described = describe_sets(sets, np.array([0, 1, 0, 1]), np.arange(4), "abc", target=0.9, confidence=0.95)
+    assert described.coverage.value == 0.75
+    assert described.mean_size == pytest.approx(7 / 4)
+    assert described.sizes == (0.0, 0.5, 0.25, 0.25)
+    assert [(c.label, c.coverage.value, c.mean_size) for c in described.per_class] == [("a", 0.5, 1.0), ("b", 1.0, 2.5)]
 
 
 def test_referral_by_counting() -> None:
@@ -29,7 +29,7 @@ def test_referral_by_counting() -> None:
     for share, accuracy, sensitivity in zip(REFERRED, curve.accuracy, curve.sensitivity, strict=True):
         kept = sorted(range(97), key=lambda i: -sure[i])[: 97 - round(share * 97)]
         assert accuracy == pytest.approx(np.mean([answers[i] == targets[i] for i in kept]))
-        mine = [i for i in kept if targets[i] == 2]
-        assert sensitivity == pytest.approx(np.mean([answers[i] == 2 for i in mine]))
+        members = [i for i in kept if targets[i] == 2]
+        assert sensitivity == pytest.approx(np.mean([answers[i] == 2 for i in members]))
     assert curve.accuracy[-1] > curve.accuracy[0]
     assert referral_curve(probabilities, targets, None).sensitivity[0] is None

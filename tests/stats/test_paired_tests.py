@@ -24,13 +24,13 @@ def folds_with(mean: float, sd: float, seed: int) -> np.ndarray:
 def test_correlated_t_agrees_with_baycomp(seed: int, folds: int, rope: float) -> None:
     random = np.random.default_rng(seed)
     first, second = random.normal(0.85, 0.03, folds), random.normal(0.84, 0.03, folds)
-    mine = fold_difference(first, second, 1 / (folds - 1)).probabilities(rope)
+    ours = fold_difference(first, second, 1 / (folds - 1)).probabilities(rope)
     found = baycomp.two_on_single(second, first, rope)  # baycomp takes second minus first
     if rope:
         theirs = (found[2], found[1], found[0])
-        assert mine == pytest.approx(theirs, abs=1e-6)
+        assert ours == pytest.approx(theirs, abs=1e-6)
     else:
-        assert (mine[0], mine[2]) == pytest.approx((found[1], found[0]), abs=1e-6)
+        assert (ours[0], ours[2]) == pytest.approx((found[1], found[0]), abs=1e-6)
 
 
 def test_corrected_t_by_hand() -> None:

@@ -21,11 +21,11 @@ def rankings(probabilities: np.ndarray, targets: np.ndarray, weights: np.ndarray
     """Scikit-learn's AUROC and average precision of classes that are there and not alone, and their means."""
     found = {}
     for k in range(probabilities.shape[1]):
-        mine, scores = targets == k, probabilities[:, k]
-        if weights[mine].sum() > 0 and weights[~mine].sum() > 0:
+        members, scores = targets == k, probabilities[:, k]
+        if weights[members].sum() > 0 and weights[~members].sum() > 0:
             found[k] = (
-                roc_auc_score(mine, scores, sample_weight=weights),
-                average_precision_score(mine, scores, sample_weight=weights),
+                roc_auc_score(members, scores, sample_weight=weights),
+                average_precision_score(members, scores, sample_weight=weights),
             )
     means = np.mean(list(found.values()), axis=0) if found else (None, None)
     return {"auroc": means[0], "average_precision": means[1], "auroc_mpox": found.get(0, (None,))[0]}

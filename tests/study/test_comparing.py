@@ -23,13 +23,13 @@ from mpox.stats.pooled import softmax
 from mpox.stats.predictions import write_predictions
 from mpox.study.choice import Rule, cheapest_candidate, choose
 from mpox.study.comparing import compare
-from mpox.study.options import Options
+from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.results import StudyResults, read_study
 
-QUICK = Options(resamples=200)
+QUICK = ComparisonOptions(resamples=200)
 
 
-def compared(runs: Path, options: Options = QUICK, **reading: object) -> tuple[StudyResults, Comparison]:
+def compared(runs: Path, options: ComparisonOptions = QUICK, **reading: object) -> tuple[StudyResults, Comparison]:
     results = read_study(runs, "s", **reading)  # type: ignore[arg-type]
     return results, compare(results, options, exports=runs / "exports", cache=runs.parent / "costs")
 
@@ -97,10 +97,10 @@ def test_who_is_worse_and_who_cannot_be_told_apart(comparison: Comparison) -> No
         assert pair.p <= pair.p_holm
         low, high = pair.difference.low, pair.difference.high
         assert (low > 0 or high < 0) == (pair.p < 0.05)
-    said = " ".join(comparison.conclusion)
-    assert "cannot be told apart" in said
-    assert "poor is worse" in said
-    assert "not a diagnosis" in said
+    printed = " ".join(comparison.conclusion)
+    assert "cannot be told apart" in printed
+    assert "poor is worse" in printed
+    assert "not a diagnosis" in printed
     assert "not distinguishable" in comparison.pairs[0].words
 
 
@@ -169,12 +169,12 @@ def test_the_cheapest_of_those_as_good_as_the_best_is_chosen(comparison: Compari
     assert choice.decision == comparison.best.decision
     assert choice.corrected is not None
     assert choice.corrected.low < choice.corrected.estimate < choice.corrected.high
-    assert f"{choice.corrected.estimate:.3f}" in made.conclusion[-2]
+    assert f"{choice.corrected.estimate:.3f}" in made.headline
     assert "not a diagnosis" in made.conclusion[-1]
     with pytest.raises(UserError, match="max_size_mb=1"):
         choose(comparison, results, Rule(max_size_mb=1))
     for rule in (Rule(max_latency_ms=5), Rule(by="latency")):
-        with pytest.raises(UserError, match="has nothing to go by"):
+        with pytest.raises(UserError, match="cannot be applied"):
             choose(comparison, results, rule)
     for wrong in ({"confidence": 1.0}, {"by": "beauty"}):
         with pytest.raises(UserError, match=f"select.{next(iter(wrong))}"):
@@ -192,6 +192,20 @@ def test_the_rule_of_a_resample_is_that_of_the_study(comparison: Comparison, res
         taken = cheapest_candidate(scores, cheap_last, comparison.rope, confidence, 0.25 / 0.75)
         allowed = {one.model for one in made.candidates}
         assert names[taken] in allowed
+
+
+def test_models_that_share_the_highest_mean_are_all_the_best() -> None:
+    """Which of equals comes first is chance: a cheap twin of either of them qualifies."""
+    random = np.random.default_rng(1)
+    first = np.round(0.85 + 0.08 * random.normal(size=10), 3)
+    second = first[::-1].copy()
+    twin = second + np.array([0.001, -0.001] * 5)
+    scores = np.stack([first, second, twin])
+    for order in ((0, 1, 2), (1, 0, 2)):
+        taken = cheapest_candidate(scores[list(order)], np.array([3.0, 3.0, 1.0]), 0.01, 0.9, 1 / 8)
+        assert taken == 2
+    alone = cheapest_candidate(scores[[0, 2]] - np.array([[0.0], [1e-6]]), np.array([3.0, 1.0]), 0.01, 0.9, 1 / 8)
+    assert alone == 0  # against the first alone, the twin of the second is not shown to be as good
 
 
 def test_the_rule_that_leaves_the_study_rests_on_all_held_out_photos(
@@ -247,7 +261,7 @@ def test_no_class_means_mpox(tmp_path: Path) -> None:
     assert "sensitivity" not in comparison.best.scores
     assert any("no class means mpox" in warning for warning in comparison.warnings)
     with pytest.raises(UserError, match="auroc_mpox"):
-        compared(tmp_path, Options(resamples=200, metric="auroc_mpox"))
+        compared(tmp_path, ComparisonOptions(resamples=200, metric="auroc_mpox"))
 
 
 def test_a_class_absent_in_a_fold(tmp_path: Path) -> None:
@@ -294,7 +308,7 @@ def test_one_fold_is_scored_and_not_tested(tmp_path: Path) -> None:
     assert choice.model == comparison.best.name
 
 
-def test_inside_and_outside(tmp_path: Path) -> None:
+def test_internal_and_external(tmp_path: Path) -> None:
     """Predictions of photos from elsewhere, on which every network is worse, scored as mpox against the rest."""
     study = make_study(tmp_path, "s", {"a": 2.5}, n_photos=160, n_folds=4, metrics=False)
     folder, random = study / "external" / "elsewhere", np.random.default_rng(0)
@@ -350,7 +364,7 @@ def test_ranks_over_data_sets_need_data_sets(study: Path, results: StudyResults,
     ("option", "words"),
     [
         ({"metric": "nll"}, "metric=nll cannot rank"),
-        ({"confidence": 95}, "confidence=95 must lie between 0 and 1"),
+        ({"confidence": 95}, "confidence=95 must be between 0 and 1"),
         ({"prevalences": (0.1, 2.0)}, r"prevalences=2\.0"),
         ({"resamples": 5}, "resamples=5"),
         ({"rope": -0.1}, r"rope=-0\.1"),
@@ -358,7 +372,7 @@ def test_ranks_over_data_sets_need_data_sets(study: Path, results: StudyResults,
 )
 def test_options_that_mean_nothing_are_refused(option: dict[str, object], words: str) -> None:
     with pytest.raises(UserError, match=words):
-        Options(**option)  # type: ignore[arg-type]
+        ComparisonOptions(**option)  # type: ignore[arg-type]
 
 
 def test_a_column_named_fold_in_the_manifest_is_the_users_own(tmp_path: Path) -> None:
@@ -376,8 +390,8 @@ def test_forty_models_ten_folds_thousand_photos(tmp_path: Path) -> None:
     make_study(tmp_path, "s", models, n_photos=1000, metrics=False)
     options = ["study=s", f"runs_dir={tmp_path}", f"cache_dir={tmp_path}/costs", "logger.mode=disabled"]
     # VmHWM is of the program alone; a process's ru_maxrss would count what forked it.
-    told = "atexit.register(lambda: print(pathlib.Path('/proc/self/status').read_text(), time.process_time()))"
-    program = f"import atexit, pathlib, time; {told}; from mpox.compare import main; main()"
+    report = "atexit.register(lambda: print(pathlib.Path('/proc/self/status').read_text(), time.process_time()))"
+    program = f"import atexit, pathlib, time; {report}; from mpox.compare import main; main()"
     run = subprocess.run([sys.executable, "-c", program, *options], capture_output=True, text=True, check=True)
     assert len(read_json(tmp_path / "s" / "comparison" / "comparison.json")["pairs"]) == 780
     (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", run.stdout)

@@ -62,7 +62,7 @@ def test_what_is_read_is_aligned(runs: Path) -> None:
             assert len(model.val[k][0]) == len(val) == len(splits[(fold + 1) % FOLDS])
     # both photos of a subject are in one group
     assert results.codes.max() + 1 == 48
-    assert all(cell.used and cell.state == "done" for cell in results.cells)
+    assert all(job.used and job.state == "done" for job in results.jobs)
     assert results.warnings == ()
     assert results.config["optimizer.lr"] == 1e-4
     assert not {"fold", "model.name", "image_size"} & set(results.config)
@@ -139,21 +139,21 @@ SPOILT = [
 
 
 @pytest.mark.parametrize(("spoil", "state", "words"), SPOILT, ids=[spoil.__name__ for spoil, _, _ in SPOILT])
-def test_a_spoilt_cell_is_refused_or_shown(runs: Path, spoil: Callable[[Path], None], state: str, words: str) -> None:
+def test_a_spoilt_job_is_refused_or_shown(runs: Path, spoil: Callable[[Path], None], state: str, words: str) -> None:
     spoil(runs)
     with pytest.raises(UserError, match=rf"study s: 1 of 8 runs .*'{state}': b fold 2.*allow_partial=true") as refused:
         read_study(runs, "s")
     assert "\n" not in str(refused.value)
     results = read_study(runs, "s", allow_partial=True)
     assert results.folds == (0, 1, 3)
-    by_cell = {(cell.model, cell.fold): cell for cell in results.cells}
-    assert (by_cell["b", 2].state, by_cell["b", 2].used) == (state, False)
+    by_job = {(job.model, job.fold): job for job in results.jobs}
+    assert (by_job["b", 2].state, by_job["b", 2].used) == (state, False)
     # the other model's sound fold is not used either: none is ranked on different folds
-    assert (by_cell["a", 2].state, by_cell["a", 2].used) == ("done", False)
+    assert (by_job["a", 2].state, by_job["a", 2].used) == ("done", False)
     assert all(len(model.logits) == len(results.photos) < 96 for model in results.models)
     assert "only 3 of 4 folds" in results.warnings[0]
-    told = f"{refused.value} {by_cell['b', 2].note}"
-    assert any(part in told for part in words.split("|"))
+    shown = f"{refused.value} {by_job['b', 2].note}"
+    assert any(part in shown for part in words.split("|"))
 
 
 def test_a_model_without_a_sound_run_is_left_out_and_named(runs: Path) -> None:
@@ -220,8 +220,8 @@ def test_folds_of_other_weights_are_compared_with_a_warning(runs: Path) -> None:
         path = runs / "s" / "a" / f"fold-{fold}" / "environment.json"
         place = f"file: /disk{fold}/{'mine' if fold == 2 else 'a'}.safetensors"
         write_json(path, {**read_json(path), "weights": place})
-    told = [one for one in read_study(runs, "s").warnings if "different weights" in one]
-    assert told == ["the folds of a started from different weights: file a.safetensors, file mine.safetensors"]
+    found = [one for one in read_study(runs, "s").warnings if "different weights" in one]
+    assert found == ["the folds of a started from different weights: file a.safetensors, file mine.safetensors"]
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "predictions.parquet", "metrics.json", "environment.json"])

@@ -46,7 +46,7 @@ def test_faithfulness_is_measured_written_and_reported(
         "models": 2,
         "rank_correlation": {"value": 1.0, "low": None, "high": None, "n": report["photos"]},
     }
-    assert any("too few" in line for line in result["said"])
+    assert any("too few" in line for line in result["lines"])
     text = (trained / "explain" / "faithfulness-gradcam.md").read_text()
     assert all(verdict in text for verdict in report["verdicts"])
     assert "not a diagnosis" in text
@@ -73,7 +73,7 @@ def test_a_model_that_guesses_is_not_audited(configured: Callable[..., DictConfi
     report = explain(configured("command=audit", "split=val"))
     assert report["tests"] == []
     assert report["flagged"] is False
-    assert "nothing to audit" in report["said"][-1]
+    assert "nothing to audit" in report["lines"][-1]
     assert "nothing to audit" in (trained / "explain" / "audit.md").read_text()
 
 

@@ -371,7 +371,7 @@ function view(id) {
   $("overlay").setAttribute("viewBox", `0 0 ${Math.max(photo.width, 1)} ${Math.max(photo.height, 1)}`);
   $("overlay").style.display = photo.width ? "" : "none";
   $("box-fields").hidden = !photo.width;
-  // The photo itself where it lies at its place, else the thumbnail, both in the photo's shape.
+  // The photo itself where it is available, else the thumbnail, both in the photo's shape.
   image.onerror = () => { image.onerror = null; image.src = photo.thumb || ""; };
   image.src = audit.root && photo.width ? audit.root + photo.path.split("/").map(encodeURIComponent).join("/") : photo.thumb || "";
   image.parentElement.style.setProperty("--shape", photo.width ? photo.width / photo.height : 1);

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mpox.errors import UserError
+from mpox.files import read_json
 from mpox.mobile.file.contract import RUNNABLE
 from mpox.mobile.file.input_tensor import FORMS, PIXELS, PLANES
 from mpox.mobile.file.network import PhoneNetwork, why_no_maps
@@ -21,10 +22,12 @@ from mpox.places import folder_name
 from mpox.runs.opened import OpenedRun
 from mpox.stats.decision import DecisionRule
 from mpox.stats.decision_fit import fit_decision
+from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.held_out import rule_of_run
-from mpox.study.options import Options
 
 log = logging.getLogger("mpox")
+# Photos of a final network that stand in for validation photos, by which nothing but a recipe is tried.
+OTHERS = 100
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,10 @@ class Request:
             )
 
     @property
-    def options(self) -> Options:
+    def options(self) -> ComparisonOptions:
         """What a rule that is fitted here is to promise."""
-        usual = Options()
-        return Options(
+        usual = ComparisonOptions()
+        return ComparisonOptions(
             target_sensitivity=self.target_sensitivity or usual.target_sensitivity,
             coverage=self.coverage or usual.coverage,
         )
@@ -129,7 +132,7 @@ class Original:
             "reasons": deciding["reasons"],
             "note": test["note"] if test["kept"] else missed,
             "decided_on": {"roles": ["calibration", "val"], **{name: deciding[name] for name in named}},
-            "verification": test,
+            "verification": test | self.cross_validated,
         }
 
     def _compared(
@@ -145,7 +148,16 @@ class Original:
             positive=self.positive,
             bound=request.bound,
             seed=request.seed,
+            held_out=not self.run.is_final,
         )
+
+    @property
+    def cross_validated(self) -> dict[str, Any]:
+        """The figures of a final network's folds, by photos that they did not train on; empty for any other."""
+        if not self.run.is_final:
+            return {}
+        found = read_json(self.run.path / "metrics.json")["cross_validated"]
+        return {"cross_validated": found}
 
 
 def gather_original(run: OpenedRun, request: Request, *, pruned: bool = False) -> Original:
@@ -154,6 +166,8 @@ def gather_original(run: OpenedRun, request: Request, *, pruned: bool = False) -
     Raises UserError for a run without validation or test photos.
     """
     rows = {role: run.rows(role) for role in ("train", "val", "test")}
+    if run.is_final and pruned:
+        raise UserError("a pruned network is tuned and judged on held-out photos: give the run of a fold")
     for role in ("val", "test"):
         if not len(rows[role]):
             what = "to choose temperature and threshold by" if role == "val" else "to verify the file on"
@@ -166,12 +180,10 @@ def gather_original(run: OpenedRun, request: Request, *, pruned: bool = False) -
         log.warning(
             "calibration.photos=%d: the fold trains on %d photos, all are used", request.calibration_photos, len(train)
         )
-    photos = RecipePhotos(
-        run.images(train[: request.calibration_photos]),  # in random order, since some steps use only the first of them
-        run.images(rows["val"]),
-        _batches(run, train, request),
-    )
-    deciding = np.concatenate([train[: request.calibration_photos], rows["val"]])
+    calibration, val = train[: request.calibration_photos], train[-OTHERS:] if run.is_final else rows["val"]
+    # In random order, since some steps use only the first of them.
+    photos = RecipePhotos(run.images(calibration), run.images(val), _batches(run, train, request))
+    deciding = np.unique(np.concatenate([calibration, val]))
     own, test = (torch_logits(network, run.images(some)) for some in (deciding, rows["test"]))
     rule = _rule_of_pruned(run, network, request) if pruned else _rule(run, request)
     return Original(run, network, no_maps, run.card.positive, photos, deciding, own, rows["test"], test, rule)

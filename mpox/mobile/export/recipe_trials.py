@@ -36,7 +36,7 @@ def name_of(run: OpenedRun, request: Request, pruned: dict[str, Any] | None) -> 
     """
     what = [f"pruned{pruned['ratio']:g}"] if pruned else []
     what += [request.recipe] if request.input == PLANES else [request.recipe, request.input.partition("_")[0]]
-    made = "-".join([run.card.study, run.card.model, f"fold{run.card.fold}", *what])
+    made = "-".join([run.card.study, run.card.model, "final" if run.is_final else f"fold{run.card.fold}", *what])
     return folder_name("name", made if request.name is None else request.name)
 
 

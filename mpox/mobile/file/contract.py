@@ -10,7 +10,8 @@ from mpox.mobile.file.package import MODEL_FILE
 from mpox.stats.decision import DecisionRule
 
 CONTRACT_FILE = "contract.json"
-FORMAT = 1
+# Files of format 1 give (probabilities, raw logits).
+FORMAT = 2
 # The backend that ExecuTorch's runtime includes on a computer; files for the others are not run here.
 RUNNABLE = "xnnpack"
 INTENDED_USE = (
@@ -81,16 +82,15 @@ def contract(facts: Facts, sha256: str, map_size: tuple[int, int] | None, no_map
     """Return the content of contract.json. `map_size` (h, w) of the maps of `explain`, or the reason for none."""
     size, n_classes = facts.image_size, len(facts.labels)
     image = described(facts.input, size)
-    probabilities = {
-        "name": "probabilities",
+    logits = {
+        "name": "logits",
         "shape": [1, n_classes],
         "dtype": "float32",
-        "range": [0.0, 1.0],
         "order": list(facts.labels),
-        "note": f"softmax of logits / temperature ({facts.rule.temperature:.4f}), computed in the file",
+        "note": "their softmax is the calibrated probability of each label; the temperature "
+        f"({facts.rule.temperature:.4f}) is in them",
     }
-    logits = {"name": "logits", "shape": [1, n_classes], "dtype": "float32", "order": list(facts.labels)}
-    methods: dict[str, Any] = {"forward": {"inputs": [image], "outputs": [probabilities, logits]}}
+    methods: dict[str, Any] = {"forward": {"inputs": [image], "outputs": [logits]}}
     if map_size is not None:
         maps = {
             "name": "maps",

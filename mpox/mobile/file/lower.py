@@ -34,7 +34,7 @@ def lower(
 ) -> None:
     """Write `network` (images_NCHW float32 0..255 to (logits_NC,) or (logits_NC, maps_NChw)) to `path` as a `.pte`.
 
-    Methods: `forward` (probabilities_NC, logits_NC), with `maps` also `explain` (logits_NC, maps_NChw), both for one
+    Methods: `forward` (logits_NC at `temperature`), with `maps` also `explain` (the same, maps_NChw), both for one
     image in `form` (see `input_tensor.py`), and one method without arguments for each of `constants`. With `half`
     weights and arithmetic are 16-bit; with `dynamic` the network has layers whose ranges are set by each photo. Raises
     UserError for a backend that is unknown or cannot do that, or a network it cannot take.
@@ -46,7 +46,7 @@ def lower(
     network = FromPixels(network) if form == PIXELS else network
     methods: dict[str, nn.Module] = {"forward": ForwardMethod(network, temperature)}
     if maps:
-        methods["explain"] = ExplainMethod(network)
+        methods["explain"] = ExplainMethod(network, temperature)
     try:
         with torch.no_grad(), _quiet():
             exported = {name: torch.export.export(module, example) for name, module in methods.items()}
@@ -76,7 +76,7 @@ def _partitioners(backend: str, half: bool, dynamic: bool) -> Callable[[], list[
 
         # Layers of dynamic ranges first, each a graph of its own: XNNPACK cannot run them within a larger one.
         first = [XnnpackDynamicallyQuantizedPartitioner] if dynamic else []
-        return lambda: [partitioner() for partitioner in (*first, XnnpackPartitioner)]
+        return lambda: [*(partitioner() for partitioner in first), XnnpackPartitioner(configs=_xnnpack_configs())]
     if backend == "vulkan":
         from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
 
@@ -90,6 +90,19 @@ def _partitioners(backend: str, half: bool, dynamic: bool) -> Callable[[], list[
         specs = CoreMLBackend.generate_compile_specs(compute_precision=precision)
         return lambda: [CoreMLPartitioner(compile_specs=specs)]
     raise UserError(f"backend={backend} is unknown: choose xnnpack, coreml or vulkan")
+
+
+def _xnnpack_configs() -> list[Any]:
+    """XNNPACK's operators, with pads in int8 among them: its runtime has them, its partitioner leaves them out."""
+    from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS
+    from executorch.backends.xnnpack.partition.config.generic_node_configs import ConstantPadConfig
+    from executorch.backends.xnnpack.partition.config.xnnpack_config import ConfigPrecisionType
+
+    class AnyPad(ConstantPadConfig):
+        def supported_precision_types(self) -> list[ConfigPrecisionType]:
+            return [ConfigPrecisionType.FP32, ConfigPrecisionType.STATIC_QUANT]
+
+    return [AnyPad if one is ConstantPadConfig else one for one in ALL_PARTITIONER_CONFIGS]
 
 
 @contextlib.contextmanager

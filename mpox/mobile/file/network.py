@@ -82,29 +82,31 @@ class FromPixels(nn.Module):
 
 
 class ForwardMethod(nn.Module):
-    """The method `forward` of a file: (probabilities_NC at `temperature`, logits_NC) from a network's outputs."""
+    """The method `forward` of a file: logits_NC with the temperature in them, whose softmax is the probability.
+
+    One output, as stock loaders of classifiers expect.
+    """
+
+    def __init__(self, network: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.network, self.temperature = network, temperature
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        """Return logits_NC at the temperature, float32."""
+        return self.network(images_NCHW)[0] * (1 / self.temperature)
+
+
+class ExplainMethod(nn.Module):
+    """The method `explain` of a file: the logits of `forward`, and the maps, from the same network and weights."""
 
     def __init__(self, network: nn.Module, temperature: float) -> None:
         super().__init__()
         self.network, self.temperature = network, temperature
 
     def forward(self, images_NCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (probabilities_NC, logits_NC), float32."""
-        logits = self.network(images_NCHW)[0]
-        return torch.softmax(logits * (1 / self.temperature), dim=1), logits
-
-
-class ExplainMethod(nn.Module):
-    """The method `explain` of a file: (logits_NC, maps_NChw) from the same network and weights."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images_NCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (logits_NC, maps_NChw), float32."""
+        """Return (logits_NC at the temperature, maps_NChw), float32."""
         logits, maps = self.network(images_NCHW)
-        return logits, maps
+        return logits * (1 / self.temperature), maps
 
 
 @torch.no_grad()

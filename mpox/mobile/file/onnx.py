@@ -6,19 +6,17 @@ The facts of a file are in its metadata: entry `mpox`, the `.pte`'s constant met
 import json
 import logging
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from mpox.errors import UserError
+from mpox.errors import UserError, reason_of
 from mpox.files import replacing
 from mpox.mobile.file.contract import Facts, constants
 from mpox.mobile.file.network import ForwardMethod, PhoneNetwork
-from mpox.mobile.file.onnx_session import FACTS, INPUT, OUTPUTS, run_file
+from mpox.mobile.file.onnx_session import FACTS, INPUT, OUTPUT, run_file
 from mpox.temporary import scratch
 
 # The opset that PyTorch's exporter writes without conversion.
@@ -26,44 +24,41 @@ OPSET = 18
 ONNX_RECIPES = ("fp32", "int8_static")
 # Largest share of the largest logit by which the file may differ from its network.
 TOLERANCE = 1e-3
+# Largest int8 weight, in steps, whose products with 8-bit activations fit in pairs into 16 bits.
+LARGEST_WEIGHT = 64
 
 
-def export_onnx(
-    network: PhoneNetwork,
-    path: Path,
-    facts: Facts,
-    *,
-    recipe: str = "fp32",
-    photos_NCHW: Tensor | None = None,
-) -> dict[str, Any]:
+def export_onnx(network: PhoneNetwork, path: Path, facts: Facts, *, recipe: str = "fp32") -> dict[str, Any]:
     """Write `network` as `path`, compare the file in onnxruntime with the network, and return the findings.
 
-    `photos_NCHW` (float32, 0..255) are *training* photos: int8 takes its ranges from them, and needs two or more.
-    Returns `opset`, `recipe`, `size_bytes`, `operators` (count by type) and `float_difference` (of the float file's
-    logits to PyTorch's, as a share of the largest). Raises UserError for an unknown recipe, too few photos, or a float
-    file whose logits are not the network's (int8 is verified on held-out photos, as every recipe is).
+    For int8 the network's layers are in int8 already (`mpox.mobile.int8.quantize.Calibrated.converted`). Returns
+    `opset`, `recipe`, `size_bytes`, `operators` (count by type) and, of a float file, `float_difference` (of its logits
+    to PyTorch's, as a share of the largest). Raises UserError for an unknown recipe, a float file whose logits are not
+    the network's (int8 is verified on held-out photos), and an int8 file with a layer that could saturate.
     """
     if recipe not in ONNX_RECIPES:
         raise UserError(f"format=onnx has no recipe={recipe}: choose {' or '.join(ONNX_RECIPES)}")
-    if recipe != "fp32" and (photos_NCHW is None or len(photos_NCHW) < 2):
-        raise UserError("calibration.photos is too small to choose a range: give 16 or more")
     with scratch() as folder:
-        plain = folder / "fp32.onnx"
-        module = _write(network, plain, facts.rule.temperature)
-        difference = _difference(module, plain, network.image_size)
-        if difference > TOLERANCE:
-            raise UserError(
-                f"{facts.model} as ONNX differs from PyTorch by {difference:.2g} of its largest logit: "
-                "take format=pte, and report the model"
-            )
-        final = plain
-        if recipe != "fp32":
-            assert photos_NCHW is not None
-            final = folder / "int8.onnx"
-            _quantize(plain, final, photos_NCHW.numpy())
-        operators = _label(final, facts)
+        made = folder / path.name
+        module = _write(network, made, facts.rule.temperature)
+        difference = None
+        if recipe == "fp32":
+            difference = _difference(module, made, network.image_size)
+            if difference > TOLERANCE:
+                raise UserError(
+                    f"{facts.model} as ONNX differs from PyTorch by {difference:.2g} of its largest logit: "
+                    "take format=pte, and report the model"
+                )
+        else:
+            _use_unsigned_activations(made)
+            if layers := saturating_layers(made):
+                raise UserError(
+                    f"{len(layers)} int8 layers of the file could saturate on processors without 8-bit dot products "
+                    f"(first: {layers[0]}): round their weights to 7 bits"
+                )
+        operators = _label(made, facts)
         with replacing(path) as temporary:
-            temporary.write_bytes(final.read_bytes())
+            temporary.write_bytes(made.read_bytes())
     return {
         "opset": OPSET,
         "recipe": recipe,
@@ -71,6 +66,36 @@ def export_onnx(
         "operators": operators,
         "float_difference": difference,
     }
+
+
+def saturating_layers(path: Path) -> list[str]:
+    """Return the names of the int8 layers whose sums of two products could exceed 16 bits.
+
+    Processors without 8-bit dot products (VNNI) add the products of two neighbouring weights and 8-bit activations in
+    16 bits, and clip what does not fit (vpmaddubsw of AVX2): 2 * 255 * 64 fits, 2 * 255 * 65 does not. Which weights
+    are neighbours depends on the engine, so that none may be larger. Raises UserError for a file that cannot be read.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    try:
+        graph = onnx.load(path).graph
+    except Exception as error:  # protobuf's exceptions share no base class
+        raise UserError(f"{path} cannot be read as ONNX ({reason_of(error)}): export the model again") from error
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    source = {output: node for node in graph.node for output in node.output}
+    found = []
+    for node in graph.node:
+        if node.op_type in ("Conv", "Gemm", "MatMul") and (weight := source.get(node.input[1])) is not None:
+            if weight.op_type != "DequantizeLinear" or weight.input[0] not in tensors:
+                continue
+            values = numpy_helper.to_array(tensors[weight.input[0]]).astype("int32")
+            if len(weight.input) > 2 and weight.input[2] in tensors:
+                zero = numpy_helper.to_array(tensors[weight.input[2]]).astype("int32")
+                values = values - zero.reshape(-1, *[1] * (values.ndim - 1) if zero.ndim else ())
+            if np.abs(values).max() > LARGEST_WEIGHT:
+                found.append(node.name)
+    return found
 
 
 def layers_of(path: Path) -> dict[str, int]:
@@ -88,7 +113,7 @@ def layers_of(path: Path) -> dict[str, int]:
 
 
 def _write(network: PhoneNetwork, path: Path, temperature: float) -> ForwardMethod:
-    module = ForwardMethod(_contiguous(network), temperature).eval()
+    module = ForwardMethod(network, temperature)
     size = network.image_size
     # Two photos: with one, the exporter would fix the batch size at one.
     example = (torch.rand(2, 3, size, size) * 255,)
@@ -100,7 +125,7 @@ def _write(network: PhoneNetwork, path: Path, temperature: float) -> ForwardMeth
             example,
             path,
             input_names=[INPUT],
-            output_names=list(OUTPUTS),
+            output_names=[OUTPUT],
             opset_version=OPSET,
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},),
@@ -110,63 +135,33 @@ def _write(network: PhoneNetwork, path: Path, temperature: float) -> ForwardMeth
     return module
 
 
-def _contiguous(network: PhoneNetwork) -> PhoneNetwork:
-    return network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-
-
 def _difference(module: ForwardMethod, path: Path, size: int) -> float:
     """Largest difference of the logits of three noise photos (another batch size), as a share of the largest logit."""
     images = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(0)) * 255
     with torch.no_grad():
-        expected = module(images)[1].numpy()
-    given = run_file(path, images.numpy())[1]
+        expected = module(images).numpy()
+    given = run_file(path, images.numpy())
     return float(np.abs(given - expected).max() / max(1e-6, np.abs(expected).max()))
 
 
-def _quantize(source: Path, target: Path, photos: np.ndarray) -> None:
-    """Int8 weights a channel, int8 activations in the mean range of the photos; the head stays in float."""
-    from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType
-    from onnxruntime.quantization import quantize_static as quantize
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    class Reader(CalibrationDataReader):
-        def __init__(self) -> None:
-            self.photos: Iterator[np.ndarray] = iter(photos[:, None])
-
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            photo = next(self.photos, None)
-            return None if photo is None else {INPUT: photo}
-
-    logging.getLogger().setLevel(max(logging.WARNING, logging.getLogger().level))
-    prepared = source.with_name("prepared.onnx")
-    quant_pre_process(source, prepared, skip_symbolic_shape=True)
-    quantize(
-        prepared,
-        target,
-        Reader(),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        calibrate_method=CalibrationMethod.MinMax,
-        nodes_to_exclude=_head(prepared),
-        extra_options={"ActivationSymmetric": False, "CalibMovingAverage": True},
-    )
-
-
-def _head(path: Path) -> list[str]:
-    """Names of the last layer with weights and of all nodes after it: they give the outputs, and stay in float."""
+def _use_unsigned_activations(path: Path) -> None:
+    """Turn 8-bit activations from signed to unsigned, of the same values: onnxruntime has fast kernels for these."""
     import onnx
+    from onnx import numpy_helper
 
-    nodes = list(onnx.load(path).graph.node)
-    producer = {output: node for node in nodes for output in node.output}
-    found, wanted = {}, [producer[name] for name in OUTPUTS]
-    while wanted:
-        node = wanted.pop()
-        found[node.name] = node
-        if node.op_type not in ("Conv", "Gemm", "MatMul"):
-            wanted += [producer[name] for name in node.input if name in producer]
-    return list(found)
+    model = onnx.load(path)
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    rounded = {node.output[0] for node in model.graph.node if node.op_type == "QuantizeLinear"}
+    zeros = {
+        node.input[2]
+        for node in model.graph.node
+        if node.op_type == "QuantizeLinear" or (node.op_type == "DequantizeLinear" and node.input[0] in rounded)
+    }
+    for name in zeros:
+        zero = numpy_helper.to_array(tensors[name]).astype("int32") + 128
+        tensors[name].CopyFrom(numpy_helper.from_array(zero.astype("uint8"), name))
+    del model.graph.value_info[:]  # they name the old type
+    onnx.save(model, path)
 
 
 def _drop_traces(graph: Any) -> None:

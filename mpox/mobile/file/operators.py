@@ -21,6 +21,8 @@ from mpox.temporary import scratch
 
 # XNNPACK's operators with weights; the others only move or combine the outputs of these.
 WEIGHTED = ("XNNConv2d", "XNNDepthwiseConv2d", "XNNFullyConnected", "XNNConvTranspose2d")
+# Between float and int8, or two ranges of int8.
+CONVERSION = "XNNConvert"
 ARITHMETIC = {"qint8": "int8", "qcint8": "int8", "qdint8": "int8_dynamic", "qpint8": "int8_dynamic", "fp32": "fp32"}
 ARITHMETIC |= {"fp16": "fp16", "pfp32": "fp32"}
 
@@ -30,14 +32,16 @@ class OperatorCounts:
     """The operators of one method of a file.
 
     `layers` counts convolutions and linear layers by the arithmetic of their input (int8, int8_dynamic, fp32, fp16);
-    `weights` by that of their weights; empty where the backend is not XNNPACK. `operators` counts those that a delegate
-    runs, `portable` those that ExecuTorch's own kernels run, by name.
+    `weights` by that of their weights; empty where the backend is not XNNPACK. `conversions` counts the changes between
+    float and int8 in it. `operators` counts those that a delegate runs, `portable` those that ExecuTorch's own kernels
+    run, by name.
     """
 
     backend: str
     delegates: int
     layers: dict[str, int]
     weights: dict[str, int]
+    conversions: int
     operators: int
     portable: dict[str, int]
 
@@ -55,18 +59,19 @@ def count_operators(path: Path, method: str = "forward") -> OperatorCounts:
     portable = Counter(plan.operators[call.op_index].name for call in calls if hasattr(call, "op_index"))
     delegates = [plan.delegates[call.delegate_index] for call in calls if isinstance(call, DelegateCall)]
     backend = delegates[0].id if delegates else "portable"
-    layers, weights, operators = Counter[str](), Counter[str](), 0
+    layers, weights, conversions, operators = Counter[str](), Counter[str](), 0, 0
     for delegate in delegates:
         if delegate.id != "XnnpackBackend":
             operators += 1  # only that backend can read what is inside
             continue
         graph = _xnnpack_graph(_payload(program, delegate.processed.index))
         operators += len(graph["xnodes"])
-        for kind, of_input, of_weights in _weighted(graph):
+        conversions += sum(node["xnode_union_type"].strip("_") == CONVERSION for node in graph["xnodes"])
+        for of_input, of_weights in _weighted(graph):
             layers[of_input] += 1
             weights[of_weights] += 1
-            del kind
-    return OperatorCounts(backend, len(delegates), dict(layers), dict(weights), operators, dict(portable))
+    counts = dict(layers), dict(weights)
+    return OperatorCounts(backend, len(delegates), *counts, conversions, operators, dict(portable))
 
 
 def _payload(program: Program, index: int) -> bytes:
@@ -86,14 +91,14 @@ def _xnnpack_graph(payload: bytes) -> dict[str, Any]:
         return graph
 
 
-def _weighted(graph: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Kind of each layer with weights, arithmetic of its input and of its weights."""
+def _weighted(graph: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Arithmetic of each layer's input and of its weights."""
     types = {}
     for value in graph["xvalues"]:
         tensor = value["xvalue_union"]
         tensor = tensor.get("tensor_value", tensor)
         types[tensor["id_out"]] = ARITHMETIC.get(tensor["datatype"].removeprefix("xnn_datatype_"), tensor["datatype"])
     for node in graph["xnodes"]:
-        if (kind := node["xnode_union_type"]).strip("_") in WEIGHTED:
+        if node["xnode_union_type"].strip("_") in WEIGHTED:
             inputs = node["xnode_union"]
-            yield kind, types[inputs["input1_id"]], types[inputs["filter_id"]]
+            yield types[inputs["input1_id"]], types[inputs["filter_id"]]

@@ -16,7 +16,12 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.nn import functional as F
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
-from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, QuantizationConfig, QuantizationSpec
+from torchao.quantization.pt2e.quantizer import (
+    QuantizationAnnotation,
+    QuantizationConfig,
+    QuantizationSpec,
+    SharedQuantizationSpec,
+)
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
 from mpox.errors import UserError
@@ -26,6 +31,7 @@ from mpox.mobile.int8.ranges import ActivationRange, Mode, WeightRange, observer
 from mpox.mobile.int8.rounding import LAYERS, round_layers
 
 CLAMPS = (ATEN.hardtanh.default, ATEN.hardtanh_.default, ATEN.relu6.default)
+PADS = (ATEN.pad.default, ATEN.constant_pad_nd.default)
 AVERAGES = (ATEN.adaptive_avg_pool2d.default, ATEN.mean.dim)
 # Photos that are run at once; and photos on which weights are rounded and biases corrected, all at once.
 BATCH, ROUNDED = 8, 32
@@ -34,10 +40,11 @@ HEAD = "head"
 
 
 class PhoneQuantizer(XNNPACKQuantizer):
-    """XNNPACK's quantizer, with ReLU6 fused to its convolution, and with units of the network left in float.
+    """XNNPACK's quantizer, with ReLU6 fused to its convolution, pads in int8, and units of the network left in float.
 
     Unfused, a convolution's output is rounded in its range *before* the clamp, of which 0..6 is usually a small part
-    (XNNPACK's quantizer fuses ReLU, but not ReLU6).
+    (XNNPACK's quantizer fuses ReLU, but not ReLU6). Left alone, each pad would be a float island between two
+    conversions.
     """
 
     def __init__(self, config: QuantizationConfig, in_float: Callable[[Node], bool]) -> None:
@@ -47,7 +54,7 @@ class PhoneQuantizer(XNNPACKQuantizer):
         self.config, self.in_float = config, in_float
 
     def annotate(self, model: GraphModule) -> GraphModule:
-        """Annotate convolutions with a clamp after them as one; leave the rest to XNNPACK's quantizer."""
+        """Annotate convolutions with a clamp after them as one, and pads; leave the rest to XNNPACK's quantizer."""
         for node in model.graph.nodes:
             if node.target in AVERAGES and self.in_float(node):  # else it would be rounded like its input
                 node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(_annotated=True)
@@ -64,7 +71,21 @@ class PhoneQuantizer(XNNPACKQuantizer):
             clamp.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
                 output_qspec=self.config.output_activation, _annotated=True
             )
+        for pad in model.graph.nodes:
+            if rounds_outputs and _pads_with_zeros(pad) and not self.in_float(pad):
+                inputs = {pad.args[0]: self.config.input_activation}
+                same = SharedQuantizationSpec((pad.args[0], pad))  # zeros are in every range
+                pad.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(inputs, same, _annotated=True)
         return super().annotate(model)
+
+
+def _pads_with_zeros(node: Node) -> bool:
+    """Whether a node is padding (as TensorFlow's "same" needs before strides) that XNNPACK can do in int8."""
+    if node.target not in PADS:
+        return False
+    names = ("input", "pad", "mode", "value") if node.target is ATEN.pad.default else ("input", "pad", "value")
+    given = dict(zip(names, node.args, strict=False)) | node.kwargs
+    return given.get("mode", "constant") == "constant" and not given.get("value")
 
 
 class Calibrated:
@@ -72,7 +93,8 @@ class Calibrated:
 
     `network` is float, `images_NCHW` (float32, 0..255) are *training* photos; `float_units` (see `units_of`) stay in
     float. With `round_weights` the weights are rounded to their int8 steps together. Without, they keep their values
-    for a later step, and each is simulated as rounded to the nearest. Raises UserError for fewer than two photos.
+    for a later step, and each is simulated as rounded to the nearest. `weight_bits` 7 leaves the sum of two products
+    with 8-bit activations within 16 bits. Raises UserError for fewer than two photos.
     """
 
     def __init__(
@@ -82,6 +104,7 @@ class Calibrated:
         float_units: Collection[str] = (),
         *,
         round_weights: bool = True,
+        weight_bits: int = 8,
     ) -> None:
         if len(images_NCHW) < 2:
             raise UserError(f"calibration.photos={len(images_NCHW)} is too few to choose a range: give 16 or more")
@@ -89,7 +112,7 @@ class Calibrated:
         self.units = units_of(network)
         graph = _exported(network, images_NCHW)
         in_float = _in_float(graph, self.units, self.float_units)
-        self.prepared = prepare_pt2e(graph, PhoneQuantizer(static_config(), in_float))
+        self.prepared = prepare_pt2e(graph, PhoneQuantizer(static_config(weight_bits), in_float))
         set_mode(self.prepared, Mode.WATCH)
         with torch.no_grad():
             for images in images_NCHW.split(BATCH):
@@ -192,8 +215,9 @@ def units_of(network: PhoneNetwork) -> dict[str, str]:
     return units | {"projection": HEAD}
 
 
-def static_config() -> QuantizationConfig:
+def static_config(weight_bits: int = 8) -> QuantizationConfig:
     """Return the configuration of int8_static: ActivationRange for each tensor, WeightRange for each channel."""
+    largest = 2 ** (weight_bits - 1) - 1
     activation = QuantizationSpec(
         dtype=torch.int8,
         quant_min=-128,
@@ -203,8 +227,8 @@ def static_config() -> QuantizationConfig:
     )
     weight = QuantizationSpec(
         dtype=torch.int8,
-        quant_min=-127,
-        quant_max=127,
+        quant_min=-largest,
+        quant_max=largest,
         qscheme=torch.per_channel_symmetric,
         ch_axis=0,
         observer_or_fake_quant_ctr=WeightRange,

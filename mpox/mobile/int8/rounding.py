@@ -48,8 +48,8 @@ def round_layers(prepared: GraphModule, normalised_NCHW: Tensor, *, weights: boo
     set_mode(prepared, Mode.PASS)
 
 
-def round_weights(weights_GRK: Tensor, steps_GR: Tensor, moments_GKK: Tensor) -> Tensor:
-    """Return the weights as whole multiples (-127..127) of their `steps`, chosen in turn to change the outputs least.
+def round_weights(weights_GRK: Tensor, steps_GR: Tensor, moments_GKK: Tensor, largest: int = 127) -> Tensor:
+    """Return the weights as whole multiples (at most `largest`) of their `steps`, chosen to change the outputs least.
 
     G groups of R outputs each, K weights an output; `moments` are the second moments of their inputs. Float32.
     """
@@ -64,7 +64,7 @@ def round_weights(weights_GRK: Tensor, steps_GR: Tensor, moments_GKK: Tensor) ->
         block = slice(start, min(start + BLOCK, number))
         errors = torch.zeros_like(left[:, :, block])
         for k in range(block.start, block.stop):
-            rounded[:, :, k] = (left[:, :, k] / steps_GR).round().clamp(-127, 127) * steps_GR
+            rounded[:, :, k] = (left[:, :, k] / steps_GR).round().clamp(-largest, largest) * steps_GR
             error = (left[:, :, k] - rounded[:, :, k]) / share[:, k, k, None]
             left[:, :, k : block.stop] -= error[:, :, None] * share[:, None, k, k : block.stop]
             errors[:, :, k - start] = error
@@ -119,7 +119,8 @@ class _Rounding(Interpreter):
             products = products - products.mean(2, keepdim=True)
         moments = products @ products.transpose(1, 2) / products.shape[2]
         by_group = weight.reshape(len(products), -1, weight[0].numel())
-        weight.copy_(round_weights(by_group, observer.step.reshape(by_group.shape[:2]), moments).reshape(weight.shape))
+        steps = observer.step.reshape(by_group.shape[:2])
+        weight.copy_(round_weights(by_group, steps, moments, observer.quant_max).reshape(weight.shape))
         observer.rounded = True
         self.env[observed] = weight
 

@@ -55,7 +55,8 @@ def write_golden(model: Predictor, folder: Path, *, of_network: bool = False) ->
         generated = [open_photo(place / path) for path in table["path"]]
     photos = tuple(photo.crop((0, 0, *PHOTO_SIZE)) for photo in generated)
     pictures = np.stack([square(photo, model.image_size, model.interpolation) for photo in photos])
-    probabilities, logits = model.probabilities(pictures), model.logits(pictures)
+    probabilities = model.probabilities(pictures)
+    logits = model.logits(pictures) / model.temperature  # as the file gives them
     names = tuple(f"photo-{k}" for k in range(len(photos)))
     for name, photo, picture in zip(names, photos, pictures, strict=True):
         write_picture(photo, folder / f"{name}.png")

@@ -9,23 +9,24 @@ import numpy as np
 from mpox.errors import UserError
 from mpox.mobile.file.contract import rule_of
 from mpox.mobile.file.input_tensor import as_input
-from mpox.mobile.file.onnx_session import FACTS, INPUT, OUTPUTS, open_session
+from mpox.mobile.file.onnx_session import FACTS, INPUT, OUTPUT, open_session
 from mpox.mobile.file.package import ONNX_FILE
+from mpox.stats.pooled import softmax
 
 
 class OnnxModel:
     """One `.onnx` in onnxruntime on the processor. `path` is the file, or the folder with it as `model.onnx`.
 
-    Attributes are those of `PhoneModel`. Raises UserError for a file that is missing, broken or not written by this
-    tool.
+    `precise`: with kernels that cannot saturate. Attributes are those of `PhoneModel`. Raises UserError for a file that
+    is missing, broken or not written by this tool.
     """
 
     explains = False
 
-    def __init__(self, path: str | Path, threads: int = 1) -> None:
+    def __init__(self, path: str | Path, threads: int = 1, *, precise: bool = False) -> None:
         place = Path(path).expanduser()
         self.path = place / ONNX_FILE if place.is_dir() else place
-        self._session = open_session(self.path, threads)
+        self._session = open_session(self.path, threads, precise=precise)
         stored = self._session.get_modelmeta().custom_metadata_map.get(FACTS)
         if stored is None:
             raise UserError(f"{self.path} has no labels in its metadata: it was not exported by this tool")
@@ -39,11 +40,11 @@ class OnnxModel:
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Return probabilities (N, C) float32; `images` as `PhoneModel.probabilities` takes them."""
-        return self._run(images)[0]
+        return softmax(self._run(images)).astype("float32")
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Return logits (N, C) float32, before temperature and softmax."""
-        return self._run(images)[1]
+        return self._run(images) * np.float32(self.temperature)
 
     def explain(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Raise UserError: this form has no maps."""
@@ -51,12 +52,12 @@ class OnnxModel:
 
     def run_unchecked(self, tensors: np.ndarray) -> np.ndarray:
         """Return probabilities (N, C) of float32 tensors (N, 3, S, S), whose values are not checked."""
-        return self._execute(tensors)[0]
+        return softmax(self._execute(tensors)).astype("float32")
 
-    def _run(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+    def _run(self, images: np.ndarray) -> np.ndarray:
         return self._execute(as_input(images, self.image_size))
 
-    def _execute(self, tensors: np.ndarray) -> tuple[np.ndarray, ...]:
-        # One photo at a time, as a phone would.
-        outputs = [self._session.run(list(OUTPUTS), {INPUT: one[None]}) for one in tensors]
-        return tuple(np.concatenate(parts) for parts in zip(*outputs, strict=True))
+    def _execute(self, tensors: np.ndarray) -> np.ndarray:
+        """The logits with the temperature in them, one photo at a time, as a phone would; format 1 gives raw ones."""
+        given = np.concatenate([self._session.run([OUTPUT], {INPUT: one[None]})[0] for one in tensors])
+        return given / np.float32(self.temperature) if self.facts["format"] == 1 else given

@@ -10,8 +10,8 @@ from mpox.errors import UserError
 from mpox.mobile.file.input_tensor import as_input
 from mpox.mobile.file.network import PhoneNetwork, why_no_maps
 from mpox.model.checkpoint import load_checkpoint
+from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.held_out import rule_of_run
-from mpox.study.options import Options
 
 
 class NetworkModel:
@@ -47,7 +47,7 @@ class RunModel(NetworkModel):
         self.path = place.parent if place.suffix == ".ckpt" else place
         network, card = load_checkpoint(self.path / "checkpoint.ckpt")
         self.positive = card.positive
-        self.rule = rule_of_run(self.path, Options(target_sensitivity=sensitivity))
+        self.rule = rule_of_run(self.path, ComparisonOptions(target_sensitivity=sensitivity))
         size = card.record.image_size
         noise = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0)) * 255
         self.explains = why_no_maps(network, noise) is None

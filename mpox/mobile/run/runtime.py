@@ -16,6 +16,7 @@ from mpox.mobile.file.contract import rule_of
 from mpox.mobile.file.input_tensor import PLANES, as_input
 from mpox.mobile.file.package import MODEL_FILE, SUMS_FILE, recorded_sums
 from mpox.mobile.run.native_output import native_stderr_discarded
+from mpox.stats.pooled import softmax
 
 # A program's header: length of the flatbuffer's root, its identifier, then ExecuTorch's own fields (extended_header.h).
 IDENTIFIER, EXTENSION = slice(4, 6), slice(8, 12)
@@ -70,24 +71,24 @@ class PhoneModel:
         images: RGB, 0..255, uint8 or float32, (N, S, S, 3) or (N, 3, S, S), or one of them without N; S is
         `image_size` (crop and resize with `mpox.data.photos.square`). Raises UserError for anything else.
         """
-        return self._run("forward", images)[0]
+        return softmax(self._calibrated(self._run("forward", images))).astype("float32")
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Return logits (N, C) float32, before temperature and softmax. `images` as for `probabilities`."""
-        return self._run("forward", images)[1]
+        return self._calibrated(self._run("forward", images)) * np.float32(self.temperature)
 
     def explain(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return logits (N, C) and one class activation map a class (N, C, h, w), float32, raw and signed.
+        """Return logits (N, C) before the temperature, and a class activation map a class (N, C, h, w), raw and signed.
 
-        Values above zero are evidence for the class; `images` as for `probabilities`. Raises UserError where the file
-        has no such method (its contract.json gives the reason).
+        Both float32. Values above zero are evidence for the class; `images` as for `probabilities`. Raises UserError
+        where the file has no such method (its contract.json gives the reason).
         """
         if not self.explains:
             raise UserError(
                 f"{self.path} has no maps (its contract.json gives the reason): python -m mpox.explain makes them"
             )
         logits, maps = self._run("explain", images)
-        return logits, maps
+        return logits if self.facts["format"] == 1 else logits * np.float32(self.temperature), maps
 
     def as_input(self, images: np.ndarray) -> np.ndarray:
         """Return `images` in the file's form; see `mpox.mobile.file.input_tensor.as_input`."""
@@ -95,7 +96,11 @@ class PhoneModel:
 
     def run_unchecked(self, tensors: np.ndarray) -> np.ndarray:
         """Return probabilities (N, C) of tensors in the file's form, whose values are not checked."""
-        return self._execute("forward", tensors)[0]
+        return softmax(self._calibrated(self._execute("forward", tensors))).astype("float32")
+
+    def _calibrated(self, outputs: tuple[np.ndarray, ...]) -> np.ndarray:
+        """The logits with the temperature in them; files of format 1 give probabilities first, then raw logits."""
+        return outputs[0] if len(outputs) == 1 else outputs[1] / np.float32(self.temperature)
 
     def _run(self, method: str, images: np.ndarray) -> tuple[np.ndarray, ...]:
         return self._execute(method, self.as_input(images))

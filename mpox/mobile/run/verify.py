@@ -38,8 +38,11 @@ def verify(
     positive: int | None,
     bound: Bound,
     seed: int = 0,
+    held_out: bool = True,
 ) -> dict[str, Any]:
     """Compare logits of the network and of the file (float32, N x C) on the same photos.
+
+    Agreement needs no held-out photos; figures that need the label do, and are left out without them (`held_out`).
 
     Returns photos and groups; the figures of each side; agreement and the fall of balanced accuracy with intervals
     (paired: the same groups are drawn for both); |Δp| at the rule's temperature; and the verdict: `kept`, `reasons`
@@ -58,10 +61,11 @@ def verify(
     report: dict[str, Any] = {
         "photos": len(targets_N),
         "groups": int(codes.max()) + 1,
-        "pytorch": _figures(network_NC, targets_N, classes, positive, rule),
-        "exported": _figures(file_NC, targets_N, classes, positive, rule),
+        "held_out": held_out,
+        "pytorch": _figures(network_NC, targets_N, classes, positive, rule) if held_out else {},
+        "exported": _figures(file_NC, targets_N, classes, positive, rule) if held_out else {},
         "agreement": asdict(agreement),
-        "balanced_accuracy_lost": asdict(lost),
+        "balanced_accuracy_lost": asdict(lost) if held_out else None,
         "max_delta_p": float(differences.max()),
         "mean_delta_p": float(differences.mean()),
         "confidence": CONFIDENCE,
@@ -100,12 +104,12 @@ def _verdict(report: dict[str, Any], bound: Bound) -> dict[str, Any]:
     reasons = []
     if agreement["value"] < bound.agreement:
         reasons.append(f"it agrees with the network on {agreement['value']:.1%} of photos, not {bound.agreement:.1%}")
-    if lost["value"] > bound.balanced_accuracy:
+    if lost is not None and lost["value"] > bound.balanced_accuracy:
         reasons.append(
             f"it loses {100 * lost['value']:.1f} points of balanced accuracy, more than "
             f"{100 * bound.balanced_accuracy:.1f}"
         )
-    unsure = agreement["low"] < bound.agreement or (lost["high"] or 0.0) > bound.balanced_accuracy
+    unsure = agreement["low"] < bound.agreement or ((lost and lost["high"]) or 0.0) > bound.balanced_accuracy
     note = None
     if unsure and not reasons:
         note = (

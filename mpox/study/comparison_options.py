@@ -1,4 +1,4 @@
-"""What a comparison is told, checked before anything is read."""
+"""The options of a comparison, checked before anything is read."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ from mpox.stats.metrics import METRICS
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to compare; `conf/compare.yaml` says what each is and holds the defaults."""
+class ComparisonOptions:
+    """How to compare; `conf/compare.yaml` documents each and holds the defaults."""
 
     metric: str = "balanced_accuracy"
     confidence: float = 0.95
@@ -28,7 +28,7 @@ class Options:
         shares = [(name, getattr(self, name)) for name in ("confidence", "target_sensitivity", "coverage")]
         for name, value in [*shares, *(("prevalences", value) for value in self.prevalences)]:
             if not 0 < value < 1:
-                raise UserError(f"{name}={value} must lie between 0 and 1, as 0.95 does")
+                raise UserError(f"{name}={value} must be between 0 and 1, such as 0.95")
         if self.resamples < 100:
             raise UserError(f"resamples={self.resamples} gives no usable interval: give 1000 or more")
         if self.rope < 0:

@@ -9,11 +9,13 @@ import torch
 
 from mpox.errors import UserError
 from mpox.files import read_json, sha256_of
+from mpox.mobile.export.onnx_job import WEIGHT_BITS
 from mpox.mobile.file.contract import facts_in
 from mpox.mobile.file.input_tensor import PLANES
 from mpox.mobile.file.network import PhoneNetwork
 from mpox.mobile.file.onnx import export_onnx
 from mpox.mobile.file.package import MODEL_FILE
+from mpox.mobile.int8.quantize import Calibrated
 from mpox.mobile.run.adb import find_phone, time_on_phone
 from mpox.mobile.run.measure import Opener, cores, opener, ratio, side_by_side, threads_kept
 from mpox.mobile.run.memory import peak_memory
@@ -104,9 +106,10 @@ def _other_engines(run: OpenedRun, model: PhoneModel, place: Path, folder: Path)
     facts = facts_in(model.facts, backend="onnxruntime", input=PLANES)
     photos: torch.Tensor = run.images(run.rows("train")[:CALIBRATION_PHOTOS]).cpu()
     files = {}
-    for recipe in ("fp32", "int8_static"):
+    rounded = Calibrated(network, photos, weight_bits=WEIGHT_BITS).converted()
+    for recipe, made in (("fp32", network), ("int8_static", rounded)):
         path = folder / f"{recipe}.onnx"
-        export_onnx(network, path, facts, recipe=recipe, photos_NCHW=photos)
+        export_onnx(made, path, facts, recipe=recipe)
         files[f"onnxruntime {recipe.partition('_')[0]}{note}"] = path
     return files | {f"{EAGER}{note}": checkpoint}
 

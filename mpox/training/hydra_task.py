@@ -14,11 +14,13 @@ from omegaconf import DictConfig
 from mpox.command_line import command
 from mpox.config import settled
 from mpox.console import errors_console, quieten, results_console
+from mpox.data.folds import ALL
 from mpox.errors import Stopped, UserError, one_line
 from mpox.model.weights import NoWeightsError
 from mpox.report.tables import result_table
 from mpox.runs import journal
 from mpox.runs.run_directory import RunDirectory
+from mpox.training.final import recipe_of_folds
 from mpox.training.job import train
 from mpox.training.sweep import print_progress
 
@@ -38,6 +40,8 @@ def task(cfg: DictConfig) -> float | None:
     run = RunDirectory(cfg.runs_dir, cfg.study, cfg.model.name, cfg.fold)
     state, message, result = "done", "", None
     try:
+        if cfg.fold == ALL:
+            cfg = recipe_of_folds(cfg, HydraConfig.get().overrides.task)
         before = run.written
         result = train(cfg)
         state = "skipped" if run.written == before else "done"
@@ -61,18 +65,32 @@ def task(cfg: DictConfig) -> float | None:
         print_progress(entry)
     elif result is not None:
         _print_result(cfg, entry, run, result)
-    return None if result is None else result["val"]["balanced_accuracy"]
+    return None if result is None else _figures(result, "val")["balanced_accuracy"]
 
 
 def _entry(cfg: DictConfig, state: str, start: float, message: str, result: dict[str, Any] | None) -> journal.Entry:
     seconds = round(time.perf_counter() - start, 2)
-    score = None if result is None else result["test"]["balanced_accuracy"]
+    score = None if result is None else _figures(result, "test")["balanced_accuracy"]
     return journal.Entry(cfg.study, cfg.model.name, cfg.fold, state, seconds, message, score)
 
 
+def _figures(result: dict[str, Any], split: str) -> dict[str, Any]:
+    """The figures of a split; of a final network, from which no photo is held out, those of its folds together."""
+    found = result.get(split) or result["cross_validated"]
+    assert isinstance(found, dict)
+    return found
+
+
 def _print_result(cfg: DictConfig, entry: journal.Entry, run: RunDirectory, result: dict[str, Any]) -> None:
-    """Print the table and the command that trains the other models and folds."""
+    """Print the table and the command that comes next: the other models and folds, or the export."""
     console = results_console()
+    if cfg.fold == ALL:
+        console.print(result_table(result, f"{entry.study}: {entry.model}, every photo ({entry.state})"))
+        console.print(
+            f"No photo is held out from this network: the figures are those of its {cfg.n_folds} folds. Next:"
+        )
+        console.print(f"  {command('mpox.export', run=run.path)}")
+        return
     console.print(result_table(result, f"{entry.study}: {entry.model}, fold {entry.fold} ({entry.state})"))
     given = [text for text in HydraConfig.get().overrides.task if not text.startswith(("model=", "fold="))]
     console.print(f"The run is in {run.path}. Every CNN on every fold, this run kept:")

@@ -1,0 +1,111 @@
+"""What was tried to make the probe better: other sizes, flips, scales and layers, by repeated cross-validation.
+
+    python -m benchmarks.probe_tries --root <folder of MSID> --place <folder for what is kept> --seeds 101,102,103
+
+Writes `<place>/probe_tries.json` and prints the table.
+"""
+
+import argparse
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.frozen_views import FLIPS, FrozenViews
+from benchmarks.repeated_splits import Cell, cells, compared, table
+from benchmarks.upper_training import heads
+from mpox.files import write_json
+
+MODEL, PROBE = "tf_efficientnet_lite0", "probe"
+# Inner folds whose validation photos choose the penalty.
+CHOOSING = [0, 3, 6]
+AUGMENTED = 3
+
+# Weight and bias by what they were fitted to.
+Heads = dict[tuple[int, ...], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Try:
+    """Features (N, F) to learn from, one set a view, and those asked; the mean of the answers' probabilities counts."""
+
+    learned: Sequence[Tensor]
+    asked: Sequence[Tensor]
+
+
+def tries(views: FrozenViews) -> dict[str, Try]:
+    """Return everything that is tried, by name."""
+    plain, large, larger = (views.features(name) for name in ("plain", "side-256", "side-288"))
+    flips = [views.features(name) for name in FLIPS]
+    augmented = [views.features(f"epoch-{number}") for number in range(AUGMENTED)]
+    scales, stages = torch.cat([plain, large, larger], 1), views.stages()
+    return {
+        PROBE: Try([plain], [plain]),
+        "flips at test time": Try([plain], flips),
+        "tested at 256 pixels": Try([plain], [large]),
+        "tested at 288 pixels": Try([plain], [larger]),
+        "trained and tested at 256 pixels": Try([large], [large]),
+        "trained and tested at 288 pixels": Try([larger], [larger]),
+        "scales 224, 256 and 288 side by side": Try([scales], [scales]),
+        "all stages side by side": Try([stages], [stages]),
+        "flips learned from": Try(flips, [plain]),
+        "flips learned from and at test time": Try(flips, flips),
+        "three augmented views learned from": Try([plain, *augmented], [plain]),
+    }
+
+
+def answers(cell: Cell, targets: np.ndarray, one: Try, kept: Heads) -> np.ndarray:
+    """Return log probabilities (n, C) of the test photos; `kept` holds heads by what they learned from."""
+    key = tuple(map(id, one.learned))
+    if key not in kept:
+        kept[key] = _head(cell, targets, one.learned)
+    weight, bias = kept[key]
+    chances = [(view[cell.test] @ weight.T + bias).double().softmax(1) for view in one.asked]
+    return np.asarray(torch.stack(chances).mean(0).clamp_min(1e-12).log().numpy())
+
+
+def _head(cell: Cell, targets: np.ndarray, learned: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Choose the penalty on three inner folds and fit on everything but the test photos."""
+    n_views = len(learned)
+    features, repeated = torch.cat(list(learned)), np.tile(targets, n_views)
+    val = cell.val[CHOOSING]
+    only_photos = np.concatenate([val, np.zeros((len(val), (n_views - 1) * len(targets)), bool)], 1)
+    own = heads(features, repeated, np.tile(cell.train[CHOOSING], n_views), only_photos)
+    rest = np.tile(np.isin(np.arange(len(targets)), cell.rest), n_views)[None]
+    final = heads(features, repeated, rest, rest, [statistics.median_low(head.l2 for head in own)])[0]
+    return final.weight, final.bias
+
+
+def main() -> None:
+    """Measure, write and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="msid")
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--place", type=Path, required=True)
+    parser.add_argument("--seeds", default="101,102,103")
+    options = parser.parse_args()
+    views = FrozenViews(MODEL, options.data, options.root, options.place)
+    found, targets = tries(views), views.photos.targets
+    pairs: dict[str, Any] = defaultdict(list)
+    for seed in options.seeds.split(","):
+        rows, parts = [], defaultdict(list)
+        for cell in cells(views.photos, int(seed)):
+            rows.append(cell.test)
+            kept: Heads = {}
+            for name, one in found.items():
+                parts[name].append(answers(cell, targets, one, kept))
+        for name, several in parts.items():
+            pairs[name].append((np.concatenate(rows), np.concatenate(several)))
+    figures = compared(pairs, views.photos, PROBE)
+    write_json(options.place / "probe_tries.json", {"seeds": options.seeds, "figures": figures})
+    print(table(figures, PROBE))
+
+
+if __name__ == "__main__":
+    main()
