@@ -89,7 +89,7 @@ def test_a_refused_study_leaves_nothing_behind(configured: Compared, tmp_path: P
     assert "missing" in console.export_text()
     with pytest.raises(UserError, match=r"select\.by=beauty is unknown"):
         compare(configured("allow_partial=true", "select=best", "select.by=beauty"))
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         compare(configured("allow_partial=true", "photos=/nowhere"))
 
 
