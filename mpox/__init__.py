@@ -5,6 +5,6 @@ Research software and decision support for people who know its limits; never a d
 
 from mpox import _torchvision
 
-_torchvision.mend_on_import()
+_torchvision.patch_on_import()
 
 __version__ = "0.1.0"

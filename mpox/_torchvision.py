@@ -17,7 +17,7 @@ from typing import Any
 _library: Any = None
 
 
-def mend_on_import() -> None:
+def patch_on_import() -> None:
     """Arrange for torchvision to be patched when it is first imported, so that importing mpox alone stays fast."""
     if "torchvision" not in sys.modules and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())

@@ -37,7 +37,7 @@ def test_a_spreadsheets_file_is_read(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("photo_id,label\na,x\n", "has no column 'decision'"),
-        (f"{HEADER}\na,maybe,,,,,\n", "line 2: 'maybe' is no decision"),
+        (f"{HEADER}\na,maybe,,,,,\n", "line 2: 'maybe' is not a decision"),
         (f"{HEADER}\na,keep,,,,,\nb,relabel,,,,,\n", "line 3: b is relabelled, but to no label"),
         (f"{HEADER}\na,keep,mpox,,,,\n", "is not relabelled"),
         (f"{HEADER}\na,keep,,1 2 0,,,\n", "the box '1 2 0'"),

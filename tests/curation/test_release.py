@@ -196,7 +196,7 @@ def test_an_existing_folder_is_safe(small_audit: Audit, curated: pd.DataFrame, t
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.docx").touch()
-    for overwrite, words in ((False, "exists: give another"), (True, "is no release")):
+    for overwrite, words in ((False, "exists: give another"), (True, "is not a release")):
         with pytest.raises(UserError, match=words):
             release(curated, small_audit, tmp_path, overwrite=overwrite)
     (out / "thesis.docx").unlink()

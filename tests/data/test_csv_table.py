@@ -39,7 +39,7 @@ def test_other_tables_are_read_alike(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("page\trater\tphoto_id\tquestion\tanswer\tat\np\tann\tx\tq\tyes\t1\n")
     assert read_ratings([tmp_path / "r.csv"])["answer"].tolist() == ["yes"]
     (tmp_path / "d.csv").write_text("photo_id,decision\n\n\ns/a.jpg,perhaps\n")
-    with pytest.raises(UserError, match=r"d\.csv, line 4: 'perhaps' is no decision"):
+    with pytest.raises(UserError, match=r"d\.csv, line 4: 'perhaps' is not a decision"):
         read_decisions(tmp_path / "d.csv")
 
 

@@ -209,7 +209,7 @@ def test_a_study_without_mpox_external_photos_or_a_second_model(comparison: Comp
     page = Page(write_page(less, tmp_path / "comparison", None))
     assert "nothing to test it against" in page.text
     assert not [source for source in page.sources if source.startswith("data:image/jpeg")]
-    assert "The photos were not at hand" in page.text
+    assert "The photos were not available" in page.text
     assert "Not done. Figures on photos of the same collection" in " ".join(page.text.split())
     assert "Not done. A network can be right for reasons" in " ".join(page.text.split())
     assert "threshold" not in page.ids

@@ -27,10 +27,10 @@ function make(tag, attributes = {}, ...children) {
   element.append(...children);
   return element;
 }
-function say(text) {
+function showStatus(text) {
   $("status").textContent = text;
-  clearTimeout(say.timer);
-  say.timer = setTimeout(() => { $("status").textContent = ""; }, 5000);
+  clearTimeout(showStatus.timer);
+  showStatus.timer = setTimeout(() => { $("status").textContent = ""; }, 5000);
 }
 function option(value, text) { return make("option", { value }, text); }
 function save() {
@@ -257,7 +257,7 @@ function decide(id, decision, label = "", reason = null) {
 }
 function act(id, name) {
   if (name === "relabel") return askLabel(id);
-  if (name === "keep" && !photos.get(id).width) return say("This file cannot be read, so it cannot be kept.");
+  if (name === "keep" && !photos.get(id).width) return showStatus("This file cannot be read, so it cannot be kept.");
   decide(id, name);
 }
 function clear(id) {
@@ -267,8 +267,8 @@ function clear(id) {
   countSheets();
 }
 function relabel(id, label) {
-  if (!photos.get(id).width) return say("This file cannot be read, so it cannot be kept.");
-  if (label === photos.get(id).label) return say(`It is ${label} already.`);
+  if (!photos.get(id).width) return showStatus("This file cannot be read, so it cannot be kept.");
+  if (label === photos.get(id).label) return showStatus(`It is ${label} already.`);
   decide(id, "relabel", label);
   return true;
 }
@@ -287,10 +287,10 @@ function askLabel(id) {
 }
 function onlyThis(id) {
   const group = shown.find((members) => members.includes(id));
-  if (!group || group.length < 2) return say("It is in no group here.");
+  if (!group || group.length < 2) return showStatus("It is in no group here.");
   decide(id, "keep");
   for (const other of group) if (other !== id) decide(other, "drop", "", `${current.kind} of ${id}`);
-  say(`Kept one, dropped ${group.length - 1}.`);
+  showStatus(`Kept one, dropped ${group.length - 1}.`);
 }
 
 // ---- keys ---------------------------------------------------------------------------------------------------------
@@ -352,7 +352,7 @@ function key(event) {
   if (!open && !pressed.startsWith("Arrow") && !inView(id)) { // nothing is decided about a photo that is not seen
     focusCard(id);
     event.preventDefault();
-    return say("This is the marked photo: press the key again.");
+    return showStatus("This is the marked photo: press the key again.");
   }
   if (label) { if (relabel(id, label)) move(neighbour(id, 1)); } else commands[pressed]();
   event.preventDefault();
@@ -460,20 +460,20 @@ function fromCsv(text) { // rows of a CSV file (RFC 4180)
 function exportFile() {
   if (!$("reviewer").value.trim()) {
     $("reviewer").focus();
-    return say("Type your name first: it goes into the file.");
+    return showStatus("Type your name first: it goes into the file.");
   }
-  if (!Object.keys(decisions).length) return say("Nothing is decided yet.");
+  if (!Object.keys(decisions).length) return showStatus("Nothing is decided yet.");
   const link = make("a", { href: URL.createObjectURL(new Blob([toCsv()], { type: "text/csv" })), download: "decisions.csv" });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-  say(`${Object.keys(decisions).length} decisions exported.`);
+  showStatus(`${Object.keys(decisions).length} decisions exported.`);
 }
 async function importFile() {
   const file = $("file").files[0];
   $("file").value = "";
   if (!file) return;
   const [head, ...rows] = fromCsv((await file.text()).replace(/^\ufeff/, ""));
-  if (!head?.includes("photo_id") || !head.includes("decision")) return say(`${file.name} is no decisions file: it has no columns photo_id and decision.`);
+  if (!head?.includes("photo_id") || !head.includes("decision")) return showStatus(`${file.name} is no decisions file: it has no columns photo_id and decision.`);
   const read = rows.map((row) => Object.fromEntries(COLUMNS.map((name) => [name, row[head.indexOf(name)] || ""])));
   const good = read.filter((row) => photos.has(row.photo_id) && WORDS[row.decision] && (row.decision === "relabel") === Boolean(row.label));
   const other = good.filter(({ photo_id: id, decision, label, box }) => decisions[id]
@@ -484,7 +484,7 @@ async function importFile() {
   choose(current.kind);
   countSheets();
   const refused = read.length - good.length;
-  say(`${good.length} decisions imported${refused ? `, ${refused} rows left out: not of this audit or malformed` : ""}.`);
+  showStatus(`${good.length} decisions imported${refused ? `, ${refused} rows left out: not of this audit or malformed` : ""}.`);
 }
 
 // ---- start --------------------------------------------------------------------------------------------------------
