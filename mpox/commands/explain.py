@@ -49,7 +49,7 @@ def maps(cfg: DictConfig) -> dict[str, Any]:
     lines = [f"{len(index)} photos explained by {explainer.method} at {explainer.layer}: {folder}"]
     if blank:
         lines.append(f"{blank} of them have a blank map: nothing speaks for the class explained; the sheets say which")
-    return {"folder": str(folder), "photos": len(index), "blank": blank, "lines": lines}
+    return {"folder": str(folder), "photos": len(index), "blank": blank, "lines": [*lines, *_cautions(run)]}
 
 
 def faithfulness(cfg: DictConfig) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def faithfulness(cfg: DictConfig) -> dict[str, Any]:
     _write_report(stem, report, as_markdown(report))
     with replacing(stem.with_name(f"{stem.name}.parquet")) as temporary:
         scores.to_parquet(temporary, index=False)
-    return {**report, "lines": report["verdicts"]}
+    return {**report, "lines": [*report["verdicts"], *_cautions(run)]}
 
 
 def audit(cfg: DictConfig) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def audit(cfg: DictConfig) -> dict[str, Any]:
     )
     _write_report(run.path / "explain" / "audit", report, audit_markdown(report))
     lines = [f"{test['level']:>9}  {test['verdict']}" for test in report["tests"]]
-    return {**report, "lines": [*lines, report["verdict"]]}
+    return {**report, "lines": [*lines, report["verdict"], *([report["caution"]] if run.caution else [])]}
 
 
 def review(cfg: DictConfig) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def review(cfg: DictConfig) -> dict[str, Any]:
     lines = [f"{facts['photos']} photos to review: {page} (one file of {size:.1f} MB that holds the photos themselves)"]
     if facts["blank"]:
         lines.append(f"{facts['blank']} of them have a blank map: the page says so and asks nothing about it")
-    return {**facts, "page": str(page), "lines": lines}
+    return {**facts, "page": str(page), "lines": [*lines, *_cautions(run)]}
 
 
 def _merge(cfg: DictConfig) -> dict[str, Any]:
@@ -131,6 +131,7 @@ def _merge(cfg: DictConfig) -> dict[str, Any]:
         index = pd.read_parquet(place / facts["folder"] / "index.parquet")
         scores = place / f"faithfulness-{facts['folder']}.parquet"
         report = merge(ratings, questions, index, pd.read_parquet(scores) if scores.is_file() else None)
+        report |= {"caution": facts["caution"]} if "caution" in facts else {}
     _write_report(place / "ratings", report, ratings_markdown(report))
     lines = [f"{len(report['raters'])} raters, {report['photos']} photos: {place / 'ratings.md'}"]
     if cfg.run is None:
@@ -157,6 +158,10 @@ def _opened(cfg: DictConfig) -> OpenedRun:
     return open_run(cfg.run, device=cfg.device, root=cfg.root, cache=cfg.cache_dir)
 
 
+def _cautions(run: OpenedRun) -> list[str]:
+    return [run.caution] if run.caution else []
+
+
 def _sampled(cfg: DictConfig, run: OpenedRun, count: int) -> np.ndarray:
     rows = sample_rows(run.rows(cfg.split), count, cfg.seed)
     if not len(rows):
@@ -175,7 +180,7 @@ def _explained(folder: Path, explainer: Explainer) -> bool:
 
 def _siblings(run: OpenedRun) -> list[Any]:
     """Networks of the same model's other finished folds."""
-    paths = sorted(run.path.resolve().parent.glob("fold-*/checkpoint.ckpt"))
+    paths = sorted(run.path.resolve().parent.glob("fold-[0-9]*/checkpoint.ckpt"))
     return [load_checkpoint(path)[0].to(run.device) for path in paths if path.parent != run.path.resolve()]
 
 

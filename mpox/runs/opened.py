@@ -50,6 +50,11 @@ class OpenedRun:
         return self.card.fold == ALL
 
     @property
+    def caution(self) -> str:
+        """What must stand beside figures and maps of a network that every photo trained; empty for one of a fold."""
+        return "Every photo trained this network: none is held out." if self.is_final else ""
+
+    @property
     def device(self) -> torch.device:
         """Where the network is."""
         return self.network.scale.device

@@ -97,6 +97,8 @@ def examine(
         agreement = mean_interval(between_models([raw, *others]), groups)
         report["agreement"] = {"models": len(others) + 1, "rank_correlation": asdict(agreement)}
     report["verdicts"] = verdicts(report)
+    if run.caution:
+        report["caution"] = run.caution
     columns = {measure: pd.Series(found["map"]) for measure, found in scores.items()}
     table = pd.DataFrame({"photo_id": run.photos["photo_id"].to_numpy()[rows], **columns})
     return report, table
@@ -158,6 +160,11 @@ def as_markdown(report: Report) -> str:
         "",
         "Research software. Not a medical device, not a diagnosis.",
         "",
+        *(
+            (f"**{report['caution']}** What is measured here are maps of photos that it has learned.", "")
+            if "caution" in report
+            else ()
+        ),
         f"{report['method']} at `{report['layer']}`, {report['photos']} photos "
         f"(ROAD: {report['photos_road']}; with a lesion mask: {report['photos_with_mask']}). "
         "Means with 95 % intervals over groups of photos. Deletion: lower is better; all others: higher.",
@@ -177,9 +184,9 @@ def as_markdown(report: Report) -> str:
     ]
     lines += [f"| {name} | {_written(found)} |" for name, found in report["stability"].items()]
     if agreement := report.get("agreement"):
-        lines.append(
-            f"| agreement of {agreement['models']} folds' models | {_written(agreement['rank_correlation'])} |"
-        )
+        models = agreement["models"]
+        which = f"this model and {models - 1} folds' models" if "caution" in report else f"{models} folds' models"
+        lines.append(f"| agreement of {which} | {_written(agreement['rank_correlation'])} |")
     return "\n".join([*lines, ""])
 
 

@@ -16,7 +16,7 @@ from mpox.places import check_replaceable
 from mpox.progress import watched
 from mpox.runs.opened import OpenedRun, logits_of
 from mpox.xai.cams import Explainer, is_blank, shown
-from mpox.xai.pictures import Tile, contact_sheet, overlay, percent
+from mpox.xai.pictures import WARNING, Tile, contact_sheet, overlay, percent
 
 # Photos on one contact sheet.
 SHEET = 24
@@ -36,7 +36,7 @@ def explain_photos(
         index.parquet         one row a photo (also returned): photo_id, path, group, split, label, predicted,
                               confidence (0..1), correct, target, blank, scale, overlay, map, row
         sheet-confident.png   most confident first;  sheet-mistakes.png  mistakes, most confident first
-        about.json            method, layer, run, number of photos and of blank maps
+        about.json            method, layer, run, number of photos and of blank maps; caution, where none is held out
     Memory does not grow with the number of photos. Raises UserError for no photos or an unknown class.
     """
     if not len(rows):
@@ -54,6 +54,7 @@ def explain_photos(
         index.to_parquet(place / "index.parquet", index=False)
         _write_sheets(run, explainer, index, place)
         facts = {"method": explainer.method, "layer": explainer.layer, "run": run.name, "target": target}
+        facts |= {"caution": run.caution} if run.caution else {}
         write_json(place / "about.json", {**facts, "photos": len(index), "blank": int(index["blank"].sum())})
     return index
 
@@ -104,12 +105,13 @@ def _write_sheets(run: OpenedRun, explainer: Explainer, index: pd.DataFrame, pla
     ordered = index.sort_values("confidence", ascending=False)
     wrong = ordered[~ordered["correct"]]
     subtitle = f"{run.name} · {explainer.method} at {explainer.layer} · bright: evidence for the class shown"
+    warning = f"{WARNING} {run.caution}".strip()
     for name, chosen, title in (
         ("confident", ordered, f"Most confident first, {min(SHEET, len(ordered))} of {len(ordered)} photos"),
         ("mistakes", wrong, f"Mistakes, most confident first: {len(wrong)} of {len(ordered)} photos"),
     ):
         tiles = [_tile(run, entry, place) for entry in chosen.head(SHEET).to_dict("records")]
-        write_picture(contact_sheet(tiles, title, subtitle), place / f"sheet-{name}.png")
+        write_picture(contact_sheet(tiles, title, subtitle, warning), place / f"sheet-{name}.png")
 
 
 def _tile(run: OpenedRun, entry: dict[Any, Any], place: Path) -> Tile:

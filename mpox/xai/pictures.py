@@ -98,7 +98,7 @@ class Tile:
     correct: bool
 
 
-def contact_sheet(tiles: Sequence[Tile], title: str, subtitle: str) -> Image.Image:
+def contact_sheet(tiles: Sequence[Tile], title: str, subtitle: str, warning: str = WARNING) -> Image.Image:
     """Draw photos beside their overlays, in order, with the model's answers; the warning is part of the picture."""
     columns = min(COLUMNS, max(1, len(tiles)))
     rows = -(-len(tiles) // columns)
@@ -107,7 +107,7 @@ def contact_sheet(tiles: Sequence[Tile], title: str, subtitle: str) -> Image.Ima
     pen, small, large = ImageDraw.Draw(sheet), font(12), font(17)
     pen.text((GAP, 8), title, INK, large)
     pen.text((GAP, 32), subtitle, GREY, small)
-    pen.text((GAP, 46), WARNING, BAD, small)
+    pen.text((GAP, 46), warning, BAD, small)
     for k, tile in enumerate(tiles):
         left, top = GAP + k % columns * cell[0], HEAD + k // columns * cell[1]
         for n, pixels in enumerate((tile.photo, tile.overlay)):

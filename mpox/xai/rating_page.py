@@ -63,6 +63,7 @@ def write_page(
         temporary.write_text(_rendered(page), encoding="utf-8")
     blank = sum(not photo["map"] for photo in photos)
     facts = {"id": page["id"], "folder": folder.name, "photos": len(photos), "blank": blank}
+    facts |= {"caution": run.caution} if run.caution else {}
     return {**facts, "blinded": blinded, "questions": asked}
 
 

@@ -176,6 +176,8 @@ def as_markdown(report: Report) -> str:
         "",
         f"{report['photos']} photos, {len(report['raters'])} raters ({raters}).",
     ]
+    if report.get("caution"):
+        lines += ["", f"**{report['caution']}** The model's answers are of photos that it has learned."]
     if report.get("blank_maps"):
         lines += ["", f"The map of {report['blank_maps']} of these photos is blank: no question about it was asked."]
     for entry in report["questions"].values():

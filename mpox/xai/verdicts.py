@@ -177,6 +177,7 @@ def as_markdown(report: Report) -> str:
         "",
         f"**{report['verdict']}**",
         "",
+        *((f"**{report['caution']}**", "") if "caution" in report else ()),
         f"{report['photos']} photos of {report['groups']} groups; lesions: {report['lesions']}; balanced accuracy on "
         f"intact photos {intact}, guessing {report['chance']:.3f}. 95 % intervals over groups.",
         "",

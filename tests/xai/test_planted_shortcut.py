@@ -3,16 +3,22 @@
 MPOX_SEEDS=5 python -m pytest -m slow tests/xai/test_planted_shortcut.py    (ImageNet weights; three seeds by default)
 """
 
+import dataclasses
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
 
 from benchmarks.audit_calibration import audited, verdict, without_masks
 from benchmarks.planted import photo_set, sticker
+from mpox.commands.explain import explain
 from mpox.files import read_json
+from mpox.model.checkpoint import load_checkpoint, save_checkpoint
+from mpox.options import config_dir
 from mpox.xai.regions import corner_squares
 from mpox.xai.verdicts import Judge, Sample
 
@@ -37,6 +43,33 @@ def test_in_small(tmp_path: Path, marked: bool) -> None:
         levels = {test["name"]: test["level"] for test in report["tests"]}
         assert levels["colours outside the lesion"] == "shortcut"
         assert "Do not trust this model" in report["verdict"]
+
+
+def test_of_a_network_of_every_photo_each_report_says_that_none_is_held_out(tmp_path: Path) -> None:
+    """Nor are classifiers of the photos judged by those that they were fitted on."""
+    options = ("weights=none", "model=mobilenetv3_small_100", "image_size=96")
+    fold = of_set(tmp_path, *options, marked=True, seed=0, subjects=8, photos=2, size=96)["run"]
+    final = fold.with_name("fold-all")
+    final.mkdir()
+    shutil.copy(fold / "config.yaml", final)
+    network, card = load_checkpoint(fold / "checkpoint.ckpt")
+    save_checkpoint(final / "checkpoint.ckpt", network, dataclasses.replace(card, fold="all"))
+    caution = "Every photo trained this network: none is held out."
+    typed = ["batch_size=32", "audit.photos=32", "faithfulness.photos=4", "faithfulness.road_photos=1", "wandb=false"]
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        found = {
+            command: explain(compose("explain", [f"run={final}", f"command={command}", *typed]))
+            for command in ("audit", "faithfulness", "maps", "review")
+        }
+    assert all(any(caution in line for line in report["lines"]) for report in found.values())
+    names = {test["name"] for test in found["audit"]["tests"]}
+    assert "lesion hidden" in names and names.isdisjoint({"colours outside the lesion", "background embedding"})
+    assert found["faithfulness"]["agreement"]["models"] == 2
+    for report in ("audit.md", "audit.json", "faithfulness-gradcam.md", "faithfulness-gradcam.json",
+                   "gradcam/about.json", "review-page.json"):  # fmt: skip
+        assert caution in (final / "explain" / report).read_text(), report
+        if (fold / "explain" / report).exists():
+            assert caution not in (fold / "explain" / report).read_text()
 
 
 @pytest.mark.slow
