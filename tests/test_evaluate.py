@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 from scipy.special import softmax
 
 from mpox.commands.compare import compare
@@ -23,6 +26,10 @@ from mpox.files import read_json
 from mpox.model.checkpoint import load_checkpoint
 from mpox.options import config_dir
 from mpox.stats.predictions import read_predictions, score
+from mpox.study.comparison_options import ComparisonOptions
+from mpox.study.held_out import rule_of_run
+from mpox.training.final import recipe_of_folds
+from mpox.training.job import train
 
 MODELS = ("mnasnet_100", "mobilenetv3_small_100")
 
@@ -81,6 +88,48 @@ def test_scores_new_photos_and_counts_those_seen(runs: Path, elsewhere: Path) ->
         whole, _ = read_predictions(place / model / "ensemble" / "predictions.parquet")
         mean = softmax(whole[[f"logit_{name}" for name in classes]].to_numpy("float64"), axis=1)
         np.testing.assert_allclose(mean, np.mean(tables, axis=0), atol=1e-5)
+
+
+def test_at_the_threshold_that_leaves_the_study(
+    runs: Path, elsewhere: Path, configured: Callable[..., DictConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each network, that of every photo too, by the rule of its held-out photos; in two classes the calls are alike."""
+    typed = ["fold=all", "model=mnasnet_100", "schedule=probe"]
+    train(recipe_of_folds(configured(*typed), typed))
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        options = [f"runs_dir={runs}", "study=default", f"data.root={elsewhere}", "models=[mnasnet_100]"]
+        run_command(compose("evaluate", [*options, "data.source=elsewhere"]))
+    printed = capsys.readouterr().out
+    assert printed.count("every photo") == 2
+    place = runs / "default" / "external" / "elsewhere" / "mnasnet_100"
+    found = read_json(place / "at_threshold.json")
+    rule = rule_of_run(runs / "default" / "mnasnet_100" / "fold-all", ComparisonOptions())
+    assert set(found["networks"]) == {"fold-0", "fold-1", "fold-2", "fold-all"}
+    assert rule.threshold is not None
+    assert f" {rule.threshold:.3f} " in printed and f" {found['folds']['sensitivity']['value']:.3f} " in printed
+    shares = []
+    for name, figures in found["networks"].items():
+        assert (figures["threshold"], figures["temperature"]) == (rule.threshold, rule.temperature)
+        table, classes = read_predictions(place / name / "predictions.parquet")
+        chances = softmax(table[[f"logit_{label}" for label in classes]].to_numpy("float64") / rule.temperature, axis=1)
+        called = (chances[:, 3] >= rule.threshold) | (chances.argmax(1) == 3)
+        sick = (table["label"] == "mpox").to_numpy()
+        assert figures["sensitivity"]["value"] == pytest.approx(called[sick].mean())
+        assert figures["specificity"]["value"] == pytest.approx((~called[~sick]).mean())
+        assert figures["sensitivity"]["low"] < figures["sensitivity"]["high"]
+        shares.append((called[sick].mean(), (~called[~sick]).mean()))
+    assert found["folds"]["sensitivity"]["value"] == pytest.approx(np.mean([one[0] for one in shares[:3]]))
+    assert found["folds"]["specificity"]["value"] == pytest.approx(np.mean([one[1] for one in shares[:3]]))
+
+    two = run(runs, elsewhere, "binary=true", "name=two", "models=[mnasnet_100]")["mnasnet_100"]
+    assert two["at_threshold"] == found
+    assert len(two["external"]) == len(two["internal"]) == 3
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        comparison = compare(compose("compare", [f"runs_dir={runs}", "study=default", "resamples=100"]))
+    assert {one.name for one in comparison.external} == {"elsewhere", "two"}
+    for one in comparison.external:
+        assert one.at_threshold is not None
+        assert [asdict(side) for side in one.at_threshold] == list(found["folds"].values())
 
 
 def test_logits_are_those_of_the_network_itself(runs: Path, elsewhere: Path) -> None:

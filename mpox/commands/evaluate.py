@@ -2,19 +2,20 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 from omegaconf import DictConfig
-from rich.table import Table
 
 from mpox.command_line import command
 from mpox.config import build, plain
-from mpox.console import results_console, shown
+from mpox.console import results_console
 from mpox.data.csv_table import read_csv
+from mpox.data.folds import ALL
 from mpox.data.manifest import read_manifest
 from mpox.data.sources import PhotoSet
 from mpox.data.unchanged import changed_photos
@@ -24,15 +25,18 @@ from mpox.external.scoring import ExternalSet, external_set, mean_of_folds, pred
 from mpox.files import read_json, write_json
 from mpox.model.checkpoint import load_checkpoint
 from mpox.places import folder_name
+from mpox.report.external_table import AT_THRESHOLD, SHOWN, external_table, threshold_table
 from mpox.runs import environment
 from mpox.runs.opened import choose_device
 from mpox.runs.run_directory import CONFIG, RunDirectory, damage, state_of
-from mpox.stats.metrics import METRICS, key_metrics
+from mpox.stats import printed
+from mpox.stats.decision import DecisionRule
 from mpox.stats.predictions import PREFIX, read_predictions, score, write_predictions
+from mpox.study.comparison_options import ComparisonOptions
+from mpox.study.external_threshold import at_threshold
+from mpox.study.held_out import rules_of_runs
 
 log = logging.getLogger("mpox")
-# The figures of the closing table, in reading order.
-SHOWN = key_metrics("balanced_accuracy")
 # Files of a scored run: a run directory without a network of its own.
 RESULTS = ("predictions.parquet", "metrics.json", "environment.json")
 # Configuration of places and speed, not of what is scored.
@@ -40,15 +44,18 @@ _PLACES = ("runs_dir", "cache_dir", "study_root", "overwrite", "threads", "devic
 
 
 def evaluate(cfg: DictConfig) -> dict[str, Any]:
-    """Score every finished run of the study; return {model: {"internal": …, "external": …, "ensemble": …}}.
+    """Score every finished run of the study; return {model: {"internal": …, "external": …, "ensemble": …, …}}.
 
-    internal and external are lists of metrics, one a fold; runs already scored with the same configuration are read.
+    internal and external are lists of metrics, one a fold; final, where the model has a network of every photo, its
+    metrics. at_threshold is the content of at_threshold.json: by the rule that leaves the study. Runs already scored
+    with the same configuration are read.
     Raises UserError for whatever the user can fix.
     """
     config = plain(cfg)
     study = Path(cfg.runs_dir) / folder_name("study", cfg.study)
     runs = _finished(study, config["models"])
-    classes, positive = task_classes(*_classes(runs), binary=cfg.binary)
+    own, known = _classes(runs)
+    classes, positive = task_classes(own, known, binary=cfg.binary)
     found: PhotoSet = build(cfg.data, allowed=cfg.allow_targets)
     name = cfg.name or "+".join(sorted(found.manifest["source"].unique()))
     folder_name("name", name)
@@ -72,16 +79,21 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         torch.set_num_threads(cfg.threads)
     results: dict[str, Any] = {}
     for model, paths in runs.items():
-        scored = [_score(cfg, config, path, photos) for path in paths]
+        every = [_score(cfg, config, path, photos) for path in paths]
+        scored = [table for table, path in zip(every, paths, strict=True) if not _is_final(path)]
+        final = every[len(scored) :]
         whole = mean_of_folds(scored, photos)
         write_predictions(whole, folder / model / "ensemble" / "predictions.parquet")
         together = _scored(whole, photos)
         write_json(folder / model / "ensemble" / "metrics.json", _named(photos, together))
         results[model] = {
-            "internal": [_internal(path, classes, positive) for path in paths],
+            "internal": [_internal(path, classes, positive) for path in paths if not _is_final(path)],
             "external": [_scored(table, photos) for table in scored],
             "ensemble": together,
+            **({"final": _scored(final[0], photos)} if final else {}),
+            "at_threshold": _at_threshold(paths, every, own, None if positive is None else classes[positive]),
         }
+        write_json(folder / model / "at_threshold.json", results[model]["at_threshold"])
     facts = {"duplicates": cfg.duplicates, "map": config["map"] or {}, "photos_sha256": _photos_sha256(photos)}
     write_external(photos, folder, study=cfg.study, **facts)
     return results
@@ -92,7 +104,7 @@ def _score(cfg: DictConfig, config: dict[str, Any], run: Path, photos: ExternalS
     checkpoint = run / "checkpoint.ckpt"
     if not checkpoint.is_file():
         raise UserError(f"{run} has no checkpoint.ckpt: train it again, or leave its model out with models=[…]")
-    model, fold = run.parent.name, int(run.name.removeprefix("fold-"))
+    model, fold = run.parent.name, _fold(run)
     what = {key: value for key, value in config.items() if key not in _PLACES}
     what |= {"model": model, "fold": fold, "checkpoint_sha256": _sha256(checkpoint.read_bytes())}
     what |= {"photos_sha256": _photos_sha256(photos)}
@@ -115,7 +127,7 @@ def _score(cfg: DictConfig, config: dict[str, Any], run: Path, photos: ExternalS
         place.finish()
         place.settle()
     first = next((name for name in SHOWN if metrics.get(name) is not None), SHOWN[-1])
-    log.info("%s fold %d on %s: %s %s", model, fold, photos.name, first, _figure([metrics], first))
+    log.info("%s fold %s on %s: %s %s", model, fold, photos.name, first, printed.number(metrics.get(first)))
     return table
 
 
@@ -125,23 +137,60 @@ def _scored(table: pd.DataFrame, photos: ExternalSet) -> dict[str, Any]:
     return of_classes_there(found, absent_classes(photos.classes, table["label"]))
 
 
+def _at_threshold(
+    paths: Sequence[Path], tables: Sequence[pd.DataFrame], classes: Sequence[str], positive: str | None
+) -> dict[str, Any]:
+    """Sensitivity and specificity of each network by its rule, and `folds`, the mean over the networks of the folds."""
+    options = ComparisonOptions()
+    rules = rules_of_runs(paths, options)
+
+    def of(chosen: Sequence[int]) -> dict[str, Any] | None:
+        some = [tables[k] for k in chosen], [rules[k] for k in chosen]
+        found = at_threshold(*some, classes, positive, options.confidence)
+        return None if found is None else dict(zip(AT_THRESHOLD, map(asdict, found), strict=True))
+
+    return {
+        "confidence": options.confidence,
+        "folds": of([k for k, path in enumerate(paths) if not _is_final(path)]),
+        "networks": {path.name: {**_rule(rules[k]), **(of([k]) or {})} for k, path in enumerate(paths)},
+    }
+
+
+def _rule(rule: DecisionRule) -> dict[str, Any]:
+    return {name: getattr(rule, name) for name in ("temperature", "threshold", "target_sensitivity", "fitted_on")}
+
+
+def _fold(run: Path) -> int | str:
+    name = run.name.removeprefix("fold-")
+    return name if name == ALL else int(name)
+
+
+def _is_final(run: Path) -> bool:
+    return _fold(run) == ALL
+
+
 def _finished(study: Path, models: Sequence[str] | None) -> dict[str, list[Path]]:
-    """Return the finished run directories of each model, folds in order. UserError where there are none."""
+    """Return the finished run directories of each model, folds in order, then the network of every photo.
+
+    UserError where a model has no finished fold.
+    """
     if not study.is_dir():
         raise UserError(f"there is no study at {study}: give study=<name> and runs_dir=<folder>")
     runs: dict[str, list[Path]] = {}
-    places = [path for path in study.glob("*/fold-*/status.json") if path.parent.name[5:].isdecimal()]
-    for status in sorted(places, key=lambda path: int(path.parent.name[5:])):
+    names = [path for path in study.glob("*/fold-*/status.json") if path.parent.name[5:].isdecimal()]
+    places = sorted(names, key=lambda path: int(path.parent.name[5:]))
+    for status in [*places, *study.glob(f"*/fold-{ALL}/status.json")]:
         if state_of(status.parent) == "done":
             if what := damage(status.parent, [CONFIG, "predictions.parquet", "metrics.json"]):
                 raise UserError(f"{status.parent}: its {what}: restore it, or train the job again")
             runs.setdefault(status.parents[1].name, []).append(status.parent)
+    runs = {model: paths for model, paths in runs.items() if not _is_final(paths[0])}
     chosen = sorted(runs) if models is None else list(models)
     if unknown := [model for model in chosen if model not in runs]:
         raise UserError(f"study {study} has no finished run of {', '.join(unknown)}: it has {', '.join(sorted(runs))}")
     if not chosen:
         raise UserError(f"study {study} has no finished run: train one with python -m mpox.train study={study.name}")
-    folds = {model: {path.name for path in runs[model]} for model in chosen}
+    folds = {model: {path.name for path in runs[model] if not _is_final(path)} for model in chosen}
     for model in chosen:
         if lacking := sorted(set.union(*folds.values()) - folds[model]):
             log.warning("%s has no finished %s: its figures come from fewer folds", model, ", ".join(lacking))
@@ -213,37 +262,11 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _figure(metrics: Sequence[dict[str, Any]], name: str) -> str:
-    values = [one[name] for one in metrics if one.get(name) is not None]
-    if not values:
-        return "-"
-    mean = sum(values) / len(values)
-    return f"{mean:.3f}" if len(values) == 1 else f"{mean:.3f}\n± {pd.Series(values).std():.3f}"
-
-
-def _rows(results: dict[str, Any], columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    for model, result in results.items():
-        for what in ("internal", "external", "ensemble"):
-            metrics = result[what] if what != "ensemble" else [result[what]]
-            yield (shown(model), what, str(metrics[0]["n"]), *(_figure(metrics, name) for name in columns))
-
-
 def run(cfg: DictConfig) -> None:
     """Score the study's networks and print the table."""
     results = evaluate(cfg)
-    view = Table(
-        title=f"{shown(str(cfg.study))}: own test folds (mean ± sd) and photos never seen",
-        caption="research use only; not a diagnosis",
-    )
-    view.add_column("model", no_wrap=True)
-    view.add_column("photos", no_wrap=True)
-    # Where a class has no photos, a mean over the classes is not defined.
-    known = [metrics for result in results.values() for metrics in result["external"]]
-    columns = [name for name in SHOWN if any(metrics.get(name) is not None for metrics in known)]
-    for title in ("n", *(METRICS[name].title for name in columns)):
-        view.add_column(title.replace(" ", "\n"), justify="right")
-    for row in _rows(results, columns):
-        view.add_row(*row)
     console = results_console()
-    console.print(view)
+    console.print(external_table(str(cfg.study), results))
+    if (by_rule := threshold_table(results)) is not None:
+        console.print(by_rule)
     console.print(f"{command('mpox.compare', study=cfg.study, runs_dir=cfg.runs_dir)} shows internal against external")

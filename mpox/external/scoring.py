@@ -4,7 +4,12 @@ runs/<study>/external/<name>/
     external.json                      what was scored, in which classes, and the flow of photos
     excluded.csv                       each photo left out, why, and which photo of the study it repeats
     <model>/fold-<k>/                  as a run of the study: config, predictions (split `external`), metrics, status
+    <model>/fold-all/                  the same of the final network, where there is one
     <model>/ensemble/predictions.parquet, metrics.json    mean probability of the folds' networks, fold -1
+    <model>/at_threshold.json          sensitivity and specificity by the rule that leaves the study
+
+Predictions scored in fewer classes than the study's (mpox against the rest) keep the logits of those in columns
+`study_logit_<class>`: the rule is of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,6 +34,7 @@ from mpox.stats.predictions import PREFIX, predictions_table
 
 # Values of the column `split` for these photos, and of `fold` for the ensemble's predictions.
 SPLIT, ENSEMBLE_FOLD = "external", -1
+STUDY_PREFIX = "study_logit_"
 CHECKS = ("perceptual", "exact", "off")
 
 
@@ -104,6 +110,7 @@ def predict(
 ) -> pd.DataFrame:
     """Return the predictions table of one trained network, in the classes of `photos`.
 
+    Where they are fewer than the network's own, the logits of those are kept beside them (`STUDY_PREFIX`).
     Pixels, and features below the head, are kept in `cache`: networks that differ in nothing but their head (a probe's
     folds) share one pass over the photos. Raises UserError where the network knows other classes than the study's.
     """
@@ -120,7 +127,10 @@ def predict(
                 f"{card.model} fold {card.fold} knows other classes ({', '.join(card.classes)}) than the study "
                 f"({', '.join(photos.classes)}): train it again"
             )
-        logits = collapse(logits, card.positive)
+        own = pd.DataFrame(logits, columns=[f"{STUDY_PREFIX}{name}" for name in card.classes])
+        own["photo_id"] = manifest["photo_id"].to_numpy()
+        table = _table(photos, collapse(logits, card.positive), card.fold)
+        return table.merge(own, on="photo_id", how="left", validate="one_to_one")
     return _table(photos, logits, card.fold)
 
 

@@ -13,13 +13,13 @@ from mpox.external.mapping import absent_classes, collapse, ensemble
 from mpox.files import read_json, read_yaml
 from mpox.runs.run_directory import damage
 from mpox.stats.comparison import External, ExternalScore
-from mpox.stats.decision import called_positive
-from mpox.stats.decision_fit import fit_decision
-from mpox.stats.intervals import Interval, group_codes, percentile_interval, proportion, resampling_weights
+from mpox.stats.intervals import Interval, group_codes, percentile_interval, resampling_weights
 from mpox.stats.metrics import Metric, defined_metrics, weighted_metrics
 from mpox.stats.pooled import weighted_confusion
 from mpox.stats.predictions import PREFIX, read_predictions
 from mpox.study.comparison_options import ComparisonOptions
+from mpox.study.external_threshold import at_threshold
+from mpox.study.held_out import rule_of_all
 from mpox.study.results import ModelRuns, StudyResults
 
 # Entries of the flow of photos that are not reasons for leaving photos out.
@@ -50,6 +50,7 @@ def read_external(results: StudyResults, options: ComparisonOptions) -> tuple[Ex
             targets = tables[0]["label"].map(index).to_numpy("int64")
             logits = [table[[PREFIX + label for label in classes]].to_numpy("float64") for table in tables]
             codes = group_codes(tables[0]["group"].to_numpy())
+            rule = rule_of_all(runs, results, options)
             external = _Scored(logits, targets, codes, k_positive, options.resamples, options.seed + 1)
             internal = _Scored(
                 *_internal(results, runs, classes, k_positive), k_positive, options.resamples, options.seed
@@ -67,7 +68,9 @@ def read_external(results: StudyResults, options: ComparisonOptions) -> tuple[Ex
                     absent=absent_classes(classes, tables[0]["label"]),
                     positive=positive,
                     scores=_scores(internal, external, options.confidence),
-                    at_threshold=_at_threshold(internal, external, options),
+                    at_threshold=at_threshold(
+                        tables, [rule] * len(tables), results.classes, positive, options.confidence
+                    ),
                     confusion=tuple(tuple(int(count) for count in row) for row in counts),
                 )
             )
@@ -144,28 +147,6 @@ class _Scored:
         return metric.interval(
             float(figures[0]), figures[1:], answers, self.targets, self.codes, self.positive, confidence
         )
-
-
-def _at_threshold(internal: _Scored, external: _Scored, options: ComparisonOptions) -> tuple[Interval, Interval] | None:
-    """Return external sensitivity and specificity, by the rule that the study's held-out photos give."""
-    positive = external.positive
-    if positive is None or positive not in internal.targets:
-        return None
-    rule = fit_decision(
-        internal.logits[0],
-        internal.targets,
-        internal.codes,
-        positive,
-        target_sensitivity=options.target_sensitivity,
-        coverage=options.coverage,
-        confidence=None,
-    )
-    called = np.mean(
-        [called_positive(rule.probabilities(one), positive, rule.threshold) for one in external.logits], axis=0
-    )
-    sick = external.targets == positive
-    found, spared = (called[sick], external.codes[sick]), (1 - called[~sick], external.codes[~sick])
-    return proportion(*found, options.confidence), proportion(*spared, options.confidence)
 
 
 def _scores(internal: _Scored, external: _Scored, confidence: float) -> tuple[ExternalScore, ...]:

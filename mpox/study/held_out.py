@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,20 +33,32 @@ def rule_of_run(run: str | Path, options: ComparisonOptions) -> DecisionRule:
     the run's own validation photos, which is a warning. Raises UserError for the network of all photos of a study
     whose folds are not all there, and for a run without validation predictions.
     """
-    place = Path(run).resolve()
-    study = place.parents[1]
+    return rules_of_runs([run], options)[0]
+
+
+def rules_of_runs(runs: Sequence[str | Path], options: ComparisonOptions) -> list[DecisionRule]:
+    """Return `rule_of_run` of each run directory; they are of one model, whose folds are read once."""
+    places = [Path(run).resolve() for run in runs]
+    study = places[0].parents[1]
     try:
-        results = read_study(study.parent, study.name, models=[place.parent.name])
-        return rule_of_all(results.models[0], results, options)
+        results = read_study(study.parent, study.name, models=[places[0].parent.name])
+        return [rule_of_all(results.models[0], results, options)] * len(runs)
     except UserError as error:
-        if place.name == f"fold-{ALL}":
-            raise UserError(f"{run}: its threshold rests on the held-out photos of all folds, but {error}") from error
+        if final := [str(run) for run, place in zip(runs, places, strict=True) if place.name == f"fold-{ALL}"]:
+            raise UserError(
+                f"{final[0]}: its threshold rests on the held-out photos of all folds, but {error}"
+            ) from error
         log.warning("temperature and threshold are fitted on validation photos of one fold alone: %s", error)
+    return [_rule_of_validation(place, options) for place in places]
+
+
+def _rule_of_validation(place: Path, options: ComparisonOptions) -> DecisionRule:
+    """Return the rule that a run's own validation photos give."""
     table, classes = read_predictions(place / "predictions.parquet")
     val = table[table["split"] == "val"]
     positive = read_json(place / "metrics.json").get("positive")
     if val.empty:
-        raise UserError(f"{run} has no validation predictions: run the job again")
+        raise UserError(f"{place} has no validation predictions: run the job again")
     return fit_decision(
         val[[f"{PREFIX}{name}" for name in classes]].to_numpy("float64"),
         val["label"].map({name: k for k, name in enumerate(classes)}).to_numpy("int64"),
