@@ -3,7 +3,6 @@
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +24,13 @@ from mpox.external.scoring import ExternalSet, external_set, mean_of_folds, pred
 from mpox.files import read_json, write_json
 from mpox.model.checkpoint import load_checkpoint
 from mpox.places import folder_name
-from mpox.report.external_table import AT_THRESHOLD, SHOWN, external_table, threshold_table
+from mpox.report.external_table import SHOWN, external_table, threshold_table
 from mpox.runs import environment
 from mpox.runs.opened import choose_device
 from mpox.runs.run_directory import CONFIG, RunDirectory, damage, state_of
 from mpox.stats import printed
-from mpox.stats.decision import DecisionRule
 from mpox.stats.predictions import PREFIX, read_predictions, score, write_predictions
-from mpox.study.comparison_options import ComparisonOptions
-from mpox.study.external_threshold import at_threshold
-from mpox.study.held_out import rules_of_runs
+from mpox.study.external_threshold import networks_at_threshold
 
 log = logging.getLogger("mpox")
 # Files of a scored run: a run directory without a network of its own.
@@ -91,7 +87,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
             "external": [_scored(table, photos) for table in scored],
             "ensemble": together,
             **({"final": _scored(final[0], photos)} if final else {}),
-            "at_threshold": _at_threshold(paths, every, own, None if positive is None else classes[positive]),
+            "at_threshold": networks_at_threshold(paths, every, own, None if positive is None else classes[positive]),
         }
         write_json(folder / model / "at_threshold.json", results[model]["at_threshold"])
     facts = {"duplicates": cfg.duplicates, "map": config["map"] or {}, "photos_sha256": _photos_sha256(photos)}
@@ -135,29 +131,6 @@ def _scored(table: pd.DataFrame, photos: ExternalSet) -> dict[str, Any]:
     """Score the predictions of the photos; a mean over the classes is None where one of them has no photos."""
     found = score(table, photos.classes, photos.positive)
     return of_classes_there(found, absent_classes(photos.classes, table["label"]))
-
-
-def _at_threshold(
-    paths: Sequence[Path], tables: Sequence[pd.DataFrame], classes: Sequence[str], positive: str | None
-) -> dict[str, Any]:
-    """Sensitivity and specificity of each network by its rule, and `folds`, the mean over the networks of the folds."""
-    options = ComparisonOptions()
-    rules = rules_of_runs(paths, options)
-
-    def of(chosen: Sequence[int]) -> dict[str, Any] | None:
-        some = [tables[k] for k in chosen], [rules[k] for k in chosen]
-        found = at_threshold(*some, classes, positive, options.confidence)
-        return None if found is None else dict(zip(AT_THRESHOLD, map(asdict, found), strict=True))
-
-    return {
-        "confidence": options.confidence,
-        "folds": of([k for k, path in enumerate(paths) if not _is_final(path)]),
-        "networks": {path.name: {**_rule(rules[k]), **(of([k]) or {})} for k, path in enumerate(paths)},
-    }
-
-
-def _rule(rule: DecisionRule) -> dict[str, Any]:
-    return {name: getattr(rule, name) for name in ("temperature", "threshold", "target_sensitivity", "fitted_on")}
 
 
 def _fold(run: Path) -> int | str:

@@ -1,14 +1,49 @@
 """External photos at the threshold that leaves a study, which is fitted on its held-out photos."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mpox.data.folds import ALL
 from mpox.external.scoring import STUDY_PREFIX
 from mpox.stats.decision import DecisionRule
 from mpox.stats.intervals import Interval, group_codes, proportion
 from mpox.stats.predictions import PREFIX
+from mpox.study.comparison_options import ComparisonOptions
+from mpox.study.held_out import rules_of_runs
+
+# What is noted of a rule.
+_NOTED = ("temperature", "threshold", "target_sensitivity", "fitted_on")
+
+
+def networks_at_threshold(
+    runs: Sequence[Path], tables: Sequence[pd.DataFrame], classes: Sequence[str], positive: str | None
+) -> dict[str, Any]:
+    """Return the content of at_threshold.json: of each network of a model (its run directory) by its rule.
+
+    `networks` has by name of the run its rule, and sensitivity and specificity where they are known; `folds` the means
+    over the networks of the folds, or None. Arguments as of `at_threshold`; raises UserError as `rules_of_runs`.
+    """
+    options = ComparisonOptions()
+    rules = rules_of_runs(runs, options)
+
+    def of(chosen: Sequence[int]) -> dict[str, Any] | None:
+        some = [tables[k] for k in chosen], [rules[k] for k in chosen]
+        found = at_threshold(*some, classes, positive, options.confidence)
+        return None if found is None else {"sensitivity": asdict(found[0]), "specificity": asdict(found[1])}
+
+    return {
+        "confidence": options.confidence,
+        "folds": of([k for k, run in enumerate(runs) if run.name != f"fold-{ALL}"]),
+        "networks": {
+            run.name: {**{name: getattr(rules[k], name) for name in _NOTED}, **(of([k]) or {})}
+            for k, run in enumerate(runs)
+        },
+    }
 
 
 def at_threshold(
