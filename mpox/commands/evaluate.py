@@ -26,7 +26,8 @@ from mpox.model.checkpoint import load_checkpoint
 from mpox.places import folder_name
 from mpox.runs import environment
 from mpox.runs.opened import choose_device
-from mpox.runs.run_directory import CONFIG, RunDirectory, damage, state_of
+from mpox.runs.run_directory import RunDirectory
+from mpox.runs.run_state import CONFIG, damage, state_of
 from mpox.stats.metrics import METRICS, key_metrics
 from mpox.stats.predictions import PREFIX, read_predictions, score, write_predictions
 
