@@ -28,7 +28,7 @@ class Photos:
     @property
     def options(self) -> list[str]:
         """Overrides of mpox.train; copies in the photos are not this command's business."""
-        return ["data=folder", f"data.root={self.root}", "data_guard.conflicts=keep"]
+        return ["data=folder", f"data.root={self.root}", "data_guard.search=fast", "data_guard.conflicts=keep"]
 
 
 def generated(place: Path, subjects: int, photos_per_subject: int, size: int) -> Photos:

@@ -31,6 +31,7 @@ TINY = (
         "logger=none",
         "trainer=cpu",
         "data=folder",
+        "data_guard.search=fast",
     ),
 )
 

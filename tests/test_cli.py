@@ -185,14 +185,18 @@ def test_a_signal_while_fine_tuning_ends_in_one_line(
     job = subprocess.Popen(
         [sys.executable, "-m", "mpox.train", *options],
         env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # a background shell has it ignored
     )  # fmt: skip
     run = tmp_path / "runs" / "default" / "mobilenetv3_small_100" / "fold-0"
     deadline = time.monotonic() + 120
-    while not (run / "resume" / "last.ckpt").exists():
-        assert job.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
-    job.send_signal(number)
-    _, printed = job.communicate(timeout=60)
+    try:
+        while not (run / "resume" / "last.ckpt").exists():
+            assert job.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        job.send_signal(number)
+        _, printed = job.communicate(timeout=60)
+    finally:
+        job.kill()
     assert job.returncode == code, printed
     assert "Traceback" not in printed
     assert printed.splitlines()[-1] == (

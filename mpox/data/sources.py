@@ -1,7 +1,7 @@
 """Where photos come from: each source gives a manifest and the folder its paths are relative to."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,15 @@ class PhotoSet:
     """A complete manifest (see `mpox.data.manifest`) and the folder its paths are relative to.
 
     Photos that cannot be used are rows with keep=false and a reason. `left` lists, as `path (why)`, the files below
-    root that are in no row.
+    root that are in no row. `drawn`: the pictures are generated, so that none is a cut of another. `copies`: the search
+    for copies that was made (`mpox.curation.guard`).
     """
 
     manifest: pd.DataFrame
     root: Path
     left: tuple[str, ...] = ()
+    drawn: bool = False
+    copies: Mapping[str, str | None] | None = None
 
 
 def folder(
@@ -204,7 +207,7 @@ def generated(
                 )
                 write_manifest(complete(frame, "synthetic"), made / "manifest.csv")
                 made.rename(base)
-    return manifest(str(base / "manifest.csv"), source="synthetic", **reading)
+    return replace(manifest(str(base / "manifest.csv"), source="synthetic", **reading), drawn=True)
 
 
 def _rows(found: Walk, level: int, names: Mapping[str, str] | None) -> tuple[pd.DataFrame, list[Lost]]:

@@ -24,6 +24,8 @@ NOT_COMPARED = frozenset(
             "data.manifest",
             "data.may_miss",
             "data.follow_links",
+            # Of a study's photos, not of a run: the study holds what was searched (`mpox.runs.preparation`).
+            "data_guard.search",
             "weights.path",
             "callbacks.export.exports_dir",
         ),

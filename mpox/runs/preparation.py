@@ -80,9 +80,10 @@ def _read(study: Path, described: Mapping[str, Any], cache: Path) -> PhotoSet:
     made = read_json(study / FILES[1])
     try:
         before, root, table_before = dict(made["data"]), Path(made["root"]), made.get("manifest_sha256")
+        searched = (before.get("guard") or {}).get("search")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{study / FILES[1]} does not describe the study's data: restore it") from error
-    lasting, table = _lasting(described), _sha256(described.get("manifest"))
+    lasting, table = _lasting(described, searched), _sha256(described.get("manifest"))
     if changes := [key for key in sorted({*before, *lasting}) if before.get(key) != lasting.get(key)]:
         shown = ", ".join(f"data.{key}: {before.get(key)} -> {lasting.get(key)}" for key in changes)
         raise UserError(f"study {study} was made of other data ({shown}): use another study=")
@@ -137,7 +138,9 @@ def _write(study: Path, described: Mapping[str, Any], photos: PhotoSet, folds: F
         log.warning("the photos are not those that study %s began with; no run of it is done: it begins again", study)
     write_manifest(photos.manifest, kept)
     table = _sha256(described.get("manifest"))
-    write_json(place, {"root": str(photos.root.resolve()), "data": _lasting(described), "manifest_sha256": table})
+    searched = None if photos.copies is None else photos.copies["search"]
+    what = {"data": _lasting(described, searched), "copies": photos.copies, "manifest_sha256": table}
+    write_json(place, {"root": str(photos.root.resolve()), **what})
     write_folds(folds, splits)
     _log_counts(photos.manifest)
 
@@ -150,8 +153,12 @@ def _same(kept: Path, manifest: pd.DataFrame) -> bool:
     return list(before["photo_id"]) == list(manifest["photo_id"]) and list(before["sha256"]) == list(manifest["sha256"])
 
 
-def _lasting(described: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in described.items() if key not in MAY_MOVE}
+def _lasting(described: Mapping[str, Any], searched: str | None) -> dict[str, Any]:
+    """What the photos are; where the search for copies was left to the guard, the one it made (or will not repeat)."""
+    lasting = {key: value for key, value in described.items() if key not in MAY_MOVE}
+    if searched and (lasting.get("guard") or {}).get("search") == "auto":
+        lasting["guard"] = {**lasting["guard"], "search": searched}
+    return lasting
 
 
 def _sha256(path: Any) -> str | None:

@@ -123,8 +123,20 @@ def read_study(
         models=tuple(_model_runs(of_model, index) for of_model in kept.values()),
         config=config,
         versions=versions,
-        warnings=(*warnings, *different, *mixed, *_other_weights(kept)),
+        warnings=(*_copies(path), *warnings, *different, *mixed, *_other_weights(kept)),
     )
+
+
+def _copies(path: Path) -> list[str]:
+    """Say which copies were not searched for when the study was made; older studies do not say."""
+    place = path / "data.json"
+    copies = (read_json(place).get("copies") if place.exists() else None) or {}
+    if not copies.get("not_searched"):
+        return []
+    return [
+        f"{copies['not_searched']} were not searched for (data_guard.search={copies['search']}): where there are any, "
+        "they may be in training and test, and figures are too good"
+    ]
 
 
 def _model_names(path: Path, models: Sequence[str] | None) -> list[str]:

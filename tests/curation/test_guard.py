@@ -1,3 +1,4 @@
+import dataclasses
 import logging
 import shutil
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from mpox.curation.guard import guard
 from mpox.data import sources, synthetic
 from mpox.data.manifest import write_manifest
 from mpox.errors import UserError
+from mpox.files import read_json, write_json
+from mpox.study.results import read_study
 from mpox.training.job import train
 
 
@@ -85,7 +88,43 @@ def test_switched_off_or_audited_nothing_is_searched(
     assert not guard(sources.PhotoSet(half, photos.root), tmp_path / "cache").manifest["group"].is_unique
 
 
-@pytest.mark.parametrize(("option", "words"), [("search", "none, fast, full"), ("conflicts", "stop, drop, keep")])
+def test_auto_searches_fully_where_that_takes_two_minutes_and_says_what_it_did_not_search(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    photos = sources.folder(str(folder))
+    copies = guard(photos, tmp_path / "cache").copies
+    assert copies is not None and (copies["search"], copies["not_searched"]) == ("full", None)
+    assert "data_guard.search=auto (full): copies and other cuts" in caplog.text
+    # Drawn pictures have no other cuts; of too many photos they are not searched for.
+    drawn = guard(dataclasses.replace(photos, drawn=True), tmp_path / "cache").copies
+    assert drawn is not None and (drawn["search"], drawn["not_searched"]) == ("fast", None)
+    monkeypatch.setattr("mpox.curation.guard.AUTO_SECONDS", 1)
+    copies = guard(photos, tmp_path / "cache").copies
+    assert copies is not None and (copies["search"], copies["not_searched"]) == ("fast", "other cuts of one picture")
+    assert "(fast): other cuts of one picture are not searched for" in caplog.text
+    assert "full would take about" in caplog.text
+
+
+def test_a_study_says_what_was_searched_and_goes_on_with_auto(
+    folder: Path, tmp_path: Path, configured: Callable[..., DictConfig]
+) -> None:
+    """A study made when `fast` was the default is not another study because the default is now `auto`."""
+    train(configured(f"data.root={folder}", "schedule=probe"))
+    made = read_json(tmp_path / "runs/default/data.json")
+    assert made["copies"]["not_searched"] == "other cuts of one picture"
+    write_json(tmp_path / "runs/default/data.json", {key: value for key, value in made.items() if key != "copies"})
+    for options in (["fold=1"], []):  # the second is the run that is done: nothing is made again
+        train(configured(f"data.root={folder}", "schedule=probe", "data_guard.search=auto", *options))
+    (warning,) = [line for line in read_study(tmp_path / "runs", "default", allow_partial=True).warnings
+                  if "fold" in line]  # fmt: skip
+    assert warning.startswith("only 2 of 3 folds")
+    write_json(tmp_path / "runs/default/data.json", made)
+    warnings = read_study(tmp_path / "runs", "default", allow_partial=True).warnings
+    assert any(line.startswith("other cuts of one picture were not searched for") for line in warnings)
+
+
+@pytest.mark.parametrize(("option", "words"), [("search", "auto, none, fast, full"), ("conflicts", "stop, drop, keep")])
 def test_unknown_options(folder: Path, tmp_path: Path, option: str, words: str) -> None:
     with pytest.raises(UserError, match=f"data_guard.{option}=off is unknown: choose one of {words}"):
         guard(sources.folder(str(folder)), tmp_path, **{option: "off"})
