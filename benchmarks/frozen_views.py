@@ -17,7 +17,7 @@ from mpox.files import replacing
 from mpox.model.backbone import PhotoClassifier, build, input_record
 from mpox.model.weights import find
 from mpox.options import config_dir
-from mpox.training.phases import fold_inputs
+from mpox.training.inputs import fold_inputs
 
 # The blocks of EfficientNet-Lite that lie below the default schedule's frozen_depth.
 FROZEN_BLOCKS = 3

@@ -82,7 +82,7 @@ def test_models_without_weights_are_named_before_anything_trains(tiny: list[str]
 def test_bad_input_is_one_line_and_exit_1(tiny: list[str]) -> None:
     run = mpox(*tiny, "fold=7")
     assert run.returncode == 1
-    assert run.stderr.strip() == "error: fold=7 does not exist: with n_folds=3 the folds are 0 to 2"
+    assert run.stderr.strip() == "error: fold=7 does not exist: with n_folds=3 the folds are 0 to 2, and all"
     assert "Traceback" not in run.stdout
 
 
@@ -92,7 +92,7 @@ MISTAKES = {
     "train folds=3": "mpox.train has no option 'folds': did you mean fold?",
     "train epochs=3": "did you mean schedule.finetune.epochs?",
     "train +epochs=3": "did you mean schedule.finetune.epochs?",
-    "train fold=one": "fold takes a whole number, not 'one': write it as in fold=0",
+    "train fold=one": "fold takes a whole number or all, not 'one': write it as in fold=0",
     "train image_size=[64,64]": "image_size takes a whole number, not '[64,64]'",
     "train seed=-1": "seed=-1 is too small: seed is at least 0",
     "train balance=a=b(": "write \"balance='a=b('\"",

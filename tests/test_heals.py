@@ -15,7 +15,7 @@ from mpox.data.manifest import read_manifest
 from mpox.errors import Stopped, UserError
 from mpox.files import read_json, write_json
 from mpox.runs import environment
-from mpox.runs.run_directory import state_of
+from mpox.runs.run_state import state_of
 from mpox.training.explain_hook import ExplainAtEnd
 from mpox.training.job import train
 

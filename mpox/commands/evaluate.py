@@ -27,7 +27,8 @@ from mpox.places import folder_name
 from mpox.report.external_table import SHOWN, external_table, threshold_table
 from mpox.runs import environment
 from mpox.runs.opened import choose_device
-from mpox.runs.run_directory import CONFIG, RunDirectory, damage, state_of
+from mpox.runs.run_directory import RunDirectory
+from mpox.runs.run_state import CONFIG, damage, state_of
 from mpox.stats import printed
 from mpox.stats.predictions import PREFIX, read_predictions, score, write_predictions
 from mpox.study.external_threshold import networks_at_threshold

@@ -72,7 +72,8 @@ def compressed(index: np.ndarray, *queries: np.ndarray, seed: int = 0) -> list[n
     dimensions = min(DIMENSIONS, *index.shape)
     axes = PCA(dimensions, svd_solver="randomized", random_state=seed)
     sample = np.random.default_rng(seed).permutation(len(index))[:5000]
-    axes.fit(index[np.sort(sample)].astype(np.float32))
+    with np.errstate(invalid="ignore"):  # where all rows are alike there is no variance to divide by
+        axes.fit(index[np.sort(sample)].astype(np.float32))
     return [
         _unit(np.concatenate([axes.transform(b.astype(np.float32)) for b in _blocks(q)])) for q in (index, *queries)
     ]

@@ -15,7 +15,7 @@ from mpox.data.unchanged import changed_photos
 from mpox.errors import UserError
 from mpox.files import read_json, sha256_of, write_json
 from mpox.locks import is_held, locked
-from mpox.runs.run_directory import can_resume, state_of
+from mpox.runs.run_state import can_resume, state_of
 
 log = logging.getLogger(__name__)
 # Written in this order.

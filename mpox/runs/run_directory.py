@@ -28,16 +28,13 @@ import yaml
 
 from mpox.console import PlainFormatter
 from mpox.errors import Stopped, UserError, one_line
-from mpox.files import read_json, read_yaml, replacing, sha256_of, swap_folder, write_json
+from mpox.files import read_json, read_yaml, replacing, swap_folder, write_json
 from mpox.locks import HeldError, locked
-from mpox.model.checkpoint import damage_of
 from mpox.runs.differences import differences
-from mpox.stats.predictions import read_predictions
+from mpox.runs.run_state import CONFIG, RESULTS, can_resume, damage, fingerprint, state_of
 from mpox.temporary import LOCK, PART
 
 log = logging.getLogger("mpox")
-CONFIG, CHECKPOINT = "config.yaml", "checkpoint.ckpt"
-RESULTS = (CHECKPOINT, "predictions.parquet", "metrics.json", "environment.json")
 # The C version, where PyYAML was built with it, writes ten times as fast.
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 # What this tool writes into a run directory, loggers and explanations included.
@@ -184,9 +181,7 @@ class RunDirectory:
 
     def finish(self, **facts: Any) -> None:
         """Mark the run done, with size and hash of its results; drop what only a restart would have needed."""
-        files = {
-            name: _fingerprint(self.path / name) for name in (CONFIG, *self.results) if (self.path / name).exists()
-        }
+        files = {name: fingerprint(self.path / name) for name in (CONFIG, *self.results) if (self.path / name).exists()}
         self.write_status("done", **facts, files=files)
         shutil.rmtree(self.resume, ignore_errors=True)
 
@@ -244,66 +239,11 @@ def _is_own(entry: Path) -> bool:
     return entry.name in OWN or (entry.name.startswith(".") and entry.name.endswith((".part", ".lock", PART, LOCK)))
 
 
-def state_of(place: Path) -> str:
-    """Return the state in a run directory's status.json, `new` without one. UserError where it cannot be read."""
-    path = place / "status.json"
-    if not path.exists():
-        return "new"
-    try:
-        return str(read_json(path)["state"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path} names no state: restore it, or delete it to have the job done again") from error
-
-
 def _is_of(saved: Path, config: Mapping[str, Any]) -> bool:
     try:
         return not differences(read_yaml(saved), config)
     except UserError:  # missing or broken
         return False
-
-
-def can_resume(place: Path) -> bool:
-    """Return whether a run directory holds an epoch to resume from."""
-    return any((place / "resume").glob("last*.ckpt"))
-
-
-def damage(place: Path, results: Sequence[str] = RESULTS) -> str:
-    """Return which result of a run that is done is missing, cut or changed and how; empty where all are intact.
-
-    Small files are checked by the hash that was written with them, checkpoints (read when they are used) by
-    their size. Runs of releases that noted neither are read.
-    """
-    status = read_json(place / "status.json") if (place / "status.json").exists() else None
-    noted = status.get("files") if isinstance(status, dict) else None
-    for name in results:
-        path = place / name
-        if not path.is_file():
-            return f"{name} is gone"
-        if not isinstance(noted, dict) or name not in noted:
-            if what := _unreadable(path):
-                return what
-            continue
-        size = path.stat().st_size
-        if size != noted[name]["bytes"]:
-            return f"{name} is {'empty' if not size else 'cut'} ({size} of {noted[name]['bytes']} bytes)"
-        if name != CHECKPOINT and sha256_of(path) != noted[name]["sha256"]:
-            return f"{name} is not what was written (its SHA-256 differs)"
-    return ""
-
-
-def _unreadable(path: Path) -> str:
-    try:
-        if path.suffix == ".ckpt":
-            return f"{path.name} {what}" if (what := damage_of(path)) else ""
-        readers = {".json": read_json, ".yaml": read_yaml, ".parquet": read_predictions}
-        readers[path.suffix](path)
-    except UserError:
-        return f"{path.name} cannot be read"
-    return ""
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
 def _let_go(record: logging.LogRecord) -> None:

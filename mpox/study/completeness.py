@@ -15,7 +15,7 @@ import pandas as pd
 from mpox.data.folds import Folds
 from mpox.errors import UserError
 from mpox.files import read_json, read_yaml
-from mpox.runs.run_directory import damage
+from mpox.runs.run_state import damage
 from mpox.stats.comparison import JobState
 from mpox.stats.predictions import PREFIX, read_predictions, score
 

@@ -11,7 +11,7 @@ import pandas as pd
 from mpox.errors import UserError
 from mpox.external.mapping import absent_classes, collapse, ensemble
 from mpox.files import read_json, read_yaml
-from mpox.runs.run_directory import damage
+from mpox.runs.run_state import damage
 from mpox.stats.comparison import External, ExternalScore
 from mpox.stats.intervals import Interval, group_codes, percentile_interval, resampling_weights
 from mpox.stats.metrics import Metric, defined_metrics, weighted_metrics

@@ -18,7 +18,7 @@ from mpox.data.folds import ALL
 from mpox.errors import UserError
 from mpox.files import read_json, read_yaml
 from mpox.runs.differences import NOT_COMPARED, differences
-from mpox.runs.run_directory import state_of
+from mpox.runs.run_state import state_of
 from mpox.stats.predictions import read_predictions
 from mpox.study.results import read_study
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from mpox.config import plain
 from mpox.data.folds import ALL, check_fold
 from mpox.data.photos import SUFFIXES
+from mpox.data.task import Targets
 from mpox.files import write_json
 from mpox.model.backbone import InputRecord, input_record
 from mpox.model.backbone import build as build_network
@@ -25,7 +26,9 @@ from mpox.runs import environment
 from mpox.runs.run_directory import RunDirectory
 from mpox.stats.predictions import score, write_predictions
 from mpox.training.final import KEPT_EPOCHS, held_out_predictions
-from mpox.training.phases import check_trainer, finetune, fold_inputs, freezes, make_trainer, predict, probe
+from mpox.training.inputs import fold_inputs
+from mpox.training.phases import check_trainer, finetune, freezes, make_trainer, predict
+from mpox.training.probing import probe
 from mpox.training.resume import epoch_to_resume
 
 log = logging.getLogger("mpox")
@@ -112,14 +115,7 @@ def _run(
         features = None  # those of the backbone before fine-tuning
     predictions = predict(cfg, network, inputs, features) if held_out is None else held_out
     clock.lap("predict")
-    result: dict[str, Any] = {
-        "classes": list(classes),
-        "positive": None if inputs.targets.positive is None else classes[inputs.targets.positive],
-    }
-    if held_out is not None:
-        result["cross_validated"] = score(held_out, classes, inputs.targets.positive)
-    for split in ("val", "test") if held_out is None else ():
-        result[split] = score(predictions[predictions["split"] == split], classes, inputs.targets.positive)
+    result = _scores(predictions, inputs.targets, final=held_out is not None)
     card = Card(
         timm_name=cfg.model.timm_name,
         classes=classes,
@@ -145,6 +141,16 @@ def _run(
             callback.on_run_finished(run.path, Path(cfg.cache_dir), logger)
     run.finish(seconds=round(sum(clock.laps.values()), 2))
     return result
+
+
+def _scores(predictions: pd.DataFrame, targets: Targets, *, final: bool) -> dict[str, Any]:
+    """Return what metrics.json holds; of a final network, the figures of its folds together."""
+    classes, positive = targets.classes, targets.positive
+    result: dict[str, Any] = {"classes": list(classes), "positive": None if positive is None else classes[positive]}
+    if final:
+        return result | {"cross_validated": score(predictions, classes, positive)}
+    of = {split: predictions[predictions["split"] == split] for split in ("val", "test")}
+    return result | {split: score(rows, classes, positive) for split, rows in of.items()}
 
 
 class Clock:

@@ -1,9 +1,7 @@
-"""The phases of a job: photos of a fold, probe, fine-tuning, predictions."""
+"""The later phases of a job: the trainer, fine-tuning, predictions."""
 
 import logging
-import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,91 +12,24 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
-from torchvision.transforms import v2
 
 from mpox.config import build, plain
-from mpox.curation.guard import guard
-from mpox.data.folds import ALL, Folds
-from mpox.data.module import FoldData
-from mpox.data.small_folds import small_folds
-from mpox.data.sources import PhotoSet
-from mpox.data.store import open_store, store_key
-from mpox.data.task import Targets, label_map
+from mpox.data.folds import ALL
 from mpox.errors import UserError, reason_of
-from mpox.model.backbone import InputRecord, PhotoClassifier
+from mpox.model.backbone import PhotoClassifier
 from mpox.model.classifier import LesionClassifier
-from mpox.model.frozen import cached_features
-from mpox.model.probe import LinearHead, Problem, cached_heads, fit_heads
 from mpox.runs.portable import portable
-from mpox.runs.preparation import prepare
 from mpox.runs.run_directory import RunDirectory
 from mpox.stats.predictions import predictions_table
 from mpox.training.epoch_progress import EpochProgress
 from mpox.training.final import median_epochs
+from mpox.training.inputs import FoldInputs, class_weights
 from mpox.training.length import LENGTH, epochs_to_train, rate_of_several
 from mpox.training.resume import KEPT, LAST, ResumeCheckpoints
 
 log = logging.getLogger("mpox")
 # Options of Lightning's Trainer about what it shows.
 _SAID = ("enable_progress_bar", "enable_model_summary")
-
-
-@dataclass(frozen=True)
-class FoldInputs:
-    """Everything about the photos of one job."""
-
-    photos: PhotoSet
-    folds: Folds
-    targets: Targets
-    label_map: dict[str, int]
-    data: FoldData
-    key: str
-
-
-def fold_inputs(cfg: DictConfig, record: InputRecord, own: Path | None = None) -> FoldInputs:
-    """Photos, splits, targets and pixels of the job, run directory `own`. Raises UserError for unusable photos."""
-    study = Path(cfg.runs_dir) / cfg.study
-    photos, folds = prepare(
-        study,
-        {**plain(cfg.data), "guard": plain(cfg.data_guard)},
-        lambda: build(cfg.data, allowed=cfg.allow_targets),
-        lambda found: guard(found, Path(cfg.cache_dir), **cfg.data_guard),
-        n_folds=cfg.n_folds,
-        seed=cfg.seed,
-        splits=cfg.splits,
-        cache=Path(cfg.cache_dir),
-        own=own,
-    )
-    kept = photos.manifest[photos.manifest["keep"]].reset_index(drop=True)
-    photos = PhotoSet(kept, photos.root)
-    targets: Targets = build(cfg.task, allowed=cfg.allow_targets)(kept["label"])
-    indices = label_map(kept["label"], targets)
-    roles = folds.roles(cfg.fold).reindex(kept["photo_id"]).to_numpy(str)
-    names = pd.Series(np.array(targets.classes)[targets.values])
-    for warning in small_folds(names, kept["group"], folds.of(kept["photo_id"]), range(len(folds.ids))):
-        log.warning("%s", warning)
-    for role in ("train", "val", "test"):
-        present = set(targets.values[roles == role])
-        absent = [name for k, name in enumerate(targets.classes) if k not in present]
-        if absent and role == "train":
-            raise UserError(f"fold {cfg.fold} leaves no {', '.join(absent)} to train on: lower n_folds or add photos")
-        if absent and cfg.fold != ALL:
-            log.warning("fold %d has no %s among its %s photos: its figures leave it out", cfg.fold, absent, role)
-    pixels = open_store(kept, photos.root, record.image_size, record.interpolation, Path(cfg.cache_dir))
-    transforms = [build(node, allowed=cfg.allow_targets) for node in cfg.augment.transforms.values()]
-    data = FoldData(
-        pixels,
-        targets.values,
-        roles,
-        batch_size=cfg.batch_size,
-        num_workers=cfg.num_workers,
-        transform=v2.Compose(transforms) if transforms else None,
-        sampling="balanced" if cfg.balance == "sampling" else "shuffle",
-        seed=cfg.seed,
-        photos_on=cfg.photos_on,
-    )
-    key = store_key(list(kept["sha256"]), record.image_size, record.interpolation)
-    return FoldInputs(photos, folds, targets, indices, data, key)
 
 
 def check_trainer(cfg: DictConfig) -> None:
@@ -171,69 +102,6 @@ def _written_to(node: DictConfig, run: RunDirectory) -> DictConfig:
     return node if place == path else OmegaConf.create(moved(OmegaConf.to_container(node, resolve=True)))
 
 
-def _class_weights(cfg: DictConfig, targets: Targets, train: np.ndarray) -> torch.Tensor:
-    """Return weights (C) inverse to the training counts, of mean 1 over photos (float32); ones unless configured.
-
-    `train` is a mask, or row numbers, of the photos.
-    """
-    if cfg.balance not in ("class_weights", "sampling", "none"):
-        raise UserError(f"balance={cfg.balance} is unknown: choose class_weights, sampling or none")
-    if cfg.balance != "class_weights":
-        return torch.ones(len(targets.classes))
-    counts = np.bincount(targets.values[train], minlength=len(targets.classes))
-    return torch.tensor(counts.sum() / (len(counts) * counts), dtype=torch.float32)
-
-
-def probe(cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, device: torch.device) -> torch.Tensor:
-    """Set the head to the best linear classifier of the frozen features; validation chooses its penalty.
-
-    Returns features_NF of all photos, float32 on the CPU.
-    """
-    numbers: list[int | None] = [None, *range(cfg.schedule.probe.get("views", 0))]
-    recipe = f"{plain(cfg.augment)} {cfg.seed}"
-    keys = [inputs.key if number is None else f"{inputs.key} {recipe} {number}" for number in numbers]
-    options = cfg.batch_size, device, Path(cfg.cache_dir)
-    features = [
-        cached_features(network, inputs.data.view(n), key, *options) for n, key in zip(numbers, keys, strict=True)
-    ]
-    folds, problem = _heads_of_all_folds(cfg, inputs, features)
-    heads = cached_heads(problem, list(cfg.schedule.probe.penalties), Path(cfg.cache_dir))
-    if cfg.fold == ALL:
-        head = _head_of_all_photos(cfg, inputs, problem, [head.l2 for head in heads])
-        log.info("probe: L2 %g, the median of the folds", head.l2)
-    else:
-        head = heads[folds.index(cfg.fold)]
-        log.info("probe: L2 %g chosen, validation nll %.4f", head.l2, head.val_nll)
-    network.set_head(head.weight, head.bias)
-    return features[0]
-
-
-def _heads_of_all_folds(cfg: DictConfig, inputs: FoldInputs, features: list[torch.Tensor]) -> tuple[list[int], Problem]:
-    """Return the folds with training photos of every class, and the problem of their heads on photos and views."""
-    ids, values = inputs.photos.manifest["photo_id"], inputs.targets.values
-    roles = np.stack([inputs.folds.roles(fold).reindex(ids).to_numpy(str) for fold in range(len(inputs.folds.ids))])
-    folds = [k for k, row in enumerate(roles) if len(set(values[row == "train"])) == len(inputs.targets.classes)]
-    train, val = torch.from_numpy(roles[folds] == "train"), torch.from_numpy(roles[folds] == "val")
-    views = len(features)
-    return folds, Problem(
-        torch.cat(features),
-        torch.tensor(values).repeat(views),
-        train.repeat(1, views),
-        torch.cat([val, torch.zeros_like(val).repeat(1, views - 1)], 1),
-        torch.stack([_class_weights(cfg, inputs.targets, mask) for mask in train.numpy()]),
-    )
-
-
-def _head_of_all_photos(
-    cfg: DictConfig, inputs: FoldInputs, problem: Problem, penalties: Sequence[float]
-) -> LinearHead:
-    """Return the head of every photo and view, with the median penalty of the folds; nothing is chosen."""
-    every = torch.ones(1, len(problem.targets), dtype=torch.bool)
-    weights = _class_weights(cfg, inputs.targets, np.arange(len(inputs.targets.values)))[None]
-    whole = Problem(problem.features, problem.targets, every, every, weights)
-    return fit_heads(whole, [statistics.median_low(penalties)])[0]
-
-
 def finetune(
     cfg: DictConfig,
     network: PhotoClassifier,
@@ -254,7 +122,7 @@ def finetune(
         **{name: value for name, value in cfg.schedule.finetune.items() if name not in LENGTH},
         epochs=epochs,
         label_smoothing=cfg.label_smoothing,
-        class_weights=_class_weights(cfg, inputs.targets, inputs.data.rows("train")),
+        class_weights=class_weights(cfg, inputs.targets, inputs.data.rows("train")),
         mix=mix(num_classes=len(inputs.targets.classes)) if mix else None,
         seed=cfg.seed,
     )

@@ -8,6 +8,7 @@ import torch
 
 from benchmarks.frozen_views import PhotoTable
 from benchmarks.repeated_splits import INNER, OUTER, cells, compared, table
+from benchmarks.small_sets import JUDGED, parts
 from benchmarks.soft_head import fit_soft_head
 
 
@@ -53,3 +54,11 @@ def test_differences_are_paired_and_seeds_do_not_narrow_them(photos: PhotoTable)
     twice = compared({"good": [(rows, good)] * 2, "worse": [(rows, worse)] * 2}, photos, "good")
     assert twice["worse"]["against"]["balanced_accuracy"] == pytest.approx([value, low, high], abs=1e-9)
     assert table(once, "good").count("\n") == 4
+
+
+def test_parts_of_a_set_are_whole_groups_that_do_not_judge_themselves(photos: PhotoTable) -> None:
+    train, val, judged = parts(photos, 60, 3)
+    assert 50 <= train.sum() + val.sum() <= 60 and val.sum() and not (train & val).any()
+    assert len(judged) == min(JUDGED, 240 - train.sum() - val.sum())
+    groups = [set(photos.groups[part]) for part in (train, val, judged)]
+    assert not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]

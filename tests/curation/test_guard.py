@@ -106,6 +106,20 @@ def test_auto_searches_fully_where_that_takes_two_minutes_and_says_what_it_did_n
     assert "full would take about" in caplog.text
 
 
+def test_pictures_without_any_structure_are_searched_without_a_word(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    for label, colour in (("acne", (200, 0, 0)), ("mpox", (0, 200, 0))):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for k in range(3):
+            Image.new("RGB", (64, 64), tuple(part + 20 * k for part in colour)).save(
+                tmp_path / "photos" / label / f"{k}.png"
+            )
+    found = guard(sources.folder(str(tmp_path / "photos")), tmp_path / "cache", search="full")
+    assert found.manifest["group"].is_unique
+    assert not [one for one in recwarn if issubclass(one.category, RuntimeWarning)]
+
+
 def test_a_study_says_what_was_searched_and_goes_on_with_auto(
     folder: Path, tmp_path: Path, configured: Callable[..., DictConfig]
 ) -> None:

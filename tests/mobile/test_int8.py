@@ -9,7 +9,8 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from mpox.errors import UserError
 from mpox.mobile.file.network import PhoneNetwork, why_no_maps
-from mpox.mobile.int8.quantize import CLAMPS, HEAD, Calibrated
+from mpox.mobile.int8.quantize import HEAD, Calibrated
+from mpox.mobile.int8.quantizer import CLAMPS
 from mpox.mobile.int8.ranges import ActivationRange, least_error_range, observers
 from mpox.mobile.run.verify import Bound, verify
 from mpox.model.backbone import build, input_record

@@ -13,7 +13,8 @@ from mpox.mobile.file.lower import lower
 from mpox.mobile.file.network import PhoneNetwork
 from mpox.mobile.file.operators import count_operators
 from mpox.mobile.int8.pooling import convolve_pools
-from mpox.mobile.int8.quantize import Calibrated, PhoneQuantizer
+from mpox.mobile.int8.quantize import Calibrated
+from mpox.mobile.int8.quantizer import PhoneQuantizer
 from mpox.model.backbone import build, input_record
 
 POOL = torch.ops.aten.avg_pool2d.default

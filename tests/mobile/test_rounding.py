@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
-from mpox.mobile.int8.quantize import PhoneQuantizer, static_config
+from mpox.mobile.int8.quantizer import PhoneQuantizer, static_config
 from mpox.mobile.int8.ranges import Mode, WeightRange, observers
 from mpox.mobile.int8.rounding import DAMPING, round_layers, round_weights
 

@@ -9,7 +9,8 @@ from mpox.errors import UserError
 from mpox.files import read_json, read_yaml, replacing, write_json
 from mpox.runs import journal
 from mpox.runs.differences import differences
-from mpox.runs.run_directory import RunDirectory, damage
+from mpox.runs.run_directory import RunDirectory
+from mpox.runs.run_state import damage
 
 CONFIG: dict[str, Any] = {
     "fold": 0,

@@ -39,10 +39,10 @@ def test_every_photo_trains_it_with_the_median_penalty(configured: Configured, m
     place = study(configured, "schedule=probe")
     used: list[float] = []
     from mpox.model import probe
-    from mpox.training import phases
+    from mpox.training import probing
 
     solve = probe.fit_heads
-    monkeypatch.setattr(phases, "fit_heads", lambda problem, l2: used.extend(l2) or solve(problem, l2))
+    monkeypatch.setattr(probing, "fit_heads", lambda problem, l2: used.extend(l2) or solve(problem, l2))
     result = train(final(configured))
     chosen = [line for k in range(3) for line in (place / f"fold-{k}" / "train.log").read_text().splitlines()
               if "L2" in line]  # fmt: skip

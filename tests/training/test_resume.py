@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from mpox.model.checkpoint import damage_of
 from mpox.model.classifier import LesionClassifier
-from mpox.runs.run_directory import can_resume, state_of
+from mpox.runs.run_state import can_resume, state_of
 from mpox.training.job import train
 from mpox.training.resume import BEFORE, KEPT, LAST, epoch_to_resume
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-    XNNPACKQuantizer,
     get_symmetric_quantization_config,
 )
 from timm.models import group_parameters
@@ -16,76 +15,18 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.nn import functional as F
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
-from torchao.quantization.pt2e.quantizer import (
-    QuantizationAnnotation,
-    QuantizationConfig,
-    QuantizationSpec,
-    SharedQuantizationSpec,
-)
-from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
 from mpox.errors import UserError
 from mpox.mobile.file.network import PhoneNetwork
-from mpox.mobile.int8.pooling import ATEN, WINDOW, convolve_pools
-from mpox.mobile.int8.ranges import ActivationRange, Mode, WeightRange, observers, set_mode
+from mpox.mobile.int8.pooling import WINDOW, convolve_pools
+from mpox.mobile.int8.quantizer import AVERAGES, PhoneQuantizer, static_config
+from mpox.mobile.int8.ranges import Mode, observers, set_mode
 from mpox.mobile.int8.rounding import LAYERS, round_layers
 
-CLAMPS = (ATEN.hardtanh.default, ATEN.hardtanh_.default, ATEN.relu6.default)
-PADS = (ATEN.pad.default, ATEN.constant_pad_nd.default)
-AVERAGES = (ATEN.adaptive_avg_pool2d.default, ATEN.mean.dim)
 # Photos that are run at once; and photos on which weights are rounded and biases corrected, all at once.
 BATCH, ROUNDED = 8, 32
 # The last linear layer and the map's: small, and they give the outputs; both stay in float.
 HEAD = "head"
-
-
-class PhoneQuantizer(XNNPACKQuantizer):
-    """XNNPACK's quantizer, with ReLU6 fused to its convolution, pads in int8, and units of the network left in float.
-
-    Unfused, a convolution's output is rounded in its range *before* the clamp, of which 0..6 is usually a small part
-    (XNNPACK's quantizer fuses ReLU, but not ReLU6). Left alone, each pad would be a float island between two
-    conversions.
-    """
-
-    def __init__(self, config: QuantizationConfig, in_float: Callable[[Node], bool]) -> None:
-        super().__init__()
-        self.set_global(config)
-        self.set_filter_function(lambda node: not in_float(node))
-        self.config, self.in_float = config, in_float
-
-    def annotate(self, model: GraphModule) -> GraphModule:
-        """Annotate convolutions with a clamp after them as one, and pads; leave the rest to XNNPACK's quantizer."""
-        for node in model.graph.nodes:
-            if node.target in AVERAGES and self.in_float(node):  # else it would be rounded like its input
-                node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(_annotated=True)
-        rounds_outputs = self.config.output_activation is not None  # with dynamic ranges there is nothing to fuse
-        for clamp in model.graph.nodes:
-            if not rounds_outputs or clamp.target not in CLAMPS:
-                continue
-            layer = clamp.args[0]
-            if layer.target not in LAYERS or len(layer.users) > 1 or self.in_float(layer):
-                continue
-            inputs = {layer.args[0]: self.config.input_activation, layer.args[1]: self.config.weight}
-            layer.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(input_qspec_map=inputs, _annotated=True)
-            layer.args[1].meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(_annotated=True)
-            clamp.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
-                output_qspec=self.config.output_activation, _annotated=True
-            )
-        for pad in model.graph.nodes:
-            if rounds_outputs and _pads_with_zeros(pad) and not self.in_float(pad):
-                inputs = {pad.args[0]: self.config.input_activation}
-                same = SharedQuantizationSpec((pad.args[0], pad))  # zeros are in every range
-                pad.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(inputs, same, _annotated=True)
-        return super().annotate(model)
-
-
-def _pads_with_zeros(node: Node) -> bool:
-    """Whether a node is padding (as TensorFlow's "same" needs before strides) that XNNPACK can do in int8."""
-    if node.target not in PADS:
-        return False
-    names = ("input", "pad", "mode", "value") if node.target is ATEN.pad.default else ("input", "pad", "value")
-    given = dict(zip(names, node.args, strict=False)) | node.kwargs
-    return given.get("mode", "constant") == "constant" and not given.get("value")
 
 
 class Calibrated:
@@ -213,27 +154,6 @@ def units_of(network: PhoneNetwork) -> dict[str, str]:
         for path in paths:
             units[f"backbone.{path}"] = HEAD if path in head else name
     return units | {"projection": HEAD}
-
-
-def static_config(weight_bits: int = 8) -> QuantizationConfig:
-    """Return the configuration of int8_static: ActivationRange for each tensor, WeightRange for each channel."""
-    largest = 2 ** (weight_bits - 1) - 1
-    activation = QuantizationSpec(
-        dtype=torch.int8,
-        quant_min=-128,
-        quant_max=127,
-        qscheme=torch.per_tensor_affine,
-        observer_or_fake_quant_ctr=ActivationRange,
-    )
-    weight = QuantizationSpec(
-        dtype=torch.int8,
-        quant_min=-largest,
-        quant_max=largest,
-        qscheme=torch.per_channel_symmetric,
-        ch_axis=0,
-        observer_or_fake_quant_ctr=WeightRange,
-    )
-    return QuantizationConfig(activation, activation, weight, None, False)
 
 
 def _exported(network: PhoneNetwork, images: Tensor) -> GraphModule:
