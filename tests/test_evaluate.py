@@ -22,7 +22,7 @@ from mpox.commands.evaluate import evaluate
 from mpox.commands.evaluate import run as run_command
 from mpox.data import synthetic
 from mpox.errors import UserError
-from mpox.files import read_json
+from mpox.files import read_json, write_json
 from mpox.model.checkpoint import load_checkpoint
 from mpox.options import config_dir
 from mpox.stats.predictions import read_predictions, score
@@ -91,7 +91,11 @@ def test_scores_new_photos_and_counts_those_seen(runs: Path, elsewhere: Path) ->
 
 
 def test_at_the_threshold_that_leaves_the_study(
-    runs: Path, elsewhere: Path, configured: Callable[..., DictConfig], capsys: pytest.CaptureFixture[str]
+    runs: Path,
+    elsewhere: Path,
+    configured: Callable[..., DictConfig],
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Each network, that of every photo too, by the rule of its held-out photos; in two classes the calls are alike."""
     typed = ["fold=all", "model=mnasnet_100", "schedule=probe"]
@@ -130,6 +134,15 @@ def test_at_the_threshold_that_leaves_the_study(
     for one in comparison.external:
         assert one.at_threshold is not None
         assert [asdict(side) for side in one.at_threshold] == list(found["folds"].values())
+
+    for old in (runs / "default" / "external" / "two" / "mnasnet_100").glob("fold-*"):  # as an earlier version left it
+        table, _ = read_predictions(old / "predictions.parquet")
+        table.loc[:, ~table.columns.str.startswith("study_")].to_parquet(old / "predictions.parquet", index=False)
+        status = read_json(old / "status.json")
+        write_json(old / "status.json", {key: value for key, value in status.items() if key != "files"})
+    two = run(runs, elsewhere, "binary=true", "name=two", "models=[mnasnet_100]")["mnasnet_100"]
+    assert two["at_threshold"]["folds"] is None
+    assert "scored by an earlier version" in caplog.text
 
 
 def test_logits_are_those_of_the_network_itself(runs: Path, elsewhere: Path) -> None:

@@ -20,7 +20,7 @@ from mpox.data.sources import PhotoSet
 from mpox.data.unchanged import changed_photos
 from mpox.errors import UserError
 from mpox.external.mapping import absent_classes, collapse, of_classes_there, task_classes
-from mpox.external.scoring import ExternalSet, external_set, mean_of_folds, predict, write_external
+from mpox.external.scoring import STUDY_PREFIX, ExternalSet, external_set, mean_of_folds, predict, write_external
 from mpox.files import read_json, write_json
 from mpox.model.checkpoint import load_checkpoint
 from mpox.places import folder_name
@@ -91,6 +91,12 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
             "at_threshold": networks_at_threshold(paths, every, own, None if positive is None else classes[positive]),
         }
         write_json(folder / model / "at_threshold.json", results[model]["at_threshold"])
+        if list(classes) != own and any(f"{STUDY_PREFIX}{own[0]}" not in table for table in every):
+            log.warning(
+                "%s was scored by an earlier version, which did not keep what the threshold needs: overwrite=true "
+                "scores it at the threshold too",
+                model,
+            )
     facts = {"duplicates": cfg.duplicates, "map": config["map"] or {}, "photos_sha256": _photos_sha256(photos)}
     write_external(photos, folder, study=cfg.study, **facts)
     return results
