@@ -91,13 +91,14 @@ def _run(
     """
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
-    L.seed_everything(cfg.seed, workers=True, verbose=False)
     # Deterministic mode would fill every new tensor with NaN first, which is never read and slows every step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     clock = Clock()
     inputs = fold_inputs(cfg, record, run.place)
     classes = inputs.targets.classes
     clock.lap("data")
+    # Only now: the first job of a study may search its photos for copies, which draws random numbers.
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
     network = build_network(cfg.model.timm_name, len(classes), record, weights, drop_rate=cfg.dropout)
     log.info("%s fold %s: weights %s (%s)", cfg.model.name, cfg.fold, weights.kind, Path(weights.location).name)
     if weights.kind == "none" and freezes(plain(cfg.schedule)):

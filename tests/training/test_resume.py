@@ -119,3 +119,14 @@ def test_damage_of_a_checkpoint(broken: Path) -> None:
         harm(other, how)
         assert words in damage_of(other)
     assert epoch_to_resume(broken / "none") is None
+
+
+def test_a_job_comes_to_the_same_whether_or_not_its_study_was_prepared_by_it(
+    configured: Configured, tmp_path: Path
+) -> None:
+    """The first job of a study searches for copies, with a network of its own; one that starts again does not."""
+    place = run_of(tmp_path / "runs", "again")
+    train(configured("study=again", "data_guard.search=full"))
+    first = pd.read_parquet(place / "predictions.parquet")
+    train(configured("study=again", "data_guard.search=full", "overwrite=true"))
+    assert first.equals(pd.read_parquet(place / "predictions.parquet"))
