@@ -162,6 +162,7 @@ def test_bad_input_gets_one_line(run: OpenedRun, files: dict[str, Path], exporte
         OnnxModel(tmp_path / "cut.onnx")
 
 
+@pytest.mark.slow
 def test_engines_are_measured_side_by_side(run: OpenedRun, exported: Path, tmp_path: Path) -> None:
     result = phone_benchmark(exported, run=run, threads=[1], rounds=2, runs=2)
     engines = result["engines"]

@@ -35,6 +35,7 @@ def test_the_report_agrees_with_the_pruned_network(phone_run: Path) -> None:
     assert set(report["val"]) == {"unpruned", "pruned", "tuned"}
 
 
+@pytest.mark.slow
 def test_a_pruned_network_goes_the_way_of_every_export(phone_run: Path, exported: Path, tmp_path: Path) -> None:
     options = ["recipe=fp32", "prune.ratio=0.3", "prune.epochs=1", "prune.batch_size=8", "timing.rounds=0"]
     report = export(export_config(phone_run, tmp_path, *options))
