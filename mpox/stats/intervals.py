@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
 
 # Of reports that do not ask: the comparison's own is an option.
 CONFIDENCE, RESAMPLES = 0.95, 2000
@@ -115,6 +114,8 @@ def proportion(hits_N: np.ndarray, codes_N: np.ndarray, confidence: float) -> In
     if n == 0:
         return Interval(None, None, None, 0)
     share, size = float(np.mean(hits_N)), effective_size(hits_N, codes_N, confidence)
+    from statsmodels.stats.proportion import proportion_confint  # a fifth of a second, which training need not wait for
+
     low, high = proportion_confint(share * size, size, alpha=1 - confidence, method="wilson")
     return Interval(share, float(low) if share > 0 else 0.0, float(high) if share < 1 else 1.0, n)
 
