@@ -34,7 +34,6 @@ from mpox.files import read_json, replacing, write_json
 
 FINDING_COLUMNS = ("photo_id", "kind", "evidence", "score", "other", "action")
 PAIR_COLUMNS = ("photo_id", "other", "kind", "score", "evidence")
-PAIR_KINDS = ("exact_duplicate", "near_duplicate", "same_source")
 # Measures added to the manifest: skin tone, then the quality scores of `mpox.curation.quality`. NaN where unknown.
 MEASURES = (
     *("ita", "ita_bin", "sharpness", "bright_share", "dark_share", "border_share", "text_share", "colourfulness"),

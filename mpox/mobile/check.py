@@ -11,6 +11,7 @@ name to list; its copy of the model.
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from mpox.errors import UserError
 from mpox.files import read_json, sha256_of
 from mpox.mobile.file.contract import CONTRACT_FILE, RUNNABLE
 from mpox.mobile.file.input_tensor import PLANES
-from mpox.mobile.file.onnx import saturating_layers
+from mpox.mobile.file.onnx_layers import saturating_layers
 from mpox.mobile.file.onnx_session import open_session
 from mpox.mobile.file.package import SUMS_FILE, recorded_sums
 from mpox.mobile.run.golden import CORRECT, GOLDEN, Golden, possible_tensors, read_golden
@@ -89,8 +90,8 @@ def _stock(path: Path, backend: str, tensors: np.ndarray, golden: Golden) -> Che
     if tensors.dtype != np.float32 or backend not in LOADERS:
         what = f"is for {backend}" if backend not in LOADERS else "takes bytes"
         return CheckResult(False, f"{path.name} {what}: stock loaders give float images to the processor")
-    run = _stock_onnx if backend == "onnxruntime" else _stock_program
-    outputs = [run(path, one[None]) for one in tensors]
+    run = (_stock_onnx if backend == "onnxruntime" else _stock_program)(path)
+    outputs = [run(one[None]) for one in tensors]
     if any(len(several) != 1 for several in outputs):
         return CheckResult(
             False, f"{path.name} gives {len(outputs[0])} outputs, stock loaders take one, the logits: export it again"
@@ -100,21 +101,21 @@ def _stock(path: Path, backend: str, tensors: np.ndarray, golden: Golden) -> Che
     return CheckResult(difference <= PROBABILITY, text)
 
 
-def _stock_program(path: Path, image: np.ndarray) -> list[np.ndarray]:
-    """The outputs of `forward` in ExecuTorch's public runtime."""
+def _stock_program(path: Path) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """`forward` of a program in ExecuTorch's public runtime: from an image to its outputs."""
     import torch
     from executorch.runtime import Runtime
 
     with native_stderr_discarded():
         method = Runtime.get().load_program(path).load_method("forward")
     assert method is not None
-    return [output.numpy() for output in method.execute([torch.from_numpy(image)])]
+    return lambda image: [output.numpy() for output in method.execute([torch.from_numpy(image)])]
 
 
-def _stock_onnx(path: Path, image: np.ndarray) -> list[np.ndarray]:
-    """All outputs in onnxruntime, whatever their names."""
+def _stock_onnx(path: Path) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """A file in onnxruntime: from an image to all outputs, whatever their names."""
     session = open_session(path, 1)
-    return list(session.run(None, {session.get_inputs()[0].name: image}))
+    return lambda image: list(session.run(None, {session.get_inputs()[0].name: image}))
 
 
 def _sums(folder: Path) -> CheckResult:

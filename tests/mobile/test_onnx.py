@@ -1,6 +1,8 @@
 """The same network for onnxruntime, against PyTorch and the `.pte`; int8 layers are int8; cost beside other engines."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ from mpox.mobile.export.benchmark import EAGER, phone_benchmark
 from mpox.mobile.export.onnx_job import WEIGHT_BITS
 from mpox.mobile.file.contract import facts_in
 from mpox.mobile.file.network import PhoneNetwork
-from mpox.mobile.file.onnx import ONNX_RECIPES, export_onnx, saturating_layers
+from mpox.mobile.file.onnx import ONNX_RECIPES, export_onnx
+from mpox.mobile.file.onnx_layers import saturating_layers
 from mpox.mobile.file.onnx_session import run_file
 from mpox.mobile.file.package import write_sums
 from mpox.mobile.int8.quantize import Calibrated
@@ -96,6 +99,15 @@ def test_golden_set_and_exports_side_by_side_take_this_form(
     points = timed(read_points(tmp_path), tmp_path, rounds=2)
     assert {point.recipe for point in points} == {"int8_static", "onnx int8_static"}
     assert all(point.latency_ms and point.latency_ms > 0 for point in points)
+
+
+def test_checking_loads_no_training_code() -> None:
+    program = (
+        "import sys, mpox.mobile.check; "
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & {'torch', 'timm', 'torchvision', 'wandb'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_int8_file_is_int8_and_agrees(run: OpenedRun, files: dict[str, Path]) -> None:

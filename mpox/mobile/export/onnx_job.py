@@ -15,7 +15,8 @@ from mpox.mobile.export.original import Original, Request, gather_original
 from mpox.mobile.export.recipe_trials import Trial, card_of, first_kept, name_of, scratch
 from mpox.mobile.file.contract import CONTRACT_FILE, Facts, contract
 from mpox.mobile.file.input_tensor import PLANES
-from mpox.mobile.file.onnx import ONNX_RECIPES, export_onnx, layers_of
+from mpox.mobile.file.onnx import ONNX_RECIPES, export_onnx
+from mpox.mobile.file.onnx_layers import layers_of
 from mpox.mobile.file.package import ONNX_FILE
 from mpox.mobile.int8.quantize import Calibrated
 from mpox.mobile.run.golden import GOLDEN, write_golden
