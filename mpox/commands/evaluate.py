@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from mpox.report.external_table import SHOWN, external_table, threshold_table
 from mpox.runs import environment
 from mpox.runs.opened import choose_device
 from mpox.runs.run_directory import RunDirectory
-from mpox.runs.run_state import CONFIG, damage, state_of
+from mpox.runs.run_state import CONFIG, damage, fold_of, state_of
 from mpox.stats import printed
 from mpox.stats.predictions import PREFIX, read_predictions, score, write_predictions
 from mpox.study.external_threshold import networks_at_threshold
@@ -107,7 +108,8 @@ def _score(cfg: DictConfig, config: dict[str, Any], run: Path, photos: ExternalS
     checkpoint = run / "checkpoint.ckpt"
     if not checkpoint.is_file():
         raise UserError(f"{run} has no checkpoint.ckpt: train it again, or leave its model out with models=[…]")
-    model, fold = run.parent.name, _fold(run)
+    model, fold = run.parent.name, fold_of(run)
+    assert fold is not None
     what = {key: value for key, value in config.items() if key not in _PLACES}
     what |= {"model": model, "fold": fold, "checkpoint_sha256": _sha256(checkpoint.read_bytes())}
     what |= {"photos_sha256": _photos_sha256(photos)}
@@ -140,13 +142,8 @@ def _scored(table: pd.DataFrame, photos: ExternalSet) -> dict[str, Any]:
     return of_classes_there(found, absent_classes(photos.classes, table["label"]))
 
 
-def _fold(run: Path) -> int | str:
-    name = run.name.removeprefix("fold-")
-    return name if name == ALL else int(name)
-
-
 def _is_final(run: Path) -> bool:
-    return _fold(run) == ALL
+    return fold_of(run) == ALL
 
 
 def _finished(study: Path, models: Sequence[str] | None) -> dict[str, list[Path]]:
@@ -157,13 +154,12 @@ def _finished(study: Path, models: Sequence[str] | None) -> dict[str, list[Path]
     if not study.is_dir():
         raise UserError(f"there is no study at {study}: give study=<name> and runs_dir=<folder>")
     runs: dict[str, list[Path]] = {}
-    names = [path for path in study.glob("*/fold-*/status.json") if path.parent.name[5:].isdecimal()]
-    places = sorted(names, key=lambda path: int(path.parent.name[5:]))
-    for status in [*places, *study.glob(f"*/fold-{ALL}/status.json")]:
-        if state_of(status.parent) == "done":
-            if what := damage(status.parent, [CONFIG, "predictions.parquet", "metrics.json"]):
-                raise UserError(f"{status.parent}: its {what}: restore it, or train the job again")
-            runs.setdefault(status.parents[1].name, []).append(status.parent)
+    places = {place: fold for place in study.glob("*/fold-*") if (fold := fold_of(place)) is not None}
+    for place in sorted(places, key=lambda place: math.inf if _is_final(place) else int(places[place])):
+        if state_of(place) == "done":
+            if what := damage(place, [CONFIG, "predictions.parquet", "metrics.json"]):
+                raise UserError(f"{place}: its {what}: restore it, or train the job again")
+            runs.setdefault(place.parent.name, []).append(place)
     runs = {model: paths for model, paths in runs.items() if not _is_final(paths[0])}
     chosen = sorted(runs) if models is None else list(models)
     if unknown := [model for model in chosen if model not in runs]:

@@ -20,6 +20,7 @@ from mpox.files import read_json, write_json
 # The fold of the final network, which every photo trains.
 ALL = "all"
 Fold = int | str
+NONE_HELD_OUT = "Every photo trained this network: none is held out."
 # Test, validation and training need a fold each.
 MIN_FOLDS = 3
 
@@ -52,6 +53,11 @@ class Folds:
         return pd.Series(
             {photo: name for name, ids in zip(names, self.ids, strict=True) for photo in ids}, name="split"
         )
+
+
+def title_of(fold: Fold) -> str:
+    """Return which photos are held out from a network, in words: `fold 3`, or `every photo` trains it."""
+    return "every photo" if fold == ALL else f"fold {fold}"
 
 
 def check_fold(fold: Fold, n_folds: int) -> None:

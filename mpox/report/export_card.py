@@ -7,7 +7,7 @@ from rich.table import Table
 
 from mpox import __version__
 from mpox.console import shown
-from mpox.data.folds import ALL
+from mpox.data.folds import title_of
 from mpox.files import read_json, replacing
 from mpox.report.page import environment
 
@@ -20,7 +20,7 @@ FIGURES = (
 def export_table(report: dict[str, Any]) -> Table:
     """Return the figures of the network and of the file side by side. `report` is export.json's content."""
     card = report["card"]
-    title = f"{card['study']}: {card['model']}, {of_fold(card['fold'])} as {report['recipe']} for {report['backend']}"
+    title = f"{card['study']}: {card['model']}, {title_of(card['fold'])} as {report['recipe']} for {report['backend']}"
     table = Table(title=shown(title), caption="research use only; not a diagnosis")
     table.add_column("")
     table.add_column("network", justify="right")
@@ -48,18 +48,11 @@ def export_table(report: dict[str, Any]) -> Table:
     return table
 
 
-def of_fold(fold: int | str) -> str:
-    """Return which network a fold's number, or `all`, means."""
-    return "every photo" if fold == ALL else f"fold {fold}"
-
-
 def write_export_card(folder: Path) -> None:
     """Write `folder`/model_card.md from the export.json and contract.json that are there."""
     report, contract = read_json(folder / "export.json"), read_json(folder / "contract.json")
     template = environment().get_template("export_card.md.j2")
-    text = template.render(
-        r=report, contract=contract, figures=FIGURES, figure=_figure, of_fold=of_fold, version=__version__
-    )
+    text = template.render(r=report, contract=contract, figures=FIGURES, figure=_figure, version=__version__)
     with replacing(folder / "model_card.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
 

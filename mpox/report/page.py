@@ -8,7 +8,7 @@ import jinja2
 from markupsafe import Markup
 
 from mpox import __version__
-from mpox.data.folds import ALL
+from mpox.data.folds import ALL, NONE_HELD_OUT, title_of
 from mpox.data.picture_files import data_uri
 from mpox.errors import UserError
 from mpox.files import read_json, replacing
@@ -93,6 +93,7 @@ def environment(written: Callable[[Any], Any] | None = None) -> jinja2.Environme
         made.filters[name] = getattr(words, name)
     for name in ("number", "percent", "bounds", "interval", "percent_interval", "p_value"):
         made.filters[name] = getattr(printed, name)
+    made.filters["title_of"], made.globals["none_held_out"] = title_of, NONE_HELD_OUT
     return made
 
 

@@ -80,6 +80,12 @@ def append(runs_dir: str | Path, entry: Entry) -> None:
         _write(path.with_name(f"journal-{_user()}.jsonl"), line.encode())
 
 
+def size(runs_dir: str | Path) -> int:
+    """Return the journal's present length in bytes."""
+    path = journal_path(runs_dir)
+    return path.stat().st_size if path.exists() else 0
+
+
 def read(runs_dir: str | Path) -> list[Entry]:
     """Return the entries of the journal in the order in which the jobs ended; lines that are broken are left out."""
     path = journal_path(runs_dir)

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mpox.data.folds import ALL, read_folds
+from mpox.data.folds import ALL, NONE_HELD_OUT, read_folds, title_of
 from mpox.data.manifest import read_manifest
 from mpox.data.store import open_store
 from mpox.data.task import REST, indices
@@ -42,7 +42,7 @@ class OpenedRun:
     @property
     def name(self) -> str:
         """Study, model and fold, to be written on pictures and reports."""
-        return f"{self.card.study}: {self.card.model}, {'every photo' if self.is_final else f'fold {self.card.fold}'}"
+        return f"{self.card.study}: {self.card.model}, {title_of(self.card.fold)}"
 
     @property
     def is_final(self) -> bool:
@@ -52,7 +52,7 @@ class OpenedRun:
     @property
     def caution(self) -> str:
         """What must stand beside figures and maps of a network that every photo trained; empty for one of a fold."""
-        return "Every photo trained this network: none is held out." if self.is_final else ""
+        return NONE_HELD_OUT if self.is_final else ""
 
     @property
     def device(self) -> torch.device:

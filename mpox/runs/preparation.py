@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from mpox.data.folds import ALL, Folds, make_folds, read_folds, write_folds
+from mpox.data.folds import Folds, make_folds, read_folds, write_folds
 from mpox.data.manifest import read_manifest, write_manifest
 from mpox.data.sources import PhotoSet
 from mpox.data.unchanged import changed_photos
 from mpox.errors import UserError
 from mpox.files import read_json, sha256_of, write_json
 from mpox.locks import is_held, locked
-from mpox.runs.run_state import can_resume, state_of
+from mpox.runs.run_state import can_resume, fold_of, state_of
 
 log = logging.getLogger(__name__)
 # Written in this order.
@@ -65,7 +65,7 @@ def prepare(
 def _is_in_use(study: Path, own: Path | None) -> bool:
     """Return whether a run depends on the study's files: one with results or an epoch, or in progress."""
     for place in study.glob("*/fold-*"):
-        if (fold := place.name.partition("-")[2]) == ALL or fold.isdecimal():
+        if fold_of(place) is not None:
             if can_resume(place) or (place != own and is_held(place)):
                 return True
             try:

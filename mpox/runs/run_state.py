@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mpox.data.folds import ALL, Fold
 from mpox.errors import UserError
 from mpox.files import read_json, read_yaml, sha256_of
 from mpox.model.checkpoint import damage_of
@@ -22,6 +23,14 @@ def state_of(place: Path) -> str:
         return str(read_json(path)["state"])
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} names no state: restore it, or delete it to have the job done again") from error
+
+
+def fold_of(place: Path) -> Fold | None:
+    """Return the fold of a run directory by its name, `all` for the final network; None for any other folder."""
+    kind, _, name = place.name.partition("-")
+    if kind != "fold" or not (name == ALL or name.isdecimal()):
+        return None
+    return name if name == ALL else int(name)
 
 
 def can_resume(place: Path) -> bool:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mpox.data.folds import ALL
 from mpox.external.scoring import STUDY_PREFIX
+from mpox.runs.run_state import fold_of
 from mpox.stats.decision import DecisionRule
 from mpox.stats.intervals import Interval, group_codes, proportion
 from mpox.stats.predictions import PREFIX
@@ -38,7 +39,7 @@ def networks_at_threshold(
 
     return {
         "confidence": options.confidence,
-        "folds": of([k for k, run in enumerate(runs) if run.name != f"fold-{ALL}"]),
+        "folds": of([k for k, run in enumerate(runs) if fold_of(run) != ALL]),
         "networks": {
             run.name: {**{name: getattr(rules[k], name) for name in _NOTED}, **(of([k]) or {})}
             for k, run in enumerate(runs)

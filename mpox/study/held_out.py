@@ -10,6 +10,7 @@ import numpy as np
 from mpox.data.folds import ALL
 from mpox.errors import UserError
 from mpox.files import read_json
+from mpox.runs.run_state import fold_of
 from mpox.stats.decision import DecisionRule
 from mpox.stats.decision_fit import fit_decision
 from mpox.stats.predictions import PREFIX, read_predictions
@@ -22,7 +23,7 @@ log = logging.getLogger("mpox")
 def rule_of_all(runs: ModelRuns, results: StudyResults, options: ComparisonOptions) -> DecisionRule:
     """Return the rule that leaves the study: fitted on the held-out photos of all folds that are compared."""
     count = f"{len(results.folds)} folds" if len(results.folds) > 1 else "one fold"
-    rule = _fit(runs.logits, results.targets, results.codes, results, options, confidence=options.confidence)
+    rule = _fit(runs.logits, results.targets, results.codes, results.positive, options, confidence=options.confidence)
     return dataclasses.replace(rule, fitted_on=f"{len(results.targets)} held-out photos of {count}")
 
 
@@ -44,7 +45,7 @@ def rules_of_runs(runs: Sequence[str | Path], options: ComparisonOptions) -> lis
         results = read_study(study.parent, study.name, models=[places[0].parent.name])
         return [rule_of_all(results.models[0], results, options)] * len(runs)
     except UserError as error:
-        if final := [str(run) for run, place in zip(runs, places, strict=True) if place.name == f"fold-{ALL}"]:
+        if final := [str(run) for run, place in zip(runs, places, strict=True) if fold_of(place) == ALL]:
             raise UserError(
                 f"{final[0]}: its threshold rests on the held-out photos of all folds, but {error}"
             ) from error
@@ -59,16 +60,15 @@ def _rule_of_validation(place: Path, options: ComparisonOptions) -> DecisionRule
     positive = read_json(place / "metrics.json").get("positive")
     if val.empty:
         raise UserError(f"{place} has no validation predictions: run the job again")
-    return fit_decision(
+    rule = _fit(
         val[[f"{PREFIX}{name}" for name in classes]].to_numpy("float64"),
         val["label"].map({name: k for k, name in enumerate(classes)}).to_numpy("int64"),
         val["group"].to_numpy(),
         None if positive is None else list(classes).index(positive),
-        target_sensitivity=options.target_sensitivity,
-        coverage=options.coverage,
+        options,
         confidence=options.confidence,
-        fitted_on=f"the {len(val)} validation photos of {place.name.replace('-', ' ')}",
     )
+    return dataclasses.replace(rule, fitted_on=f"the {len(val)} validation photos of fold {fold_of(place)}")
 
 
 def rule_without(fold: int, runs: ModelRuns, results: StudyResults, options: ComparisonOptions) -> DecisionRule:
@@ -78,23 +78,23 @@ def rule_without(fold: int, runs: ModelRuns, results: StudyResults, options: Com
     """
     others = results.fold_index != fold
     if others.any():
-        return _fit(runs.logits[others], results.targets[others], results.codes[others], results, options)
-    return _fit(*runs.val[fold], results, options)
+        return _fit(runs.logits[others], results.targets[others], results.codes[others], results.positive, options)
+    return _fit(*runs.val[fold], results.positive, options)
 
 
 def _fit(
     logits: np.ndarray,
     targets: np.ndarray,
-    codes: np.ndarray,
-    results: StudyResults,
+    groups: np.ndarray,
+    positive: int | None,
     options: ComparisonOptions,
     confidence: float | None = None,
 ) -> DecisionRule:
     return fit_decision(
         logits,
         targets,
-        codes,
-        results.positive,
+        groups,
+        positive,
         target_sensitivity=options.target_sensitivity,
         coverage=options.coverage,
         confidence=confidence,
