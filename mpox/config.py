@@ -1,6 +1,7 @@
 """From a composed configuration to plain values, and to objects of packages that are allowed."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -94,6 +95,17 @@ def _targets(node: DictConfig | ListConfig) -> Iterator[str]:
     for child in children:
         if isinstance(child, DictConfig | ListConfig):
             yield from _targets(child)
+
+
+def rebased(value: Any, before: str, after: str) -> Any:
+    """Return nested plain values in which each path at or below `before` leads to the same place below `after`."""
+    if isinstance(value, dict):
+        return {key: rebased(part, before, after) for key, part in value.items()}
+    if isinstance(value, list):
+        return [rebased(part, before, after) for part in value]
+    if isinstance(value, str) and Path(value).is_relative_to(before):
+        return str(Path(after) / Path(value).relative_to(before))
+    return value
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from mpox.report.score_table import completeness_view, score_view, write_csv, wr
 from mpox.report.wandb_study import log_study
 from mpox.runs.portable import portable
 from mpox.stats.comparison import Comparison
-from mpox.study.choice import Rule, choose, write_choice
+from mpox.study.choice import Rule, choose, final_command, write_choice
 from mpox.study.comparing import compare as compare_study
 from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.results import read_study
@@ -100,12 +100,9 @@ def show(comparison: Comparison, folder: Path, console: Console) -> None:
     for sentence in comparison.conclusion:
         console.print(f"• {sentence}")
     if comparison.choice is not None:
-        choice, runs_dir = comparison.choice, folder.parent.parent
+        choice = comparison.choice
         console.print(f"{choice.why} The final network is one fitted on every photo. Next:")
-        place = {} if runs_dir == Path("runs") else {"runs_dir": runs_dir}
-        console.print(
-            f"  {command('mpox.train', study=comparison.study, model=choice.model, fold=choice.fold, **place)}"
-        )
+        console.print(f"  {final_command(comparison.study, choice.model, folder.parent.parent)}")
         console.print(f"  {command('mpox.export', chosen=folder / 'chosen.yaml')}")
     console.print(f"{folder / 'index.html'} shows it all.")
 

@@ -9,7 +9,6 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from torchvision.transforms import v2
 
-from mpox.command_line import command
 from mpox.config import build, plain
 from mpox.console import results_console
 from mpox.data.folds import ALL
@@ -24,13 +23,9 @@ from mpox.report.export_card import export_table, write_export_card
 from mpox.report.wandb_export import log_export
 from mpox.runs.opened import OpenedRun, open_run
 from mpox.stats.decision import DecisionRule
+from mpox.study.choice import final_command, read_rule
 
 log = logging.getLogger("mpox")
-# The decision rule's fields in chosen.yaml: numbers, or null.
-RULE = (
-    *("threshold", "threshold_low", "threshold_high", "promised_sensitivity"),
-    *("target_sensitivity", "coverage"),
-)
 FORMATS = {"pte": export_run, "onnx": export_onnx_run}
 
 
@@ -100,7 +95,7 @@ def _chosen(cfg: DictConfig) -> tuple[Path, DecisionRule | None]:
         chosen = yaml.safe_load(path.read_text(encoding="utf-8"))
         study, model = folder_name(f"{path}: study", chosen["study"]), folder_name(f"{path}: model", chosen["model"])
         fold = chosen["fold"] if chosen["fold"] == ALL else int(chosen["fold"])
-        rule = _rule(chosen) if "quantiles" in chosen else None  # of earlier versions: one fold, its rule fitted again
+        rule = read_rule(chosen)
     except UserError:
         raise
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
@@ -109,8 +104,7 @@ def _chosen(cfg: DictConfig) -> tuple[Path, DecisionRule | None]:
     folder = beside if beside.name == study else Path(cfg.runs_dir) / study
     place = folder / model / f"fold-{fold}"
     if fold == ALL and not (place / "checkpoint.ckpt").is_file():
-        where = {} if folder.parent == Path("runs").resolve() else {"runs_dir": folder.parent}
-        line = command("mpox.train", study=study, model=model, fold=ALL, **where)
+        line = final_command(study, model, folder.parent)
         raise UserError(f"{place} is not there yet: the chosen model is first fitted on every photo: {line}")
     for name in ("target_sensitivity", "coverage"):
         if rule is not None and cfg[name] not in (None, getattr(rule, name)):
@@ -119,14 +113,6 @@ def _chosen(cfg: DictConfig) -> tuple[Path, DecisionRule | None]:
                 "again with it"
             )
     return place, rule
-
-
-def _rule(chosen: dict[str, Any]) -> DecisionRule:
-    """Return the decision rule of a chosen.yaml. Raises KeyError, TypeError or ValueError for a broken one."""
-    numbers = {name: None if chosen[name] is None else float(chosen[name]) for name in RULE}
-    quantiles = tuple(float(value) for value in chosen["quantiles"])
-    temperature = float(chosen["temperature"])
-    return DecisionRule(temperature, quantiles=quantiles, fitted_on=str(chosen["fitted_on"]), **numbers)
 
 
 def run(cfg: DictConfig) -> None:

@@ -12,6 +12,8 @@ from statsmodels.stats.multitest import multipletests
 
 # Fewer data sets than this and Friedman's test cannot distinguish models (Demšar 2006 asks for more than ten, or five).
 MIN_DATASETS = 5
+# The variance that rounding leaves of differences that are all alike.
+ALIKE = 1e-24
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,22 @@ def fold_difference(
     differences = np.asarray(first_K, float) - np.asarray(second_K, float)
     if len(differences) < 2 or not np.isfinite(differences).all():
         raise ValueError("a test over folds needs finite scores on two folds or more")
-    variance = float(np.var(differences, ddof=1))
-    if variance < 1e-24:  # what rounding leaves of differences that are all alike
-        return None
-    se = max(float(np.sqrt((1 / len(differences) + test_to_train) * variance)), least_se)
-    return FoldDifference(float(differences.mean()), se, len(differences) - 1)
+    (mean,), (se,), (n,) = corrected_errors(differences[None], test_to_train)
+    return None if np.isnan(se) else FoldDifference(float(mean), max(float(se), least_se), int(n) - 1)
+
+
+def corrected_errors(differences_MK: np.ndarray, test_to_train: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean (M), corrected standard error (M) and number (M) of M rows of differences over K folds.
+
+    NaN is a fold that is not defined. The error is NaN where fewer than two are, or all are alike.
+    """
+    defined = np.isfinite(differences_MK)
+    n = defined.sum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(defined, differences_MK, 0).sum(1) / n
+        variance = np.where(defined, np.square(differences_MK - mean[:, None]), 0).sum(1) / (n - 1)
+        se = np.sqrt((1 / n + test_to_train) * variance)
+    return mean, np.where((n > 1) & (variance > ALIKE), se, np.nan), n
 
 
 def mcnemar_exact(first_right_N: np.ndarray, second_right_N: np.ndarray) -> tuple[int, int, float]:

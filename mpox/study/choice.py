@@ -1,7 +1,7 @@
 """Choosing a model by a stated rule: the cheapest of those that are shown to be as good as the best."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from mpox.data.folds import ALL
 from mpox.errors import UserError
 from mpox.files import replacing
 from mpox.stats.comparison import Candidate, Choice, Comparison, Pair
+from mpox.stats.decision import DecisionRule
 from mpox.stats.metrics import METRICS
 from mpox.stats.model_result import ModelResult
+from mpox.stats.paired_tests import corrected_errors
 from mpox.stats.printed import number, percent
 from mpox.stats.selection import Corrected, corrected_for_choice
 from mpox.study.results import StudyResults
@@ -100,12 +102,31 @@ def choose(comparison: Comparison, results: StudyResults, rule: Rule) -> Compari
         decision=chosen.decision,
         corrected=corrected,
         commands=(
-            command("mpox.train", study=comparison.study, model=chosen.name, fold=ALL),
+            final_command(comparison.study, chosen.name),
             "python -m mpox.export chosen=chosen.yaml",
         ),
     )
     made = with_sentences(dataclasses.replace(comparison, choice=choice))
     return dataclasses.replace(made, conclusion=(*made.conclusion[:-1], in_words(choice), made.conclusion[-1]))
+
+
+def final_command(study: str, model: str, runs_dir: Path = Path("runs")) -> str:
+    """Return the command that fits the chosen model on every photo."""
+    place = {} if runs_dir.resolve() == Path("runs").resolve() else {"runs_dir": runs_dir}
+    return command("mpox.train", study=study, model=model, fold=ALL, **place)
+
+
+def read_rule(chosen: Mapping[str, Any]) -> DecisionRule | None:
+    """Return the decision rule that `write_choice` wrote; None for a file of earlier versions, which held none.
+
+    Raises KeyError, TypeError or ValueError for a broken one.
+    """
+    if "quantiles" not in chosen:
+        return None
+    values = {field.name: chosen[field.name] for field in dataclasses.fields(DecisionRule)}
+    quantiles, fitted_on = values.pop("quantiles"), values.pop("fitted_on")
+    numbers = {name: None if value is None else float(value) for name, value in values.items()}
+    return DecisionRule(**numbers, quantiles=tuple(map(float, quantiles)), fitted_on=str(fitted_on))  # type: ignore[arg-type]
 
 
 def in_words(choice: Choice) -> str:
@@ -173,12 +194,9 @@ def _corrected(comparison: Comparison, results: StudyResults, rule: Rule) -> Cor
     """The chosen model's figure, allowing for the choice: the rule is applied in each resample of the photos."""
     logits = {runs.name: runs.logits for runs in results.models}
     costs = np.array([rule.cost(model) if rule.fits(model) else np.inf for model in comparison.models])
-    test_to_train = float(
-        np.mean([test / train for test, train in zip(results.test_sizes, results.train_sizes, strict=True)])
-    )
 
     def choose_in(scores_MK: np.ndarray) -> int:
-        return cheapest_candidate(scores_MK, costs, comparison.rope, rule.confidence, test_to_train)
+        return cheapest_candidate(scores_MK, costs, comparison.rope, rule.confidence, results.test_to_train)
 
     return corrected_for_choice(
         [logits[model.name] for model in comparison.models],
@@ -204,14 +222,9 @@ def cheapest_candidate(
     best = means > means.max() - TIE
     qualified = best.copy()
     for row in scores_MK[best]:
-        apart = row - scores_MK
-        n = np.isfinite(apart).sum(1)
-        with np.errstate(all="ignore"):
-            mean = np.where(n > 0, np.nansum(apart, 1) / n, np.inf)
-            variance = np.nansum(np.square(apart - mean[:, None]), 1) / (n - 1)
-            scale = np.sqrt((1 / n + test_to_train) * variance)
-            probability = stats.t.cdf((rope - mean) / scale, np.maximum(n - 1, 1))
-        tested = np.isfinite(scale) & (scale > TIE)
+        mean, se, n = corrected_errors(row - scores_MK, test_to_train)
+        tested = np.isfinite(se)
+        probability = stats.t.cdf((rope - mean) / np.where(tested, se, 1.0), np.maximum(n - 1, 1))
         qualified |= np.where(tested, probability >= confidence, np.abs(mean) < TIE)
     order = sorted(np.flatnonzero(qualified), key=lambda m: (costs_M[m], -means[m], m))
     return int(order[0])

@@ -32,14 +32,12 @@ def compare_pairs(scored: Sequence[Scored], results: StudyResults, options: Comp
 def _pair(first: Scored, second: Scored, results: StudyResults, options: ComparisonOptions) -> Pair:
     """Test one pair, not corrected yet and without words."""
     metric, n = options.metric, len(results.targets)
-    sizes = zip(results.test_sizes, results.train_sizes, strict=True)
     a, b = first.folds(metric), second.folds(metric)
     both = np.isfinite(a) & np.isfinite(b)
     apart, test = first.draws(metric) - second.draws(metric), None
     if both.sum() > 1:
-        test_to_train = float(np.mean([test / train for test, train in sizes]))
         drawn = float(np.nanstd(apart)) if np.isfinite(apart).any() else 0.0
-        test = paired_tests.fold_difference(a[both], b[both], test_to_train, least_se=drawn)
+        test = paired_tests.fold_difference(a[both], b[both], results.test_to_train, least_se=drawn)
     low, high = test.interval(options.confidence) if test else (None, None)
     better, same, worse = test.probabilities(options.rope) if test else (None, None, None)
     right = [one.runs.logits.argmax(1) == results.targets for one in (first, second)]

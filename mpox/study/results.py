@@ -70,6 +70,12 @@ class StudyResults:
     versions: dict[str, str | None]
     warnings: tuple[str, ...]
 
+    @property
+    def test_to_train(self) -> float:
+        """Test photos over training photos, the mean of the folds: how much their training sets overlap."""
+        sizes = zip(self.test_sizes, self.train_sizes, strict=True)
+        return float(np.mean([test / train for test, train in sizes]))
+
 
 def read_study(
     runs_dir: str | Path, study: str, *, allow_partial: bool = False, models: Sequence[str] | None = None

@@ -1,4 +1,4 @@
-"""The final network: the recipe of a model's folds, fitted once more on every photo, with nothing chosen anew.
+"""The final network: the recipe of a model's folds, fitted once more on every photo, with nothing chosen again.
 
 Penalty and, where an epoch was chosen, its number are the medians over the folds. No photo is held out from it: what is
 to be expected of it is what cross-validation found of its folds, and its predictions file holds theirs.
@@ -7,13 +7,12 @@ to be expected of it is what cross-validation found of its folds, and its predic
 import statistics
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from mpox.command_line import command
-from mpox.config import plain
+from mpox.config import plain, rebased
 from mpox.data.folds import ALL
 from mpox.errors import UserError
 from mpox.files import read_json, read_yaml
@@ -42,10 +41,10 @@ def recipe_of_folds(cfg: DictConfig, typed: Iterable[str]) -> DictConfig:
         value = OmegaConf.select(cfg, key)
         if value is not None or key in _keys(typed):
             OmegaConf.update(made, key, value, merge=False, force_add=True)
-    before, after = str(Path(base["runs_dir"]) / cfg.study), str(Path(cfg.runs_dir) / cfg.study)
+    own = Path(base["runs_dir"]) / cfg.study / cfg.model.name / folds[0].name
     for group in ("callbacks", "logger"):  # they hold paths of the fold's own directory
         if made.get(group) is not None:
-            made[group] = _moved(OmegaConf.to_container(made[group]), folds[0].name, before, after)
+            made[group] = rebased(OmegaConf.to_container(made[group]), str(own), str(folds[0].with_name(f"fold-{ALL}")))
     recipe = {**plain(made), "callbacks": base.get("callbacks"), "logger": asked.get("logger")}
     other = [
         change
@@ -70,7 +69,7 @@ def held_out_predictions(cfg: DictConfig) -> pd.DataFrame:
 
     Raises UserError where a fold of the model is not done, or does not fit the study.
     """
-    read_study(cfg.runs_dir, cfg.study, models=[cfg.model.name])
+    read_study(cfg.runs_dir, cfg.study, models=[cfg.model.name])  # which checks them against the study
     tables = [read_predictions(place / "predictions.parquet")[0] for place in _done(cfg)]
     return pd.concat([table[table["split"] == "test"] for table in tables], ignore_index=True)
 
@@ -110,15 +109,3 @@ def _done(cfg: DictConfig) -> list[Path]:
 
 def _keys(typed: Iterable[str]) -> set[str]:
     return {text.partition("=")[0].lstrip("+~") for text in typed}
-
-
-def _moved(value: Any, fold: str, before: str, after: str) -> Any:
-    """Return a configuration whose paths into the directory of a fold lead into that of the final network."""
-    if isinstance(value, dict):
-        return {key: _moved(part, fold, before, after) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_moved(part, fold, before, after) for part in value]
-    if isinstance(value, str) and value.startswith(f"{before}/"):
-        parts = value.removeprefix(f"{before}/").split("/")
-        return "/".join([after, *(f"fold-{ALL}" if part == fold else part for part in parts)])
-    return value

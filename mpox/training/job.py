@@ -41,13 +41,13 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     """
     check_fold(cfg.fold, cfg.n_folds)
     _check_places(cfg)
-    held_out = held_out_predictions(cfg) if cfg.fold == ALL else None
     record = input_record(cfg.model.timm_name, cfg.image_size)
     cfg.image_size = record.image_size
     config = plain(cfg)
     run = RunDirectory(cfg.runs_dir, cfg.study, cfg.model.name, cfg.fold)
     if not cfg.overwrite and run.is_finished(config):
         return run.result()
+    held_out = held_out_predictions(cfg) if cfg.fold == ALL else None
     check_trainer(cfg)
     weights = find(cfg.model.timm_name, cfg.weights.source, cfg.weights.path)
     with run.claimed():

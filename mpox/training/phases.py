@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
-from mpox.config import build, plain
+from mpox.config import build, plain, rebased
 from mpox.data.folds import ALL
 from mpox.errors import UserError, reason_of
 from mpox.model.backbone import PhotoClassifier
@@ -29,13 +29,13 @@ from mpox.training.resume import KEPT, LAST, ResumeCheckpoints
 
 log = logging.getLogger("mpox")
 # Options of Lightning's Trainer about what it shows.
-_SAID = ("enable_progress_bar", "enable_model_summary")
+_SHOWN = ("enable_progress_bar", "enable_model_summary")
 
 
 def check_trainer(cfg: DictConfig) -> None:
     """Raise UserError where this machine has no trainer as configured: before any photo is read, in milliseconds."""
     given = {name: value for name, value in plain(cfg.trainer).items() if name != "_target_"}
-    options: dict[str, Any] = {**given, **dict.fromkeys(_SAID, False)}
+    options: dict[str, Any] = {**given, **dict.fromkeys(_SHOWN, False)}
     try:
         L.Trainer(**options, logger=False, enable_checkpointing=False)
     except (MisconfigurationException, ImportError, ValueError, TypeError, RuntimeError) as error:
@@ -89,17 +89,8 @@ def make_logger(cfg: DictConfig, config: dict[str, Any], run: RunDirectory) -> A
 def _written_to(node: DictConfig, run: RunDirectory) -> DictConfig:
     """Return a node whose paths into the run's place lead to where it is written."""
     place, path = str(run.place), str(run.path)
-
-    def moved(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: moved(part) for key, part in value.items()}
-        if isinstance(value, list):
-            return [moved(part) for part in value]
-        if isinstance(value, str) and Path(value).is_relative_to(place):
-            return str(path / Path(value).relative_to(place))
-        return value
-
-    return node if place == path else OmegaConf.create(moved(OmegaConf.to_container(node, resolve=True)))
+    moved = rebased(OmegaConf.to_container(node, resolve=True), place, path)
+    return node if place == path else OmegaConf.create(moved)
 
 
 def finetune(
