@@ -8,7 +8,6 @@ augmented views; the layers that the default schedule freezes are run once (`ben
 Each training leaves a file below `<place>/trained`, so that a stopped run goes on. `--report` only reads them.
 """
 
-import argparse
 import itertools
 import statistics
 import time
@@ -22,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.frozen_views import BATCH, FLIPS, FrozenViews, as_maps
+from benchmarks.frozen_views import BATCH, FLIPS, FrozenViews, as_maps, options_of
 from benchmarks.repeated_splits import Cell, cells, compared, table
 from benchmarks.upper_training import Recipe, fit, heads, logits
 from mpox.files import replacing, write_json
@@ -188,11 +187,7 @@ def _trainings(views: FrozenViews, seeds: Sequence[int], outer: int) -> list[Tra
 
 def main() -> None:
     """Train what is asked for, then report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="msid")
-    parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--place", type=Path, required=True)
-    parser.add_argument("--seeds", default="201,202")
+    parser = options_of(__doc__, "201,202")
     parser.add_argument("--outer", type=int, default=2, help="outer parts of each seed, of five")
     parser.add_argument("--names", help="trainings, separated by commas; all of them otherwise")
     parser.add_argument("--report", action="store_true", help="train nothing")

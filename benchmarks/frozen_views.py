@@ -4,6 +4,7 @@ The layers below `frozen_depth` of the default schedule never change, so what co
 its view alone. It is computed once and kept; a fine-tuning then costs less than half, a linear head seconds.
 """
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,16 @@ from mpox.training.inputs import fold_inputs
 FROZEN_BLOCKS = 3
 FLIPS: dict[str, tuple[int, ...]] = {"plain": (), "mirrored": (3,), "upside_down": (2,), "turned": (2, 3)}
 BATCH = 32
+
+
+def options_of(description: str | None, seeds: str) -> argparse.ArgumentParser:
+    """Return the options that all trials on frozen views take; `seeds` are the usual ones, separated by commas."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="msid")
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--place", type=Path, required=True)
+    parser.add_argument("--seeds", default=seeds)
+    return parser
 
 
 @dataclass(frozen=True)

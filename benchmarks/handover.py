@@ -8,19 +8,17 @@ makes them; every candidate comes from those four parts and is judged on the fif
 Writes `<place>/handover.json` and prints the table. Fine-tuned networks: `python -m benchmarks.finetune_tries`.
 """
 
-import argparse
 import math
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.frozen_views import FrozenViews, PhotoTable
+from benchmarks.frozen_views import FrozenViews, PhotoTable, options_of
 from benchmarks.repeated_splits import INNER, Cell, cells, compared, table
 from benchmarks.soft_head import fit_soft_head
 from benchmarks.upper_training import heads
@@ -141,11 +139,7 @@ def measure(student: FrozenViews, teacher: FrozenViews, seeds: Sequence[int]) ->
 
 def main() -> None:
     """Measure, write and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="msid")
-    parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--place", type=Path, required=True)
-    parser.add_argument("--seeds", default="101,102,103,104,105,106")
+    parser = options_of(__doc__, "101,102,103,104,105,106")
     options = parser.parse_args()
     student, teacher = (FrozenViews(name, options.data, options.root, options.place) for name in (STUDENT, TEACHER))
     result = measure(student, teacher, [int(seed) for seed in options.seeds.split(",")])

@@ -5,19 +5,17 @@
 Writes `<place>/probe_tries.json` and prints the table.
 """
 
-import argparse
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.frozen_views import FLIPS, FrozenViews
+from benchmarks.frozen_views import FLIPS, FrozenViews, options_of
 from benchmarks.repeated_splits import Cell, cells, compared, table
 from benchmarks.upper_training import heads
 from mpox.files import write_json
@@ -84,11 +82,7 @@ def _head(cell: Cell, targets: np.ndarray, learned: Sequence[Tensor]) -> tuple[T
 
 def main() -> None:
     """Measure, write and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="msid")
-    parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--place", type=Path, required=True)
-    parser.add_argument("--seeds", default="101,102,103")
+    parser = options_of(__doc__, "101,102,103")
     options = parser.parse_args()
     views = FrozenViews(MODEL, options.data, options.root, options.place)
     found, targets = tries(views), views.photos.targets

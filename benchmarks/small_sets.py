@@ -5,15 +5,13 @@
 Writes `<place>/small_sets.json` as it goes: balanced accuracy and NLL by number of photos, start and epochs.
 """
 
-import argparse
 import statistics
 import warnings
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 
-from benchmarks.frozen_views import FrozenViews, PhotoTable
+from benchmarks.frozen_views import FrozenViews, PhotoTable, options_of
 from benchmarks.upper_training import Recipe, fit, heads, logits
 from mpox.files import write_json
 from mpox.stats.metrics import weighted_metrics
@@ -37,11 +35,7 @@ def parts(photos: PhotoTable, n: int, seed: int) -> tuple[np.ndarray, np.ndarray
 
 def main() -> None:
     """Measure, write and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="msid")
-    parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--place", type=Path, required=True)
-    parser.add_argument("--seeds", default="301,302")
+    parser = options_of(__doc__, "301,302")
     options = parser.parse_args()
     warnings.filterwarnings("ignore", module="lightning")
     views = FrozenViews(MODEL, options.data, options.root, options.place)

@@ -7,6 +7,7 @@ import pandas as pd
 from rich.table import Table
 
 from mpox.console import shown
+from mpox.data.folds import ALL, title_of
 from mpox.stats import printed
 from mpox.stats.intervals import Interval
 from mpox.stats.metrics import METRICS, key_metrics
@@ -14,7 +15,7 @@ from mpox.stats.metrics import METRICS, key_metrics
 # The figures of the two tables, in reading order.
 SHOWN, AT_THRESHOLD = key_metrics("balanced_accuracy"), ("sensitivity", "specificity")
 # Rows of a model: its folds inside and outside the study, the mean of their networks, and the final network.
-_ROWS = {"internal": "internal", "external": "external", "ensemble": "ensemble", "final": "every photo"}
+_ROWS = {"internal": "internal", "external": "external", "ensemble": "ensemble", "final": title_of(ALL)}
 
 
 def external_table(study: str, results: Mapping[str, Any]) -> Table:
@@ -41,7 +42,7 @@ def threshold_table(results: Mapping[str, Any]) -> Table | None:
         view.add_column(title, justify="right")
     for model, result in results.items():
         networks = result["at_threshold"]["networks"]
-        final = {name: one for name, one in networks.items() if name == "fold-all"}
+        final = {name: one for name, one in networks.items() if name == f"fold-{ALL}"}
         folds = [one["threshold"] for name, one in networks.items() if name not in final]
         # Where not all folds are done, each network has a rule of its own.
         limit = printed.number(folds[0]) if len(set(folds)) == 1 else "several"

@@ -28,12 +28,11 @@ class Axis:
 
 @dataclass(frozen=True)
 class Behind:
-    """How far a model is behind the first-ranked: the pair of both, and the probability that it hardly is."""
+    """How far a model is behind the first-ranked: the pair of both."""
 
     model: str
     verdict: str
     pair: Pair
-    hardly_worse: float | None
 
 
 def axis(values: Iterable[float | None], also: Iterable[float] = ()) -> Axis | None:
@@ -63,9 +62,7 @@ def behind(comparison: Comparison) -> list[Behind]:
     for model in comparison.models:
         if model.verdict != BEST:
             pair = next(one for one in comparison.pairs if one.second == model.name)  # pairs are in rank order
-            known = pair.p_same is not None and pair.p_second_better is not None
-            hardly = (pair.p_same or 0.0) + (pair.p_second_better or 0.0) if known else None
-            found.append(Behind(model.name, model.verdict, pair, hardly))
+            found.append(Behind(model.name, model.verdict, pair))
     return found
 
 

@@ -86,6 +86,11 @@ class Pair:
     pooled_difference: Interval
     words: str
 
+    @property
+    def p_hardly_worse(self) -> float | None:
+        """Probability that the second is less than the rope worse than the first; None where nothing tests it."""
+        return None if self.p_same is None or self.p_second_better is None else self.p_same + self.p_second_better
+
 
 @dataclass(frozen=True)
 class ExternalScore:

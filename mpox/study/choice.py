@@ -184,8 +184,8 @@ def _candidates(comparison: Comparison, confidence: float) -> tuple[Candidate, .
 
 def _as_good(pair: Pair) -> float:
     """The probability that the second of a pair is less than the rope worse than the first."""
-    if pair.p_same is not None and pair.p_second_better is not None:
-        return pair.p_same + pair.p_second_better
+    if pair.p_hardly_worse is not None:
+        return pair.p_hardly_worse
     # Nothing to test by; but the same answers to every photo are as good.
     return float(pair.only_first_right == pair.only_second_right == 0)
 

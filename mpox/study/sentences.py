@@ -34,12 +34,11 @@ def against_best(name: str, verdict: str, pairs: Sequence[Pair], metric: str, ro
     if verdict == UNTESTED:
         return f"Not tested against {pair_.first}: {_why_untested(pair_)}."
     assert pair_.p_second_better is not None
-    assert pair_.p_same is not None
-    equal = pair_.p_same + pair_.p_second_better
+    assert pair_.p_hardly_worse is not None
     return (
         f"{verdict[0].upper()}{verdict[1:]} ({pair_.first}): mean difference {_apart(pair_, confidence)}, "
         f"{_p(pair_.p_holm)} after Holm's correction. The probability that it is less than {rope:g} worse is "
-        f"{equal:.2f}."
+        f"{pair_.p_hardly_worse:.2f}."
     )
 
 
@@ -168,7 +167,7 @@ def _why_untested(pair: Pair) -> str:
 def _equivalence(comparison: Comparison, model: ModelResult) -> float:
     """The probability that `model` is less than the rope worse than the best."""
     found = _with_best(model.name, comparison.pairs)
-    return (found.p_same or 0.0) + (found.p_second_better or 0.0)
+    return found.p_hardly_worse or 0.0
 
 
 def _apart(pair: Pair, confidence: float) -> str:
