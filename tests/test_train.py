@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from omegaconf import DictConfig
+from power_cut import power_cut
 
 from mpox.data.manifest import write_manifest
 from mpox.data.sources import folder
@@ -111,17 +112,8 @@ def test_interrupted_and_resumed_equals_uninterrupted(
         *extra,
     )
     train(configured(*options, "study=whole"))
-    real_step = LesionClassifier.training_step
-
-    def broken(self: LesionClassifier, batch: dict[str, torch.Tensor], index: int) -> torch.Tensor:
-        if (self.current_epoch, index) == (epoch, step):
-            raise OSError("power cut")
-        return real_step(self, batch, index)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(LesionClassifier, "training_step", broken)
-        with pytest.raises(OSError, match="power cut"):
-            train(configured(*options, "study=broken"))
+    with power_cut(epoch, step):
+        train(configured(*options, "study=broken"))
     broken_run = tmp_path / "runs" / "broken" / "mobilenetv3_small_100" / "fold-0"
     assert read_json(broken_run / "status.json")["state"] != "done"
     assert not (broken_run / "predictions.parquet").exists()

@@ -5,27 +5,16 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_manifest import drawn_manifest
 from sklearn.model_selection import StratifiedGroupKFold
 
 from mpox.data.folds import make_folds
-from mpox.data.manifest import complete
 from mpox.data.small_folds import small_folds
-
-
-def photos(per_class: dict[str, list[int]]) -> pd.DataFrame:
-    """A manifest with, for each class, subjects of the given numbers of photos."""
-    rows = [
-        {"path": f"{label}/{s:02d}_{k:02d}.jpg", "label": label, "subject": f"{label}{s}"}
-        for label, sizes in per_class.items()
-        for s, size in enumerate(sizes)
-        for k in range(size)
-    ]
-    return complete(pd.DataFrame(rows), "made")
 
 
 def sizes_of_folds(per_class: dict[str, list[int]], label: str, n_folds: int, seed: int) -> list[list[int]]:
     """Sizes of the class's groups in each fold."""
-    manifest = photos(per_class)
+    manifest = drawn_manifest(per_class)
     folds = make_folds(manifest, n_folds, seed)
     of_class = manifest[manifest["label"] == label]
     sizes = of_class.groupby([folds.of(of_class["photo_id"]), "group"]).size()
@@ -73,7 +62,7 @@ def test_a_fold_of_one_patient_gets_others_as_well() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_ordinary_photos_are_split_as_ever(seed: int) -> None:
     random = np.random.default_rng(seed)
-    manifest = photos({label: random.integers(1, 4, 40).tolist() for label in ("acne", "healthy", "mpox")})
+    manifest = drawn_manifest({label: random.integers(1, 4, 40).tolist() for label in ("acne", "healthy", "mpox")})
     ordered = manifest.sort_values("photo_id", ignore_index=True)
     splitter = StratifiedGroupKFold(10, shuffle=True, random_state=seed)
     expected = tuple(

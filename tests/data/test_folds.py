@@ -2,25 +2,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from drawn_manifest import drawn_manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpox.data.folds import make_folds, read_folds, write_folds
-from mpox.data.manifest import complete
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
-
-
-def photos(per_class: dict[str, list[int]]) -> pd.DataFrame:
-    """A manifest with, for each class, subjects of the given numbers of photos."""
-    rows = [
-        {"path": f"{label}/{s}_{k}.jpg", "label": label, "subject": f"{label}{s}"}
-        for label, sizes in per_class.items()
-        for s, size in enumerate(sizes)
-        for k in range(size)
-    ]
-    return complete(pd.DataFrame(rows), "made")
-
 
 SIZES = st.lists(st.integers(1, 4), min_size=10, max_size=40)
 
@@ -34,7 +22,7 @@ SIZES = st.lists(st.integers(1, 4), min_size=10, max_size=40)
 def test_folds_are_disjoint_grouped_complete_and_balanced(
     per_class: dict[str, list[int]], n_folds: int, seed: int
 ) -> None:
-    manifest = photos(per_class)
+    manifest = drawn_manifest(per_class)
     folds = make_folds(manifest, n_folds, seed)
     everyone = [photo for fold in folds.ids for photo in fold]
     assert sorted(everyone) == sorted(manifest["photo_id"])  # every photo is tested exactly once
@@ -53,13 +41,13 @@ def test_folds_are_disjoint_grouped_complete_and_balanced(
 
 
 def test_splits_do_not_depend_on_the_order_of_rows_but_on_the_seed() -> None:
-    manifest = photos({"mpox": [2] * 15, "acne": [1] * 20})
+    manifest = drawn_manifest({"mpox": [2] * 15, "acne": [1] * 20})
     assert make_folds(manifest, 5, 0) == make_folds(manifest.sample(frac=1, random_state=3), 5, 0)
     assert make_folds(manifest, 5, 0).sha256 != make_folds(manifest, 5, 1).sha256
 
 
 def test_photos_left_out_are_in_no_fold() -> None:
-    manifest = photos({"mpox": [1] * 6, "acne": [1] * 6})
+    manifest = drawn_manifest({"mpox": [1] * 6, "acne": [1] * 6})
     manifest.loc[0, "keep"] = False
     folds = make_folds(manifest, 3, 0)
     assert manifest.loc[0, "photo_id"] not in {photo for fold in folds.ids for photo in fold}
@@ -70,14 +58,14 @@ def test_photos_left_out_are_in_no_fold() -> None:
     [(3, 3, "fold=3 does not exist"), (3, -1, "fold=-1 does not exist"), (2, 0, "must be at least 3")],
 )
 def test_impossible_folds(n_folds: int, fold: int, words: str) -> None:
-    manifest = photos({"mpox": [1] * 6, "acne": [1] * 6})
+    manifest = drawn_manifest({"mpox": [1] * 6, "acne": [1] * 6})
     with pytest.raises(UserError, match=words):
         make_folds(manifest, n_folds, 0).roles(fold)
 
 
 def test_class_with_fewer_groups_than_folds_is_named() -> None:
     with pytest.raises(UserError, match="acne has 2"):
-        make_folds(photos({"mpox": [1] * 6, "acne": [5, 5]}), 3, 0)
+        make_folds(drawn_manifest({"mpox": [1] * 6, "acne": [5, 5]}), 3, 0)
 
 
 def edited(path: Path, manifest: pd.DataFrame) -> dict[str, list[list[str]]]:
@@ -86,7 +74,7 @@ def edited(path: Path, manifest: pd.DataFrame) -> dict[str, list[list[str]]]:
 
 
 def test_splits_file_round_trip_and_edits(tmp_path: Path) -> None:
-    manifest = photos({"mpox": [1] * 6, "acne": [2] * 6})
+    manifest = drawn_manifest({"mpox": [1] * 6, "acne": [2] * 6})
     path = tmp_path / "splits.json"
     content = edited(path, manifest)
     assert read_folds(path, manifest, 3) == make_folds(manifest, 3, 0)
@@ -111,7 +99,7 @@ def test_splits_file_round_trip_and_edits(tmp_path: Path) -> None:
     ],
 )
 def test_broken_splits_file(tmp_path: Path, damage: object, words: str) -> None:
-    manifest = photos({"mpox": [2] * 6, "acne": [2] * 6})
+    manifest = drawn_manifest({"mpox": [2] * 6, "acne": [2] * 6})
     path = tmp_path / "splits.json"
     content = edited(path, manifest)
     damage(content["folds"])  # type: ignore[operator]
@@ -124,4 +112,4 @@ def test_splits_file_that_is_no_json(tmp_path: Path) -> None:
     path = tmp_path / "splits.json"
     path.write_text("{")
     with pytest.raises(ValueError, match=r"splits\.json is not valid JSON"):
-        read_folds(path, photos({"mpox": [1] * 6, "acne": [1] * 6}), 3)
+        read_folds(path, drawn_manifest({"mpox": [1] * 6, "acne": [1] * 6}), 3)

@@ -3,15 +3,14 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 import torch
 from omegaconf import DictConfig
+from power_cut import power_cut
 
 from mpox.model.checkpoint import damage_of
-from mpox.model.classifier import LesionClassifier
 from mpox.runs.run_state import can_resume, state_of
 from mpox.training.job import train
 from mpox.training.resume import BEFORE, KEPT, LAST, epoch_to_resume
@@ -28,17 +27,8 @@ def run_of(runs: Path, study: str) -> Path:
 def broken(configured: Configured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The run of a study `broken` that lost its power in the fourth of four epochs, beside the whole one of `whole`."""
     train(configured(*OPTIONS, "study=whole"))
-    real_step = LesionClassifier.training_step
-
-    def step(self: LesionClassifier, batch: dict[str, torch.Tensor], index: int) -> Any:
-        if self.current_epoch == 3:
-            raise OSError("power cut")
-        return real_step(self, batch, index)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(LesionClassifier, "training_step", step)
-        with pytest.raises(OSError, match="power cut"):
-            train(configured(*OPTIONS, "study=broken"))
+    with power_cut(epoch=3):
+        train(configured(*OPTIONS, "study=broken"))
     return run_of(tmp_path / "runs", "broken")
 
 
