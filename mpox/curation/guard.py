@@ -47,7 +47,7 @@ def guard(photos: PhotoSet, cache: Path, *, search: str = "auto", conflicts: str
     if is_audited(photos.manifest):
         log.info("the manifest was audited by mpox.curate: its groups are used as they are")
         return photos
-    search = _settled(search, photos)
+    search = _search_to_make(search, photos)
     found, not_sought = SEARCHED[search]
     photos = replace(
         photos, copies={"search": search, "searched": found, "not_searched": None if photos.drawn else not_sought}
@@ -67,7 +67,7 @@ def guard(photos: PhotoSet, cache: Path, *, search: str = "auto", conflicts: str
     return replace(photos, manifest=_settle(manifest, pairs, conflicts))
 
 
-def _settled(search: str, photos: PhotoSet) -> str:
+def _search_to_make(search: str, photos: PhotoSet) -> str:
     """Return the search to make; what it does not search for is logged.
 
     `auto` goes by the number of photos alone, so that the same photos are grouped alike on every machine.
