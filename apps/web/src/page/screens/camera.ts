@@ -23,11 +23,12 @@ async function camera(app: App, view: "overview" | "close_up"): Promise<void> {
   const frame = element("div", { class: "camera", hidden: true }, video, element("div", { class: "ring" }));
   show(
     app.say(view),
-    element("p", {}, app.say(`${view}_how`), " ", app.say("light")),
+    element("p", {}, app.say(`${view}_how`)),
     frame,
     guidance,
     refusal,
     element("div", { class: "actions" }, take, chooser(app, shot), skip(app, view)),
+    element("p", { class: "small" }, app.say("light")),
   );
   await watch(app, video, frame, guidance, take);
 }
