@@ -58,14 +58,14 @@ def _fetch_packages(place: Path) -> None:
         names = " and ".join(PACKAGES.values())
         raise UserError(f"no apt-get here: install {names} with this machine's own package manager")
     simulated = run_tool(["apt-get", "install", "--simulate", "--no-install-recommends", *PACKAGES.values()], {})
-    names = [line.split()[1] for line in simulated.splitlines() if line.startswith("Inst ")]
+    needed = [line.split()[1] for line in simulated.splitlines() if line.startswith("Inst ")]
     with scratch() as folder:
         try:
-            subprocess.run(["apt-get", "download", *names], cwd=folder, check=True, capture_output=True, text=True)
+            subprocess.run(["apt-get", "download", *needed], cwd=folder, check=True, capture_output=True, text=True)
         except subprocess.CalledProcessError as error:
             why = (error.stderr.strip().splitlines() or ["no message"])[-1]
             raise UserError(
-                f"apt-get cannot download {len(names)} packages ({why}): apt-get update, then again"
+                f"apt-get cannot download {len(needed)} packages ({why}): apt-get update, then again"
             ) from error
         for package in sorted(folder.glob("*.deb")):
             run_tool(["dpkg", "-x", str(package), str(place)], {})

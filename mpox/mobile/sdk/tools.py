@@ -126,7 +126,7 @@ def emulator_version(target: Target) -> tuple[int, int]:
 
 
 def run_tool(command: Sequence[str], environment: Mapping[str, str], timeout_s: int = TIMEOUT_S) -> str:
-    """Run a command; return what it printed, stdout and stderr. Raises UserError where it fails, with its first error."""
+    """Run a command; return what it printed (stdout, stderr). Raises UserError, with its first error, where it fails."""
     try:
         done = subprocess.run(
             command,
