@@ -226,11 +226,19 @@ def test_an_export_gives_size_and_latency(study: Path, results: StudyResults) ->
         ("y", "alike", 900_000, 9.0),
         ("z", "new", 1, 1),
     ):
-        write_json(exports / name / "export.json", {"card": {"study": "s", "model": model}, "latency_ms": latency})
+        core = {"instructions": {"loads": 40, "other": 60}, "ratio": 0.5}
+        arm = {"passed": True, "cores": {"dotprod": core}}
+        report = {"card": {"study": "s", "model": model}, "latency_ms": latency, "arm": arm}
+        write_json(exports / name / "export.json", report)
         (exports / name / "model.pte").write_bytes(bytes(size))
     comparison = compare(results, QUICK, exports=exports, cache=study.parent / "costs")
     costs = comparison.model("alike").costs
     assert (costs.export_name, costs.export_size_mb, costs.export_latency_ms) == ("y", 0.9, 9.0)
+    assert (costs.export_instructions, costs.export_instruction_ratio) == (100, 0.5)
+    wrong = {"card": {"study": "s", "model": "alike"}, "latency_ms": 9.0, "arm": arm | {"passed": False}}
+    write_json(exports / "y" / "export.json", wrong)
+    again = compare(results, QUICK, exports=exports, cache=study.parent / "costs").model("alike").costs
+    assert (again.export_size_mb, again.export_instructions) == (0.9, None)
     assert comparison.model("good").costs.export_name is None
     certain = Rule(confidence=0.001, max_latency_ms=20, by="size")
     assert choose(comparison, results, certain).choice.model == "alike"  # type: ignore[union-attr]

@@ -61,12 +61,15 @@ class Target:
         """Compile and link C++ into `program`. Raises UserError with the compiler's first error."""
         run_tool([*self.compiler, *map(str, sources), "-o", str(program), *self.flags, *flags], self.environment)
 
-    def command(self, program: Path, cpu: str | None = None, plugin: Path | None = None) -> list[str]:
-        """Return the command that starts a program: on an emulated core `cpu` of qemu's, with a plugin of it."""
+    def command(
+        self, program: Path, cpu: str | None = None, plugin: Path | None = None, out: Path | None = None
+    ) -> list[str]:
+        """Return the command that starts a program: on an emulated core `cpu`, with a plugin that writes into `out`."""
         if not self.emulator:
             return [str(program)]
         core = ["-cpu", cpu] if cpu else []
-        return [*self.emulator, *core, *(["-plugin", str(plugin)] if plugin else []), str(program)]
+        counted = ["-plugin", f"{plugin},out={out}"] if plugin else []
+        return [*self.emulator, *core, *counted, str(program)]
 
 
 def host() -> Target:
@@ -126,7 +129,7 @@ def emulator_version(target: Target) -> tuple[int, int]:
 
 
 def run_tool(command: Sequence[str], environment: Mapping[str, str], timeout_s: int = TIMEOUT_S) -> str:
-    """Run a command; return what it printed (stdout, stderr). Raises UserError, with its first error, where it fails."""
+    """Run a command; return what it printed, stdout and stderr. UserError, with its first error, where it fails."""
     try:
         done = subprocess.run(
             command,
