@@ -24,6 +24,7 @@ from mpox.stats.predictions import write_predictions
 from mpox.study.choice import Rule, cheapest_candidate, choose
 from mpox.study.comparing import compare
 from mpox.study.comparison_options import ComparisonOptions
+from mpox.study.costs import costs as costs_of
 from mpox.study.results import StudyResults, read_study
 
 QUICK = ComparisonOptions(resamples=200)
@@ -237,7 +238,8 @@ def test_an_export_gives_size_and_latency(study: Path, results: StudyResults) ->
     assert (costs.export_instructions, costs.export_instruction_ratio) == (100, 0.5)
     wrong = {"card": {"study": "s", "model": "alike"}, "latency_ms": 9.0, "arm": arm | {"passed": False}}
     write_json(exports / "y" / "export.json", wrong)
-    again = compare(results, QUICK, exports=exports, cache=study.parent / "costs").model("alike").costs
+    runs = next(runs for runs in results.models if runs.name == "alike")
+    again = costs_of(runs, results, exports, study.parent / "costs")
     assert (again.export_size_mb, again.export_instructions) == (0.9, None)
     assert comparison.model("good").costs.export_name is None
     certain = Rule(confidence=0.001, max_latency_ms=20, by="size")

@@ -20,7 +20,7 @@ from mpox.mobile.sdk.program import Answers, answer, count, plugin
 from mpox.mobile.sdk.tools import Target, emulator_version, version
 from mpox.stats.pooled import softmax
 
-# Cores by what they have, and the emulator's names for them. Its SME, before version 10, computes int8 wrongly.
+# Cores by what they have, and the emulator's names for them. Without SME: some qemu 7.2 computed int8 wrongly with it.
 CORES = {"i8mm": "max,sve=off,sme=off", "dotprod": "cortex-a76", "neither": "cortex-a53"}
 # The first version of qemu whose `max` core can leave SME out.
 OLDEST = (7, 1)

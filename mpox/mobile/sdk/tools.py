@@ -98,7 +98,10 @@ def arm64(tools: Path | None = None) -> Target:
     if not libraries.is_dir():
         raise UserError(f"no Arm64 C library at {libraries}: install libc6-arm64-cross, or {FETCH}")
     if "-plugin" not in _help_of(str(emulator), environment.get("LD_LIBRARY_PATH")):
-        raise UserError(f"{emulator} was built without plugins (as static ones are): install qemu-user, or {FETCH}")
+        raise UserError(
+            f"{emulator} counts no instructions, as it was built without plugins (Debian 12's qemu-user has them, "
+            "Debian 13's not): build qemu with --enable-plugins --target-list=aarch64-linux-user"
+        )
     emulated = (str(emulator), "-L", str(libraries), "-U", "LD_LIBRARY_PATH")
     return Target("aarch64", (str(compiler), *sysroot), sdk, emulated, environment)
 
