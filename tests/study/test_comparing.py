@@ -244,6 +244,8 @@ def test_an_export_gives_size_and_latency(study: Path, results: StudyResults) ->
     assert comparison.model("good").costs.export_name is None
     certain = Rule(confidence=0.001, max_latency_ms=20, by="size")
     assert choose(comparison, results, certain).choice.model == "alike"  # type: ignore[union-attr]
+    counted = Rule(confidence=0.001, by="instructions")
+    assert choose(comparison, results, counted).choice.model == "alike"  # type: ignore[union-attr]
 
 
 def test_one_model_only(study: Path) -> None:
