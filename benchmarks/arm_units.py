@@ -2,7 +2,7 @@
 
 python -m benchmarks.arm_units --run runs/<study>/<model>/fold-<k> [--first 0,1,2,4]
 
-Instructions hardly depend on values: ranges come from two pictures of noise, and the answers of these files mean nothing.
+Instructions hardly depend on values: ranges come from two pictures of noise, so the answers of the files mean nothing.
 Needs the tools of docs/phones_arm.md.
 """
 
@@ -34,9 +34,7 @@ def main() -> None:
     """Print a row for each number of units."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--run", type=Path, required=True, help="a finished run")
-    parser.add_argument(
-        "--first", default="0,1,2,4", help="how many units stay in float, several (0,1,2,4)"
-    )
+    parser.add_argument("--first", default="0,1,2,4", help="how many units stay in float, several (0,1,2,4)")
     given = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)

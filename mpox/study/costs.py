@@ -34,12 +34,16 @@ def _exported(
         if (card.get("study"), card.get("model")) == (study, model):
             sizes = [file.stat().st_size for file in path.parent.glob("*.pte")]
             if sizes:
-                found.append((path.parent.name, min(sizes) / 1e6, report.get("latency_ms"), *_instructions(report)))
+                found.append((path.parent.name, min(sizes) / 1e6, report.get("latency_ms"), *arm_instructions(report)))
     return min(found, key=lambda export: export[1]) if found else (None, None, None, None, None)
 
 
-def _instructions(report: dict[str, Any]) -> tuple[int | None, float | None]:
-    """What the check on Arm64 kernels counted, where the file passed it: a wrong answer is no cost."""
+def arm_instructions(report: dict[str, Any]) -> tuple[int | None, float | None]:
+    """Return the instructions of one photo on Arm64 with 8-bit dot products, and their share of the float32 file's.
+
+    `report` is export.json's content. Both None where the file was not checked on Arm64 or did not pass: a wrong answer
+    has no cost.
+    """
     arm = report.get("arm")
     if not arm or not arm["passed"]:
         return None, None
