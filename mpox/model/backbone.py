@@ -9,18 +9,23 @@ from timm.models import group_parameters
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mpox.data.working_picture import ONE_STEP, TWO_STEP
 from mpox.errors import UserError
 from mpox.model.weights import RANDOM, WeightSource, read_tensors
 
 
 @dataclass(frozen=True)
 class InputRecord:
-    """The input that a model's weights expect: side in pixels, per-channel mean and sd for values 0..1."""
+    """The input that a model expects: side in pixels, per-channel mean and sd for values 0..1, how photos are resized.
+
+    Records of earlier versions do not say the last: their networks were trained on pictures resized in one step.
+    """
 
     image_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     interpolation: str
+    resize: str = ONE_STEP
 
 
 def input_record(timm_name: str, image_size: int | None = None) -> InputRecord:
@@ -41,6 +46,7 @@ def input_record(timm_name: str, image_size: int | None = None) -> InputRecord:
         mean=(config.mean[0], config.mean[1], config.mean[2]),
         std=(config.std[0], config.std[1], config.std[2]),
         interpolation=config.interpolation,
+        resize=TWO_STEP,
     )
 
 
