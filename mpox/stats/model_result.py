@@ -187,7 +187,8 @@ class Subgroup:
 class Costs:
     """What a model costs. Parameters and multiply-adds are counts at `image_size` pixels a side.
 
-    `train_seconds`: mean wall time of a fold's job. The phone's figures come from the export report; None without one.
+    `train_seconds`: mean wall time of a fold's job. What begins with `export_` comes from the export's report, None without
+    one: name and size of the file, its latency on the machine that exported it, and that machine's processor in words.
     """
 
     parameters: int | None
@@ -197,6 +198,7 @@ class Costs:
     export_name: str | None
     export_size_mb: float | None
     export_latency_ms: float | None
+    export_latency_on: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """The cost columns: counted from the network, timed in training, and read from what an export measured."""
 
 from pathlib import Path
+from typing import Any
 
 from mpox.errors import UserError
 from mpox.files import read_json
 from mpox.model.cost import cached_cost
+from mpox.runs.processor import in_words
 from mpox.stats.model_result import Costs
 from mpox.study.results import ModelRuns, StudyResults
 
@@ -18,12 +20,12 @@ def costs(runs: ModelRuns, results: StudyResults, exports: Path, cache: Path) ->
         raise UserError(
             f"{runs.name}: timm cannot build {timm_name} ({error}): install the timm it was trained with"
         ) from error
-    name, size, latency = _exported(exports, results.name, runs.name)
-    return Costs(counted.parameters, counted.macs, side, runs.seconds, name, size, latency)
+    of_export = _exported(exports, results.name, runs.name)
+    return Costs(counted.parameters, counted.macs, side, runs.seconds, **of_export)
 
 
-def _exported(exports: Path, study: str, model: str) -> tuple[str | None, float | None, float | None]:
-    """Return name, size in MB and median latency in ms of the smallest export of this model of this study."""
+def _exported(exports: Path, study: str, model: str) -> dict[str, Any]:
+    """Return the entries of `Costs` about the smallest export of this model of this study."""
     found = []
     for path in sorted(exports.glob("[!.]*/export.json")):
         report = read_json(path)
@@ -31,5 +33,14 @@ def _exported(exports: Path, study: str, model: str) -> tuple[str | None, float 
         if (card.get("study"), card.get("model")) == (study, model):
             sizes = [file.stat().st_size for file in path.parent.glob("*.pte")]
             if sizes:
-                found.append((path.parent.name, min(sizes) / 1e6, report.get("latency_ms")))
-    return min(found, key=lambda export: export[1]) if found else (None, None, None)
+                timed = report.get("latency_ms") is not None
+                found.append(
+                    {
+                        "export_name": path.parent.name,
+                        "export_size_mb": min(sizes) / 1e6,
+                        "export_latency_ms": report.get("latency_ms"),
+                        "export_latency_on": in_words(report.get("latency_on")) if timed else None,
+                    }
+                )
+    lacking = {"export_name": None, "export_size_mb": None, "export_latency_ms": None}
+    return min(found, key=lambda export: export["export_size_mb"]) if found else lacking
