@@ -1,5 +1,6 @@
 """The cost columns: counted from the network, timed in training, and read from what an export measured."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,26 @@ def _exported(exports: Path, study: str, model: str) -> dict[str, Any]:
         if (card.get("study"), card.get("model")) == (study, model):
             sizes = [file.stat().st_size for file in path.parent.glob("*.pte")]
             if sizes:
+                instructions, share = _instructions(report)
                 timed = report.get("latency_ms") is not None
                 found.append(
                     {
                         "export_name": path.parent.name,
                         "export_size_mb": min(sizes) / 1e6,
                         "export_latency_ms": report.get("latency_ms"),
+                        "export_instructions": instructions,
+                        "export_instruction_ratio": share,
                         "export_latency_on": in_words(report.get("latency_on")) if timed else None,
                     }
                 )
-    lacking = {"export_name": None, "export_size_mb": None, "export_latency_ms": None}
-    return min(found, key=lambda export: export["export_size_mb"]) if found else lacking
+    names = [entry.name for entry in fields(Costs) if entry.name.startswith("export_")]
+    return min(found, key=lambda export: export["export_size_mb"]) if found else dict.fromkeys(names)
+
+
+def _instructions(report: dict[str, Any]) -> tuple[int | None, float | None]:
+    """What the check on Arm64 kernels counted, where the file passed it: a wrong answer is no cost."""
+    arm = report.get("arm")
+    if not arm or not arm["passed"]:
+        return None, None
+    core = arm["cores"]["dotprod"]
+    return sum(core["instructions"].values()), core["ratio"]

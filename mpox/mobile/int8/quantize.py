@@ -34,8 +34,8 @@ class Calibrated:
 
     `network` is float, `images_NCHW` (float32, 0..255) are *training* photos; `float_units` (see `units_of`) stay in
     float. With `round_weights` the weights are rounded to their int8 steps together. Without, they keep their values,
-    to measure `sensitivities`, and each is simulated as rounded to the nearest. `weight_bits` 7 leaves the sum of two products
-    with 8-bit activations within 16 bits. Raises UserError for fewer than two photos.
+    to measure `sensitivities`, and each is simulated as rounded to the nearest. `weight_bits` 7 leaves the sum of two
+    products with 8-bit activations within 16 bits. Raises UserError for fewer than two photos.
     """
 
     def __init__(
