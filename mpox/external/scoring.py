@@ -24,7 +24,7 @@ from mpox.data.module import as_they_are
 from mpox.data.sources import PhotoSet
 from mpox.data.store import open_store, store_key
 from mpox.errors import UserError
-from mpox.external.mapping import collapse, ensemble, map_labels
+from mpox.external.mapping import STUDY_PREFIX, collapse, ensemble, map_labels
 from mpox.external.seen_before import duplicates
 from mpox.files import replacing, write_json
 from mpox.model.backbone import PhotoClassifier
@@ -34,7 +34,6 @@ from mpox.stats.predictions import PREFIX, predictions_table
 
 # Values of the column `split` for these photos, and of `fold` for the ensemble's predictions.
 SPLIT, ENSEMBLE_FOLD = "external", -1
-STUDY_PREFIX = "study_logit_"
 CHECKS = ("perceptual", "exact", "off")
 
 
@@ -115,8 +114,8 @@ def predict(
     folds) share one pass over the photos. Raises UserError where the network knows other classes than the study's.
     """
     manifest, record = photos.photos.manifest, card.record
-    pixels = open_store(manifest, photos.photos.root, record.image_size, record.interpolation, cache)
-    key = store_key(list(manifest["sha256"]), record.image_size, record.interpolation)
+    pixels = open_store(manifest, photos.photos.root, record.image_size, record.interpolation, cache, record.resize)
+    key = store_key(list(manifest["sha256"]), record.image_size, record.interpolation, record.resize)
     features = cached_features(network, as_they_are(pixels), key, batch_size, device, cache)
     with torch.no_grad():
         weight, bias = network.head.weight.flatten(1).cpu(), network.head.bias
