@@ -27,8 +27,9 @@ from PIL import Image, ImageCms
 from selenium import webdriver
 
 from mpox.commands.predict import open_model
-from mpox.data.photos import decoded, open_photo, square
+from mpox.data.photos import decoded, open_photo
 from mpox.data.walk import walk
+from mpox.data.working_picture import square
 from mpox.mobile.run.decision_rule import DecidingPredictor, decide
 from mpox.mobile.site import LIMITS, SITE, SiteOptions, write_site
 
@@ -112,7 +113,7 @@ def phone_photo(source: Path, folder: Path, k: int) -> Path:
 def predicted(model: DecidingPredictor, path: Path) -> np.ndarray:
     """Return the probabilities (C) that mpox.predict gives a photo."""
     with decoded(path) as photo:
-        return model.probabilities(square(photo.picture, model.image_size, model.interpolation))[0]
+        return model.probabilities(square(photo.picture, model.image_size, model.interpolation, model.resize))[0]
 
 
 def in_browser(browser: webdriver.Chrome, url: str, paths: list[str]) -> dict[str, Any]:

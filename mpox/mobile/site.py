@@ -14,7 +14,7 @@ from typing import Any
 from mpox import __version__
 from mpox.errors import UserError
 from mpox.files import read_json, replacing_folder, sha256_of, write_json
-from mpox.mobile.file.contract import CONTRACT_FILE
+from mpox.mobile.file.contract import CONTRACT_FILE, resize_of
 from mpox.mobile.file.onnx_session import MAPS_INSIDE, open_session, with_maps
 from mpox.mobile.file.package import MODEL_FILE, ONNX_FILE, SUMS_FILE, recorded_sums, write_sums
 from mpox.mobile.run.golden import EXPECTED, GOLDEN
@@ -22,8 +22,6 @@ from mpox.places import check_replaceable
 
 QUESTIONS = ("site", "onset", "fever", "contacts")
 LIMITS = ("min_side", "min_sharpness", "max_bright", "max_dark", "max_border")
-# How files of earlier versions resize: without the box that comes first.
-ONE_STEP = "one_step"
 # Largest difference of a golden probability between this computer and the browser.
 TOLERANCE = 1e-3
 MODEL, SITE, SERVICE, MANIFEST, NOTICE = "model.bin", "site.json", "service.js", "app.webmanifest", "NOTICE.txt"
@@ -142,7 +140,7 @@ def _site(export: Path, contract: dict[str, Any], options: SiteOptions) -> dict[
             "positive": facts["positive"],
             "image_size": facts["image_size"],
             "interpolation": facts["interpolation"],
-            "resize": facts.get("resize", ONE_STEP),
+            "resize": resize_of(facts),
             "rule": contract["rule"],
             "explains": explains,
         },

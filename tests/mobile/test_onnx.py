@@ -11,8 +11,10 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
+from phone_exports import export_config
 from stowaways import stowaways
 
+from mpox.commands.export import export
 from mpox.errors import UserError
 from mpox.files import read_json
 from mpox.mobile.check import check

@@ -13,7 +13,7 @@ from PIL import Image
 from mpox.curation.descriptors import extract
 from mpox.curation.fingerprints import filled
 from mpox.curation.quality import exposure, sharpness
-from mpox.data.photos import square
+from mpox.data.working_picture import ONE_STEP, TWO_STEP, square
 from mpox.mobile.run.decision_rule import REFER, decide
 from mpox.stats.decision import DecisionRule
 from mpox.stats.pooled import softmax
@@ -72,7 +72,7 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     for k, (name, photo) in enumerate(pictures().items()):
         (folder / f"{name}.rgb").write_bytes(photo.tobytes())
         filters = ("bicubic", "bilinear", "lanczos")
-        sizes = {"name": name, "width": photo.shape[1], "height": photo.shape[0], "size": 96, "boxed": False}
+        sizes = {"name": name, "width": photo.shape[1], "height": photo.shape[0], "size": 96, "boxed": k % 2 == 1}
         photos.append({**sizes, "filter": filters[k % 3]})
     decisions = [
         {"probabilities": p, "positive": positive, "rule": {"threshold": rule.threshold, "quantiles": rule.quantiles}}
@@ -92,7 +92,8 @@ def test_working_pictures_are_those_of_the_desk(answered: tuple[Path, dict[str, 
     for one in content["asked"]["photos"]:
         photo = Image.fromarray(pictures()[one["name"]])
         given = np.frombuffer((folder / f"{one['name']}.picture").read_bytes(), np.uint8).reshape(96, 96, 3)
-        np.testing.assert_array_equal(given, square(photo, 96, one["filter"]), err_msg=one["name"])
+        expected = square(photo, 96, one["filter"], TWO_STEP if one["boxed"] else ONE_STEP)
+        np.testing.assert_array_equal(given, expected, err_msg=one["name"])
 
 
 def test_quality_is_that_of_the_audit(answered: tuple[Path, dict[str, Any]]) -> None:
