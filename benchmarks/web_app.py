@@ -40,8 +40,8 @@ P3 = {
     b"gXYZ": (0.29198, 0.69225, 0.04189),
     b"bXYZ": (0.15710, 0.06657, 0.78407),
 }
-# Milliseconds of each 40 in which the slowed browser runs.
-RUNS_MS, OF_MS = 10, 40
+# The slowed browser runs for so many seconds, then is stopped for three times as long.
+RUNS_S, FACTOR = 0.01, 4
 # Limits that refuse no photo.
 NO_LIMITS = dict.fromkeys(LIMITS, 1.0) | {"min_side": 0, "min_sharpness": 0}
 # The app's own worker, asked about one photo after the other; returns probabilities by its path and the milliseconds.
@@ -144,18 +144,23 @@ def agreement(model: DecidingPredictor, desk: np.ndarray, app: np.ndarray) -> di
 
 @contextlib.contextmanager
 def slowed(browser: webdriver.Chrome) -> Iterator[None]:
-    """Let the browser's processes run a quarter of the time only."""
+    """Let the processes that the browser has now run a quarter of the time only."""
     ended = threading.Event()
-    driver = psutil.Process(browser.service.process.pid)
+    processes = psutil.Process(browser.service.process.pid).children(recursive=True)
+
+    def each(action: str) -> None:
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                getattr(process, action)()
 
     def pulse() -> None:
         while not ended.is_set():
-            processes = driver.children(recursive=True)
-            for action, milliseconds in (("suspend", OF_MS - RUNS_MS), ("resume", RUNS_MS)):
-                for process in processes:
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        getattr(process, action)()
-                time.sleep(milliseconds / 1000)
+            began = time.perf_counter()
+            each("resume")
+            time.sleep(RUNS_S)
+            each("suspend")
+            time.sleep((FACTOR - 1) * (time.perf_counter() - began))  # however long it really ran
+        each("resume")
 
     thread = threading.Thread(target=pulse, daemon=True)
     thread.start()

@@ -10,6 +10,7 @@ from browser import TABLET, start
 from fake_camera import arguments, write_video
 from PIL import Image, ImageFilter, ImageOps
 from selenium import webdriver
+from selenium.common.exceptions import JavascriptException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
@@ -80,7 +81,8 @@ class Phone:
         self.wait(lambda: self.heading() == self.texts["welcome"])
 
     def wait(self, holds: Callable[[], Any], seconds: float = 40) -> Any:
-        return WebDriverWait(self.browser, seconds, 0.1).until(lambda _: holds())
+        passing = [JavascriptException, StaleElementReferenceException]  # a page that is loaded again meanwhile
+        return WebDriverWait(self.browser, seconds, 0.1, passing).until(lambda _: holds())
 
     def heading(self) -> str:
         text: str = self.browser.execute_script("return document.querySelector('h1')?.textContent ?? ''")
@@ -114,8 +116,15 @@ class Phone:
         self.browser.find_element(By.ID, "file").send_keys(str(path))
 
     def take(self) -> None:
-        self.wait(lambda: self.texts["camera_good"] in self.body())
-        self.press("take")
+        """Press the button whenever what the camera sees is good, until the next screen is there."""
+        before = self.heading()
+        press = "if (document.querySelector('h1').textContent === arguments[0]) document.querySelector(arguments[1])?.click()"
+
+        def taken() -> bool:
+            self.browser.execute_script(press, before, "button.primary:enabled")
+            return self.heading() != before
+
+        self.wait(taken)
 
     def asks(self, script: str) -> Any:
         """The value of an async function body in the page."""

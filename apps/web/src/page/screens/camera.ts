@@ -20,7 +20,7 @@ async function camera(app: App, view: "overview" | "close_up"): Promise<void> {
   const shot = new Shot(app, view, refusal);
   const take = button(app.say("take"), () => void shot.fromFrame(video), "primary");
   take.disabled = true;
-  const frame = element("div", { class: "camera", hidden: true }, video, element("div", { class: "ring" }));
+  const frame = element("div", { class: "camera" }, video, element("div", { class: "ring" }));
   show(
     app.say(view),
     element("p", {}, app.say(`${view}_how`)),
@@ -72,10 +72,10 @@ async function watch(app: App, shot: Shot, { video, frame, guidance, take }: Vie
     video.srcObject = stream;
     await video.play();
   } catch (error) {
+    frame.hidden = true;
     if (!shot.left) guidance.textContent = app.say("camera_none", { why: error instanceof Error ? error.name : String(error) });
     return;
   }
-  frame.hidden = false;
   await opened(app);
   try {
     while (!shot.left) {
