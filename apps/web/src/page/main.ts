@@ -22,15 +22,18 @@ async function start(): Promise<void> {
   const notices = new Notices(site, texts);
   window.addEventListener("error", (event) => stop(texts, event.message));
   window.addEventListener("unhandledrejection", (event) => stop(texts, String(event.reason)));
-  const kept = await keptOffline();
-  const app = new App(site, texts, new Engine(), SCREENS);
+  notices.tell((words) => [words.say("loading")]);
+  const kept = keptOffline();
+  const app = new App(site, texts, kept.then(() => new Engine()), SCREENS);
   document.addEventListener("language", () => notices.write(app.texts));
-  if (kept) {
-    notices.tell((words) => [words.say("ready")]);
-    void watchForUpdate((begin) =>
-      notices.tell((words) => [words.say("update"), button(words.say("update_now"), begin)]),
-    );
-  }
+  void kept.then((whole) => {
+    notices.tell((words) => (whole ? [words.say("ready")] : []));
+    if (whole) {
+      void watchForUpdate((begin) =>
+        notices.tell((words) => [words.say("update"), button(words.say("update_now"), begin)]),
+      );
+    }
+  });
   history.replaceState("welcome", "");
   if (new URLSearchParams(location.search).has("selftest")) await selfTestScreen(app);
   else app.render("welcome");

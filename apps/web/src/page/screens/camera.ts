@@ -90,7 +90,7 @@ async function watch(app: App, shot: Shot, { video, frame, guidance, take }: Vie
 /** Look once: say what is wrong, or that all is well, and let a photo be taken only then. */
 async function guide(app: App, video: HTMLVideoElement, guidance: HTMLElement, take: HTMLButtonElement): Promise<void> {
   const seen = await createImageBitmap(video);
-  const quality = await app.engine.ask({ kind: "watch", frame: seen }, [seen]);
+  const quality = await app.ask({ kind: "watch", frame: seen }, [seen]);
   const why = complaint(app, quality);
   const text = why ?? app.say("camera_good");
   if (guidance.textContent !== text) guidance.textContent = text; // else screen readers repeat it
@@ -123,12 +123,12 @@ class Shot {
   fromFrame(video: HTMLVideoElement): Promise<void> {
     return this.keep(async () => {
       const frame = await createImageBitmap(video);
-      return this.app.engine.ask({ kind: "frame", frame }, [frame]);
+      return this.app.ask({ kind: "frame", frame }, [frame]);
     });
   }
 
   fromFile(file: File): Promise<void> {
-    return this.keep(() => this.app.engine.ask({ kind: "photo", blob: file }));
+    return this.keep(() => this.app.ask({ kind: "photo", blob: file }));
   }
 
   private async keep(take: () => Promise<Taken>): Promise<void> {
@@ -145,7 +145,7 @@ class Shot {
       }
       if (this.left) return;
       const judged = this.view === "close_up";
-      const found = judged ? await this.app.engine.ask({ kind: "classify", picture: taken.picture }) : null;
+      const found = judged ? await this.app.ask({ kind: "classify", picture: taken.picture }) : null;
       if (this.left) return;
       if (!judged) this.app.case.photos = this.app.case.photos.filter((photo) => photo.view !== "overview");
       this.app.case.photos.push({ ...taken, view: this.view, found });
