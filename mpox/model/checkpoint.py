@@ -11,9 +11,10 @@ import torch
 from mpox.errors import UserError, reason_of
 from mpox.files import replacing
 from mpox.model.backbone import InputRecord, PhotoClassifier, build
+from mpox.model.stages import LAST
 
-# Files of format 1 do not record the classes of their labels.
-FORMAT, READABLE = 2, (1, 2)
+# Files of format 1 do not record the classes of their labels, those of format 2 have a head on the last features.
+FORMAT, READABLE = 3, (1, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Card:
     """Facts of a checkpoint: enough to rebuild the network and to identify its run.
 
     `fold` is `all` for the network of every photo. `targets` is the index in `classes` of each label of its study; None
-    in files of format 1.
+    in files of format 1. `features` is what the head is a layer of (`mpox.model.stages`).
     """
 
     timm_name: str
@@ -33,6 +34,7 @@ class Card:
     fold: int | str
     splits_sha256: str
     targets: dict[str, int] | None = None
+    features: str = LAST
 
 
 def save_checkpoint(path: Path, network: PhotoClassifier, card: Card) -> None:
@@ -64,7 +66,7 @@ def load_checkpoint(path: Path) -> tuple[PhotoClassifier, Card]:
         raise
     except Exception as error:
         raise UserError(f"{path} is not a checkpoint of this tool ({reason_of(error)}): run the job again") from error
-    network = build(card.timm_name, len(card.classes), record)
+    network = build(card.timm_name, len(card.classes), record, features=card.features)
     try:
         network.load_state_dict(content["state_dict"])
     except RuntimeError as error:

@@ -51,7 +51,8 @@ def _fingerprint(network: PhotoClassifier) -> str:
     head = {id(parameter) for parameter in network.head.parameters()}
     # Two architectures of one class may have equal tensors and still differ in computation (padding).
     architecture = network.backbone.pretrained_cfg.get("architecture")
-    digest = hashlib.sha256(f"{type(network.backbone).__name__} {architecture}".encode())
+    stages = f" {network.stages}" if network.stages is not None else ""
+    digest = hashlib.sha256(f"{type(network.backbone).__name__} {architecture}{stages}".encode())
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
         if id(tensor) not in head:
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -19,6 +19,7 @@ from mpox.files import write_json
 from mpox.model.backbone import InputRecord, input_record
 from mpox.model.backbone import build as build_network
 from mpox.model.checkpoint import Card, save_checkpoint
+from mpox.model.stages import LAST
 from mpox.model.weights import WeightSource, find
 from mpox.places import check_apart, folder_name
 from mpox.report import wandb as wandb_report
@@ -99,7 +100,8 @@ def _run(
     clock.lap("data")
     # Only now: the first job of a study may search its photos for copies, which draws random numbers.
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    network = build_network(cfg.model.timm_name, len(classes), record, weights, drop_rate=cfg.dropout)
+    features_of = cfg.model.get("features", LAST)
+    network = build_network(cfg.model.timm_name, len(classes), record, weights, features_of, drop_rate=cfg.dropout)
     log.info("%s fold %s: weights %s (%s)", cfg.model.name, cfg.fold, weights.kind, Path(weights.location).name)
     if weights.kind == "none" and freezes(plain(cfg.schedule)):
         log.warning("weights=none: frozen layers stay random and learn nothing; schedule=scratch trains every layer")
@@ -127,6 +129,7 @@ def _run(
         fold=cfg.fold,
         splits_sha256=inputs.folds.sha256,
         targets=inputs.label_map,
+        features=features_of,
     )
     save_checkpoint(run.path / "checkpoint.ckpt", network, card)
     write_predictions(predictions, run.path / "predictions.parquet")
