@@ -25,8 +25,8 @@ from benchmarks.frozen_views import BATCH, FLIPS, FrozenViews, as_maps, options_
 from benchmarks.repeated_splits import Cell, cells, compared, table
 from benchmarks.upper_training import Recipe, fit, heads, logits
 from mpox.files import replacing, write_json
+from mpox.model.features import LAST, STAGES
 from mpox.model.probe import LinearHead
-from mpox.model.stages import LAST, STAGES
 
 MODEL = "tf_efficientnet_lite0"
 DEFAULT = "default"

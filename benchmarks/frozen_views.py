@@ -16,7 +16,8 @@ from torch import Tensor
 from mpox.data.module import FoldData
 from mpox.files import replacing
 from mpox.model.backbone import PhotoClassifier, build, input_record
-from mpox.model.stages import LAST, pooled_features
+from mpox.model.features import LAST
+from mpox.model.stages import pooled_features
 from mpox.model.weights import find
 from mpox.options import config_dir
 from mpox.training.inputs import fold_inputs

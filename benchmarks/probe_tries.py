@@ -19,7 +19,7 @@ from benchmarks.frozen_views import FLIPS, FrozenViews, options_of
 from benchmarks.repeated_splits import Cell, cells, compared, table
 from benchmarks.upper_training import heads
 from mpox.files import write_json
-from mpox.model.stages import STAGES
+from mpox.model.features import STAGES
 
 MODEL, PROBE = "tf_efficientnet_lite0", "probe"
 # Inner folds whose validation photos choose the penalty.

@@ -16,8 +16,8 @@ from torchvision.transforms import v2
 from benchmarks.frozen_views import BATCH, FrozenViews, UpperNetwork, as_maps
 from mpox.data.module import EpochSampler
 from mpox.model.classifier import LesionClassifier
+from mpox.model.features import LAST
 from mpox.model.probe import LinearHead, Problem, fit_heads
-from mpox.model.stages import LAST
 from mpox.training.average import MovingAverage
 
 PENALTIES = (10, 3, 1, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)

@@ -15,6 +15,10 @@ class UserError(ValueError):
     """
 
 
+class NoWeightsError(UserError):
+    """No source has the pretrained weights of a model."""
+
+
 class UsageError(UserError):
     """A wrong command line: an unknown word or option, a value of the wrong kind."""
 

@@ -16,7 +16,7 @@ from mpox.places import folder_name
 from mpox.report.model_card import write_model_card
 from mpox.report.page import write_page
 from mpox.report.score_table import completeness_view, score_view, write_csv, write_latex
-from mpox.report.wandb_study import log_study
+from mpox.report.wandb_mode import resolve_mode
 from mpox.runs.portable import portable
 from mpox.stats.comparison import Comparison
 from mpox.study.choice import Rule, choose, final_command, write_choice
@@ -114,4 +114,7 @@ def run(cfg: DictConfig) -> None:
     folder = Path(cfg.runs_dir) / cfg.study / "comparison"
     comparison = compare(cfg)
     show(comparison, folder, results_console())
-    log_study(comparison, folder, **cfg.logger)
+    if resolve_mode(cfg.logger.mode) != "disabled":
+        from mpox.report.wandb_study import log_study  # starts W&B
+
+        log_study(comparison, folder, **cfg.logger)

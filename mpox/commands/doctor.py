@@ -14,10 +14,10 @@ from packaging.requirements import Requirement
 
 from mpox.config import build
 from mpox.console import results_console
-from mpox.errors import UserError
-from mpox.model.weights import NoWeightsError, find
+from mpox.errors import NoWeightsError, UserError
+from mpox.model.weights import find
 from mpox.options import config_dir
-from mpox.report.wandb import resolve_mode
+from mpox.report.wandb_mode import resolve_mode
 from mpox.runs import environment
 
 # Packages built against one another: outside the declared ranges they fail with errors that name no version.

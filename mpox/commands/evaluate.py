@@ -20,8 +20,8 @@ from mpox.data.manifest import read_manifest
 from mpox.data.sources import PhotoSet
 from mpox.data.unchanged import changed_photos
 from mpox.errors import UserError
-from mpox.external.mapping import absent_classes, collapse, of_classes_there, task_classes
-from mpox.external.scoring import STUDY_PREFIX, ExternalSet, external_set, mean_of_folds, predict, write_external
+from mpox.external.mapping import STUDY_PREFIX, absent_classes, collapse, of_classes_there, task_classes
+from mpox.external.scoring import ExternalSet, external_set, mean_of_folds, predict, write_external
 from mpox.files import read_json, write_json
 from mpox.model.checkpoint import load_checkpoint
 from mpox.places import folder_name

@@ -21,7 +21,8 @@ from mpox.console import results_console
 from mpox.errors import UserError
 from mpox.files import read_json, replacing, write_json
 from mpox.model.checkpoint import load_checkpoint
-from mpox.report import wandb as wandb_report
+from mpox.report.wandb import log_explanations
+from mpox.report.wandb_run import finish
 from mpox.runs.opened import OpenedRun, open_run
 from mpox.xai.cams import Explainer
 from mpox.xai.examination import as_markdown, examine, sample_rows
@@ -198,9 +199,9 @@ def _mirror(cfg: DictConfig, run: OpenedRun, index: Any, folder: Path) -> None:
         return
     try:
         logger = build(OmegaConf.create({**node, "run_dir": str(run.path)}))
-        wandb_report.log_explanations(logger, index, folder)
+        log_explanations(logger, index, folder)
     finally:
-        wandb_report.finish(failed=sys.exc_info()[0] is not None)
+        finish(failed=sys.exc_info()[0] is not None)
 
 
 def run(cfg: DictConfig) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
 from mpox.data.fold_balance import is_dominated, rebalance
 from mpox.errors import UserError
@@ -88,6 +87,8 @@ def make_folds(manifest: pd.DataFrame, n_folds: int, seed: int) -> Folds:
             f"{n_folds} folds need at least {n_folds} independent groups (subjects or unrelated photos) a class, but "
             f"{text}: lower n_folds, add photos or leave the class out"
         )
+    from sklearn.model_selection import StratifiedGroupKFold  # a second, which a finished job need not wait for
+
     splitter = StratifiedGroupKFold(n_splits=n_folds, shuffle=True, random_state=seed)
     fold = np.empty(len(kept), int)
     for number, (_, test) in enumerate(splitter.split(np.zeros(len(kept)), kept["label"], kept["group"])):

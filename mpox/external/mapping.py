@@ -10,6 +10,9 @@ from mpox.data.task import REST
 from mpox.errors import UserError
 from mpox.stats.metrics import METRICS, Metrics
 
+# Columns of the logits of the study's classes, where photos are scored in fewer.
+STUDY_PREFIX = "study_logit_"
+
 
 def task_classes(classes: Sequence[str], positive: int | None, *, binary: bool) -> tuple[tuple[str, ...], int | None]:
     """Return the classes photos are scored in and the index of mpox: the study's own, or mpox against the rest.

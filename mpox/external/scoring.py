@@ -24,7 +24,7 @@ from mpox.data.module import as_they_are
 from mpox.data.sources import PhotoSet
 from mpox.data.store import open_store, store_key
 from mpox.errors import UserError
-from mpox.external.mapping import collapse, ensemble, map_labels
+from mpox.external.mapping import STUDY_PREFIX, collapse, ensemble, map_labels
 from mpox.external.seen_before import duplicates
 from mpox.files import replacing, write_json
 from mpox.model.backbone import PhotoClassifier
@@ -34,7 +34,6 @@ from mpox.stats.predictions import PREFIX, predictions_table
 
 # Values of the column `split` for these photos, and of `fold` for the ensemble's predictions.
 SPLIT, ENSEMBLE_FOLD = "external", -1
-STUDY_PREFIX = "study_logit_"
 CHECKS = ("perceptual", "exact", "off")
 
 

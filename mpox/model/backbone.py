@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mpox.errors import UserError
-from mpox.model.stages import LAST, STAGES, Stages, feature_maps, give_stage_head, pooled_features
+from mpox.model.features import LAST, STAGES
+from mpox.model.stages import Stages, feature_maps, give_stage_head, pooled_features
 from mpox.model.weights import RANDOM, WeightSource, read_tensors
 
 

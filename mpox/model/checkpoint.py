@@ -1,7 +1,6 @@
 """A trained network on disk: only tensors and plain values, so that reading it runs no code."""
 
 import dataclasses
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,9 @@ import torch
 
 from mpox.errors import UserError, reason_of
 from mpox.files import replacing
+from mpox.model.archive import damage_of
 from mpox.model.backbone import InputRecord, PhotoClassifier, build
-from mpox.model.stages import LAST
+from mpox.model.features import LAST
 
 # Files of format 1 do not record the classes of their labels, those of format 2 have a head on the last features.
 FORMAT, READABLE = 3, (1, 2, 3)
@@ -74,16 +74,3 @@ def load_checkpoint(path: Path) -> tuple[PhotoClassifier, Card]:
             f"{path} does not fit {card.timm_name} with {len(card.classes)} classes: {reason_of(error)}"
         ) from error
     return network.eval(), card
-
-
-def damage_of(path: Path) -> str:
-    """Say what is wrong with a file of torch.save, empty where nothing is: it is an archive with checksums (CRC-32)."""
-    try:
-        if not path.stat().st_size:
-            return "is empty"
-        with zipfile.ZipFile(path) as archive:
-            return "is damaged" if archive.testzip() else ""
-    except FileNotFoundError:
-        return "is missing"
-    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):  # of flipped bytes in headers, too
-        return "is cut or damaged"

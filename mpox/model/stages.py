@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from mpox.errors import UserError
+from mpox.model.features import LAST
 
-LAST, STAGES = "last", "stages"
 # Stages whose maps have this stride or more, in pixels of the photo, are pooled.
 LEAST_STRIDE = 8
 # Side of the noise on which a network's stages are checked; Inception-v3 needs 75.

@@ -17,7 +17,7 @@ import timm
 import torch
 from torch import Tensor
 
-from mpox.errors import UserError, reason_of
+from mpox.errors import NoWeightsError, UserError, reason_of
 from mpox.files import sha256_of
 
 SOURCES = ("auto", "file", "bundled", "hub", "none")
@@ -31,10 +31,6 @@ BUNDLED_SHA256 = {
 FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 # One short request: waiting longer for an unreachable hub would delay a sweep of CNNs by minutes.
 HUB_TIMEOUT_S = 5.0
-
-
-class NoWeightsError(UserError):
-    """No source has the pretrained weights of a model."""
 
 
 @dataclass(frozen=True)

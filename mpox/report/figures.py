@@ -12,7 +12,6 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import scikit_posthocs
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -163,6 +162,8 @@ def datasets(comparison: Comparison) -> Figure | None:
     ranks = comparison.datasets
     if ranks is None:
         return None
+    import scikit_posthocs  # half a second, for a figure that few studies have
+
     figure, axes = one_axes(1.2 + 0.16 * len(ranks.mean_ranks))
     p_values = pd.DataFrame(ranks.pairs)
     scikit_posthocs.critical_difference_diagram(

@@ -6,7 +6,8 @@ from typing import Any
 import wandb
 
 from mpox.files import read_json
-from mpox.report.wandb import resolve_mode, send, stable_id
+from mpox.report.wandb_mode import resolve_mode, stable_id
+from mpox.report.wandb_run import send
 
 
 def log_export(

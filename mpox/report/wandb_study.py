@@ -10,7 +10,8 @@ from mpox.errors import reason_of
 from mpox.files import read_json, write_json
 from mpox.report.figures import FIGURES
 from mpox.report.formatting import metric_name, over_folds
-from mpox.report.wandb import resolve_mode, send, stable_id
+from mpox.report.wandb_mode import resolve_mode, stable_id
+from mpox.report.wandb_run import send
 from mpox.runs.portable import portable
 from mpox.stats.comparison import Comparison
 

@@ -26,6 +26,8 @@ NOT_COMPARED = frozenset(
             "data.follow_links",
             # Of a study's photos, not of a run: the study holds what was searched (`mpox.runs.preparation`).
             "data_guard.search",
+            # The default of `image_size`, which is compared.
+            "model.image_size",
             "weights.path",
             "callbacks.export.exports_dir",
         ),

@@ -7,7 +7,7 @@ from typing import Any
 from mpox.data.folds import ALL, Fold
 from mpox.errors import UserError
 from mpox.files import read_json, read_yaml, sha256_of
-from mpox.model.checkpoint import damage_of
+from mpox.model.archive import damage_of
 from mpox.stats.predictions import read_predictions
 
 CONFIG, CHECKPOINT = "config.yaml", "checkpoint.ckpt"

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import scikit_posthocs
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
@@ -118,6 +117,8 @@ def compare_over_datasets(scores: pd.DataFrame, alpha: float) -> RankComparison:
         raise ValueError(f"{n_sets} data sets and {n_models} models: {MIN_DATASETS} and 3 are the least")
     names = [str(name) for name in scores.columns]
     ranks = scores.rank(axis=1, ascending=False).mean()
+    import scikit_posthocs  # half a second, for what few studies have
+
     pairs = scikit_posthocs.posthoc_nemenyi_friedman(scores.to_numpy())
     width = stats.studentized_range.ppf(1 - alpha, n_models, np.inf) / np.sqrt(2)
     return RankComparison(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mpox.data.folds import ALL
-from mpox.external.scoring import STUDY_PREFIX
+from mpox.external.mapping import STUDY_PREFIX
 from mpox.runs.run_state import fold_of
 from mpox.stats.decision import DecisionRule
 from mpox.stats.intervals import Interval, group_codes, proportion

@@ -6,7 +6,6 @@ import logging
 import time
 from typing import Any
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -15,13 +14,11 @@ from mpox.command_line import command
 from mpox.config import settled
 from mpox.console import errors_console, quieten, results_console
 from mpox.data.folds import ALL
-from mpox.errors import Stopped, UserError, one_line
-from mpox.model.weights import NoWeightsError
+from mpox.errors import NoWeightsError, Stopped, UserError, one_line
 from mpox.report.tables import result_table
 from mpox.runs import journal
 from mpox.runs.run_directory import RunDirectory
-from mpox.training.final import recipe_of_folds
-from mpox.training.job import train
+from mpox.training.finished import finished_result
 from mpox.training.sweep import print_progress
 
 log = logging.getLogger("mpox")
@@ -34,16 +31,18 @@ def task(cfg: DictConfig) -> float | None:
     a signal ends the process.
     """
     quieten()
-    _freeze_imports()
     cfg = settled(cfg, "train")
     start = time.perf_counter()
     run = RunDirectory(cfg.runs_dir, cfg.study, cfg.model.name, cfg.fold)
     state, message, result = "done", "", None
     try:
         if cfg.fold == ALL:
+            from mpox.training.final import recipe_of_folds  # reads a study, which other jobs do not
+
             cfg = recipe_of_folds(cfg, HydraConfig.get().overrides.task)
         before = run.written
-        result = train(cfg)
+        if (result := finished_result(cfg)) is None:
+            result = _trained(cfg)
         state = "skipped" if run.written == before else "done"
     except NoWeightsError as error:
         state, message = "no weights", str(error)
@@ -97,6 +96,14 @@ def _print_result(cfg: DictConfig, entry: journal.Entry, run: RunDirectory, resu
     console.print(f"  {command('mpox.train', '-m', *given, 'model=glob(*)', f'fold=range({cfg.n_folds})')}")
 
 
+def _trained(cfg: DictConfig) -> dict[str, Any]:
+    """Import what trains, four seconds that a job that is done need not wait for, and run the job."""
+    from mpox.training.job import run_job
+
+    _freeze_imports()
+    return run_job(cfg)
+
+
 @functools.cache
 def _freeze_imports() -> None:
     """Exclude imported modules, which live as long as the process, from the garbage collection after each job."""
@@ -106,6 +113,8 @@ def _freeze_imports() -> None:
 
 def _release() -> None:
     """Free the job's memory, with the frames of its traceback, before the sweep's next job begins."""
+    import torch
+
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -12,21 +12,21 @@ import torch
 from omegaconf import DictConfig
 
 from mpox.config import plain
-from mpox.data.folds import ALL, check_fold
-from mpox.data.photos import SUFFIXES
+from mpox.data.folds import ALL
 from mpox.data.task import Targets
 from mpox.files import write_json
 from mpox.model.backbone import InputRecord, input_record
 from mpox.model.backbone import build as build_network
 from mpox.model.checkpoint import Card, save_checkpoint
-from mpox.model.stages import LAST
+from mpox.model.features import features_of
 from mpox.model.weights import WeightSource, find
-from mpox.places import check_apart, folder_name
-from mpox.report import wandb as wandb_report
+from mpox.report.wandb import WandbLogger, log_result
+from mpox.report.wandb_run import finish, spared
 from mpox.runs import environment
 from mpox.runs.run_directory import RunDirectory
 from mpox.stats.predictions import score, write_predictions
 from mpox.training.final import KEPT_EPOCHS, held_out_predictions
+from mpox.training.finished import finished_result
 from mpox.training.inputs import fold_inputs
 from mpox.training.phases import check_trainer, finetune, freezes, make_trainer, predict
 from mpox.training.probing import probe
@@ -40,14 +40,15 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
     Raises UserError for all that the user can correct, where possible before training.
     """
-    check_fold(cfg.fold, cfg.n_folds)
-    _check_places(cfg)
+    result = finished_result(cfg)
+    return run_job(cfg) if result is None else result
+
+
+def run_job(cfg: DictConfig) -> dict[str, Any]:
+    """Run a job that `finished_result` found not to be done; return the content of its metrics.json."""
     record = input_record(cfg.model.timm_name, cfg.image_size)
-    cfg.image_size = record.image_size
     config = plain(cfg)
     run = RunDirectory(cfg.runs_dir, cfg.study, cfg.model.name, cfg.fold)
-    if not cfg.overwrite and run.is_finished(config):
-        return run.result()
     held_out = held_out_predictions(cfg) if cfg.fold == ALL else None
     check_trainer(cfg)
     weights = find(cfg.model.timm_name, cfg.weights.source, cfg.weights.path)
@@ -59,23 +60,9 @@ def train(cfg: DictConfig) -> dict[str, Any]:
             try:
                 result = _run(cfg, config, run, record, weights, held_out)
             finally:
-                wandb_report.finish(failed=sys.exc_info()[0] is not None)
+                finish(failed=sys.exc_info()[0] is not None)
         run.settle()
         return result
-
-
-def _check_places(cfg: DictConfig) -> None:
-    """Refuse names that lead out of runs_dir or into what a study keeps beside its models, and runs among photos."""
-    folder_name("study", cfg.study)
-    folder_name("model.name", cfg.model.name, reserved=("external", "comparison"))
-    table = cfg.data.get("manifest")
-    root = cfg.data.get("root") or (table and Path(table).parent)
-    # Runs in a folder of their own among the class folders are known for what they are by the walk.
-    check_apart("runs_dir", cfg.runs_dir, root, listed=table is not None or not _holds_pictures(Path(cfg.runs_dir)))
-
-
-def _holds_pictures(folder: Path) -> bool:
-    return folder.is_dir() and any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
 
 
 def _run(
@@ -100,8 +87,8 @@ def _run(
     clock.lap("data")
     # Only now: the first job of a study may search its photos for copies, which draws random numbers.
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    features_of = cfg.model.get("features", LAST)
-    network = build_network(cfg.model.timm_name, len(classes), record, weights, features_of, drop_rate=cfg.dropout)
+    name = cfg.model.timm_name
+    network = build_network(name, len(classes), record, weights, features_of(cfg.model), drop_rate=cfg.dropout)
     log.info("%s fold %s: weights %s (%s)", cfg.model.name, cfg.fold, weights.kind, Path(weights.location).name)
     if weights.kind == "none" and freezes(plain(cfg.schedule)):
         log.warning("weights=none: frozen layers stay random and learn nothing; schedule=scratch trains every layer")
@@ -129,7 +116,7 @@ def _run(
         fold=cfg.fold,
         splits_sha256=inputs.folds.sha256,
         targets=inputs.label_map,
-        features=features_of,
+        features=features_of(cfg.model),
     )
     save_checkpoint(run.path / "checkpoint.ckpt", network, card)
     write_predictions(predictions, run.path / "predictions.parquet")
@@ -137,9 +124,9 @@ def _run(
     facts |= {"seed": cfg.seed, "splits_sha256": inputs.folds.sha256, "weights": f"{weights.kind}: {weights.location}"}
     device = trainer.strategy.root_device
     write_json(run.path / "environment.json", environment.record(device, **facts, seconds=clock.laps))
-    if isinstance(logger, wandb_report.WandbLogger):
-        with wandb_report.spared():
-            wandb_report.log_result(logger, result, predictions)
+    if isinstance(logger, WandbLogger):
+        with spared():
+            log_result(logger, result, predictions)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if hasattr(callback, "on_run_finished"):  # the hooks of mpox.training
             callback.on_run_finished(run.path, Path(cfg.cache_dir), logger)

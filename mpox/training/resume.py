@@ -9,7 +9,7 @@ import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 
 from mpox.files import replacing
-from mpox.model.checkpoint import damage_of
+from mpox.model.archive import damage_of
 
 log = logging.getLogger("mpox")
 # Of the last finished epoch, of the one before it, and of the epoch whose weights are kept.

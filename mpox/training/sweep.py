@@ -19,7 +19,7 @@ from rich.table import Table
 
 from mpox.console import results_console, shown
 from mpox.data.folds import ALL
-from mpox.model import weights
+from mpox.errors import NoWeightsError
 from mpox.runs import journal
 
 log = logging.getLogger(__name__)
@@ -195,11 +195,13 @@ def _files(config: DictConfig, group: str) -> dict[str, Path]:
 
 def warn_of_missing_weights(config: DictConfig) -> None:
     """Log a warning with the sweep's models for which no weights are available; nothing where all have them."""
+    from mpox.model.weights import find  # timm takes two seconds, which one job that is done need not wait for
+
     models, missing, reason = swept_models(config), [], ""
     for name, timm_name in models.items():
         try:
-            weights.find(timm_name, config.weights.source, config.weights.path)
-        except weights.NoWeightsError as error:
+            find(timm_name, config.weights.source, config.weights.path)
+        except NoWeightsError as error:
             missing.append(name)
             reason = str(error)
     if missing:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from wandb_records import records
 
 from mpox.errors import UserError
-from mpox.report.wandb import resolve_mode, run_id
+from mpox.report.wandb_mode import resolve_mode, run_id
 from mpox.training.job import train
 
 

@@ -7,8 +7,8 @@ from wandb_records import records
 
 from mpox.files import write_json
 from mpox.report.phones import write_benchmark
-from mpox.report.wandb import stable_id
 from mpox.report.wandb_export import log_export
+from mpox.report.wandb_mode import stable_id
 
 TIMES = {"median_ms": 4.0, "p90_ms": 5.0, "least_ms": 3.9, "round_ms": [4.0], "against_first": {}}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from wandb_records import records
 
-from mpox.report.wandb import stable_id
+from mpox.report.wandb_mode import stable_id
 from mpox.report.wandb_study import build_report, log_study
 from mpox.stats.comparison import Comparison
 from mpox.study.comparing import compare

@@ -33,6 +33,8 @@ def _parsed(folder: Path) -> Iterator[wandb_internal_pb2.Record]:
         _, length, kind = struct.unpack_from("<IHB", data, place)
         parts += data[place + 7 : place + 7 + length]
         place += 7 + length
+        if place > len(data):  # the writer is in the middle of this one
+            return
         if kind in (FULL, LAST):
             record = wandb_internal_pb2.Record()
             record.ParseFromString(parts)

@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig
 from power_cut import power_cut
 
-from mpox.model.checkpoint import damage_of
+from mpox.model.archive import damage_of
 from mpox.runs.run_state import can_resume, state_of
 from mpox.training.job import train
 from mpox.training.resume import BEFORE, KEPT, LAST, epoch_to_resume
