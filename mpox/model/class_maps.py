@@ -24,19 +24,20 @@ class ClassMaps(nn.Module):
         super().__init__()
         with torch.no_grad():
             maps = network.maps(network.normalise(image_NCHW[:1]))
-        sides = [tuple(one.shape[2:]) for one in maps]
         weights = network.head.weight.detach().flatten(1).split(list(network.feature_widths), 1)
         self.projections = nn.ModuleList(_per_position(weight) for weight in weights)
-        self.rows = nn.ModuleList(_means_over_areas(height, sides[-1][0], weights[0]) for height, _ in sides)
-        self.columns = nn.ModuleList(_means_over_areas(width, sides[-1][1], weights[0]) for _, width in sides)
+        self.grids = nn.ModuleList(_to_grid(one, maps[-1]) for one in maps)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Return maps_NChw."""
         parts = [
-            rows(columns(projection(one)).transpose(2, 3)).transpose(2, 3)
-            for one, projection, rows, columns in zip(maps, self.projections, self.rows, self.columns, strict=True)
+            to_grid(projection(one))
+            for one, projection, to_grid in zip(maps, self.projections, self.grids, strict=True)
         ]
-        return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
+        total: Tensor = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
 
 
 @torch.no_grad()
@@ -65,10 +66,25 @@ def _per_position(weight_CF: Tensor) -> nn.Conv2d:
     return projection.eval()
 
 
-def _means_over_areas(side: int, to: int, like: Tensor) -> nn.Module:
-    """A linear layer of `side` places to `to`, each the mean over its share of the length, parts of places included."""
-    if side == to:
+class _MeansOverAreas(nn.Module):
+    """Maps (N, C, H, W) to a grid of other places, each the mean over its share of the area, parts of places too."""
+
+    def __init__(self, rows: nn.Linear, columns: nn.Linear) -> None:
+        super().__init__()
+        self.rows, self.columns = rows, columns
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.rows(self.columns(maps).transpose(2, 3)).transpose(2, 3)
+
+
+def _to_grid(maps: Tensor, grid: Tensor) -> nn.Module:
+    if maps.shape[2:] == grid.shape[2:]:
         return nn.Identity()
+    return _MeansOverAreas(*(_means(maps.shape[axis], grid.shape[axis], maps) for axis in (2, 3)))
+
+
+def _means(side: int, to: int, like: Tensor) -> nn.Linear:
+    """A linear layer of `side` places in a line to `to`."""
     edges = torch.arange(to + 1, dtype=torch.float64) * side / to
     places = torch.arange(side, dtype=torch.float64)
     low, high = edges[:-1, None], edges[1:, None]

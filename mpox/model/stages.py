@@ -52,8 +52,10 @@ def pooled_features(backbone: Any, maps: Sequence[Tensor], drop_rate: float = 0.
     last = backbone.forward_head(maps[-1], pre_logits=True).flatten(1)
     if len(maps) == 1:
         return last
-    means = torch.cat([one.mean((2, 3)) for one in maps[:-1]], 1)
-    return torch.cat([nn.functional.dropout(means, drop_rate, backbone.training), last], 1)
+    means = [one.mean((2, 3)) for one in maps[:-1]]
+    if backbone.training and drop_rate:
+        means = [nn.functional.dropout(one, drop_rate) for one in means]
+    return torch.cat([*means, last], 1)
 
 
 @torch.no_grad()
