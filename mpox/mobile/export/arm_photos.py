@@ -52,9 +52,8 @@ def _of_run(folder: Path, path: Path, model: PhoneModel, count: int) -> tuple[np
     if is_pruned(folder):
         return pictures, None, of
     network = PhoneNetwork(run.network, image_size=model.image_size, maps=False)
-    how = model.labels, model.interpolation, model.resize, model.temperature
-    answers = NetworkModel(network, *how).probabilities(pictures)
-    return pictures, answers, of
+    asked = NetworkModel(network, model.labels, model.interpolation, model.resize, model.temperature)
+    return pictures, asked.probabilities(pictures), of
 
 
 def _of_folder(place: Path, model: PhoneModel, count: int) -> np.ndarray:
