@@ -16,6 +16,7 @@ from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 from mpox.mobile.int8.pooling import ATEN
 from mpox.mobile.int8.ranges import ActivationRange, WeightRange
 from mpox.mobile.int8.rounding import LAYERS
+from mpox.mobile.int8.scaling import BETWEEN
 
 CLAMPS = (ATEN.hardtanh.default, ATEN.hardtanh_.default, ATEN.relu6.default)
 PADS = (ATEN.pad.default, ATEN.constant_pad_nd.default)
@@ -40,6 +41,8 @@ class PhoneQuantizer(XNNPACKQuantizer):
         """Annotate convolutions with a clamp after them as one, and pads; leave the rest to XNNPACK's quantizer."""
         for node in model.graph.nodes:
             if node.target in AVERAGES and self.in_float(node):  # else it would be rounded like its input
+                node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(_annotated=True)
+            if BETWEEN in node.meta:
                 node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(_annotated=True)
         rounds_outputs = self.config.output_activation is not None  # with dynamic ranges there is nothing to fuse
         for clamp in model.graph.nodes:

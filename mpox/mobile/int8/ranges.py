@@ -105,7 +105,7 @@ class WeightRange(UniformQuantizationObserverBase):
         """Nothing to choose."""
 
     def begin_tuning(self, weights: Tensor, exact: Tensor) -> Tensor:
-        """Keep the steps from now on; return values to tune: `exact` (of the same shape), within the steps of `weights`.
+        """Keep the steps from now on; return what to tune: `exact` (same shape), within the steps of `weights`.
 
         In Mode.ROUND they are rounded to what `weights` are rounded to, and those that were rounded away from their
         nearest step are close to leaving theirs.
