@@ -92,9 +92,16 @@ class Matrix:
         made = make(recipe, self.original.network, self.original.photos, options)
         facts = facts_of(self.original, self.request, recipe)
         path.parent.mkdir(parents=True, exist_ok=True)
-        about: dict[str, Any] = {"image_size": facts.image_size, "temperature": facts.rule.temperature, "constants": constants(facts)}
         # Without maps: their method shares all weights but the classifier's.
-        lower(made.network, path, maps=False, dynamic=made.dynamic, **about)
+        lower(
+            made.network,
+            path,
+            image_size=facts.image_size,
+            temperature=facts.rule.temperature,
+            maps=False,
+            constants=constants(facts),
+            dynamic=made.dynamic,
+        )
         return {"contents": asdict(count_operators(path)), "made": made.facts}
 
     def _write_onnx(self, recipe: str, path: Path) -> dict[str, Any]:
