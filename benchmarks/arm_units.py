@@ -2,7 +2,7 @@
 
 python -m benchmarks.arm_units --run runs/<study>/<model>/fold-<k> [--first 0,1,2,4]
 
-Instructions hardly depend on values: ranges come from two pictures of noise, and the answers of these files mean nothing.
+Instructions hardly depend on values: ranges come from two pictures of noise, so the answers of the files mean nothing.
 Needs the tools of docs/phones_arm.md.
 """
 

@@ -21,7 +21,7 @@ import numpy as np
 from mpox.console import accept_every_letter, errors_console, results_console
 from mpox.errors import UserError
 from mpox.files import read_json, sha256_of
-from mpox.mobile.file.contract import CONTRACT_FILE, RUNNABLE
+from mpox.mobile.file.contract import CONTRACT_FILE, RUNNABLE, resize_of
 from mpox.mobile.file.input_tensor import PLANES
 from mpox.mobile.file.onnx_layers import saturating_layers
 from mpox.mobile.file.onnx_session import open_session
@@ -68,7 +68,8 @@ def check(folder: Path, app: Path | None = None, *, stock: bool = False, web: bo
     golden = read_golden(folder / GOLDEN)
     constants = contract["constants"]
     form = constants.get("input", PLANES)
-    made = possible_tensors(golden, constants["image_size"], constants["interpolation"], form)
+    resize = resize_of(constants)
+    made = possible_tensors(golden, constants["image_size"], constants["interpolation"], resize, form)
     file = inside(folder, contract["file"], folder / CONTRACT_FILE).name
     backend = contract["backend"]
     model = LOADERS[backend](folder / file) if backend in LOADERS else None

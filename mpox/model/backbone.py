@@ -11,6 +11,7 @@ from timm.models import group_parameters
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mpox.data.working_picture import ONE_STEP, TWO_STEP
 from mpox.errors import UserError, reason_of
 from mpox.model.weights import RANDOM, WeightSource, read_tensors
 
@@ -20,12 +21,16 @@ NOT_OPTIONS = {*inspect.signature(timm.create_model).parameters, "num_classes", 
 
 @dataclass(frozen=True)
 class InputRecord:
-    """The input that a model's weights expect: side in pixels, per-channel mean and sd for values 0..1."""
+    """The input that a model expects: side in pixels, per-channel mean and sd for values 0..1, how photos are resized.
+
+    Records of earlier versions do not say the last: their networks were trained on pictures resized in one step.
+    """
 
     image_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     interpolation: str
+    resize: str = ONE_STEP
 
 
 def input_record(
@@ -55,6 +60,7 @@ def input_record(
         mean=(mean[0], mean[1], mean[2]),
         std=(std[0], std[1], std[2]),
         interpolation=config.interpolation,
+        resize=TWO_STEP,
     )
 
 

@@ -23,7 +23,11 @@ from mpox.mobile.run.pareto import Point, frontier, read_points, timed
 from mpox.report.style import BLUE, CYCLE, GREY, INK, ORANGE, STYLE, WIDTH
 from mpox.runs.processor import in_words
 
-AXES = {"size_mb": "size of the file, MB", "latency_ms": "latency of one photo here, one thread, ms"}
+AXES = {
+    "size_mb": "size of the file, MB",
+    "latency_ms": "latency of one photo here, one thread, ms",
+    "instructions": "Arm64 instructions of one photo, millions",
+}
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 LEAST_SPAN = 0.1  # of balanced accuracy that a picture shows
 NOTICE = "Research software; not a diagnosis."

@@ -128,7 +128,7 @@ def open_run(path: str | Path, *, device: str = "auto", root: str | None = None,
     placed = card.targets or _label_map(photos["label"], card.classes, config["task"].get("positive") or ())
     photos["target"] = indices(photos["label"], placed)
     record = card.record
-    pixels = open_store(photos, base, record.image_size, record.interpolation, store)
+    pixels = open_store(photos, base, record.image_size, record.interpolation, store, record.resize)
     return OpenedRun(place, network.to(choose_device(device)), card, config, photos, pixels, base)
 
 

@@ -34,7 +34,7 @@ def _exported(exports: Path, study: str, model: str) -> dict[str, Any]:
         if (card.get("study"), card.get("model")) == (study, model):
             sizes = [file.stat().st_size for file in path.parent.glob("*.pte")]
             if sizes:
-                instructions, share = _instructions(report)
+                instructions, share = arm_instructions(report)
                 timed = report.get("latency_ms") is not None
                 found.append(
                     {
@@ -50,8 +50,12 @@ def _exported(exports: Path, study: str, model: str) -> dict[str, Any]:
     return min(found, key=lambda export: export["export_size_mb"]) if found else dict.fromkeys(names)
 
 
-def _instructions(report: dict[str, Any]) -> tuple[int | None, float | None]:
-    """What the check on Arm64 kernels counted, where the file passed it: a wrong answer is no cost."""
+def arm_instructions(report: dict[str, Any]) -> tuple[int | None, float | None]:
+    """Return the instructions of one photo on Arm64 with 8-bit dot products, and their share of the float32 file's.
+
+    `report` is export.json's content. Both None where the file was not checked on Arm64 or did not pass: a wrong answer
+    has no cost.
+    """
     arm = report.get("arm")
     if not arm or not arm["passed"]:
         return None, None

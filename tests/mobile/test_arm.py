@@ -1,4 +1,4 @@
-"""A file on Arm64 kernels: what the tools are missing is said in one line, and what differs is not passed."""
+"""A file on Arm64 kernels: missing tools are reported in one line, and a file whose answers differ does not pass."""
 
 import copy
 import shutil

@@ -10,7 +10,7 @@ from phone_exports import export_config
 from PIL import Image
 
 from mpox.commands.export import export
-from mpox.data.photos import square
+from mpox.data.working_picture import square
 from mpox.errors import UserError
 from mpox.files import read_json
 from mpox.mobile.check import check

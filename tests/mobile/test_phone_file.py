@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mpox.data.photos import square
+from mpox.data.working_picture import square
 from mpox.errors import UserError
 from mpox.mobile.check import check
 from mpox.mobile.run.golden import GOLDEN, read_golden

@@ -150,6 +150,7 @@ def facts_of(original: Original, request: Request, recipe: str) -> Facts:
         labels=card.classes,
         image_size=card.record.image_size,
         interpolation=card.record.interpolation,
+        resize=card.record.resize,
         positive=card.positive,
         rule=original.rule,
         recipe=recipe,
@@ -169,7 +170,9 @@ def _complete(place: Path, original: Original, report: dict[str, Any], request: 
     facts = facts_of(original, request, report["recipe"])
     map_size = None
     if request.backend != RUNNABLE:
-        network = NetworkModel(original.network, facts.labels, facts.interpolation, facts.rule.temperature)
+        network = NetworkModel(
+            original.network, facts.labels, facts.interpolation, facts.resize, facts.rule.temperature
+        )
         write_golden(network, place / GOLDEN, of_network=True)
     else:
         model = PhoneModel(path, threads=1)

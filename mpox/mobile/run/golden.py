@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mpox.data.photos import FILTERS, open_photo, square
+from mpox.data.photos import open_photo
 from mpox.data.picture_files import write_picture
+from mpox.data.working_picture import FILTERS, centre_square, square
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
 from mpox.mobile.file.input_tensor import PIXELS
@@ -54,7 +55,7 @@ def write_golden(model: Predictor, folder: Path, *, of_network: bool = False) ->
         table = generate(place, subjects_per_class=1, photos_per_subject=1, size=PHOTO_SIZE[0], seed=SEED)
         generated = [open_photo(place / path) for path in table["path"]]
     photos = tuple(photo.crop((0, 0, *PHOTO_SIZE)) for photo in generated)
-    pictures = np.stack([square(photo, model.image_size, model.interpolation) for photo in photos])
+    pictures = np.stack([square(photo, model.image_size, model.interpolation, model.resize) for photo in photos])
     probabilities = model.probabilities(pictures)
     logits = model.logits(pictures) / model.temperature  # as the file gives them
     names = tuple(f"photo-{k}" for k in range(len(photos)))
@@ -82,13 +83,13 @@ def read_golden(folder: Path) -> Golden:
     return Golden(names, photos, pictures, np.array([outputs[name]["probabilities"] for name in names], "float32"))
 
 
-def possible_tensors(golden: Golden, size: int, interpolation: str, form: str) -> dict[str, np.ndarray]:
+def possible_tensors(golden: Golden, size: int, interpolation: str, resize: str, form: str) -> dict[str, np.ndarray]:
     """Return the tensors of the photos, in the file's form: the correct ones, and those of each usual mistake."""
     pictures = golden.pictures
     planes = pictures.transpose(0, 3, 1, 2)
     made = {CORRECT: pictures, "channels in the order B, G, R": pictures[..., ::-1]}
-    for name, resize in _resizes(size, interpolation).items():
-        made[name] = np.stack([resize(photo) for photo in golden.photos])
+    for name, mistaken in _resizes(size, interpolation, resize).items():
+        made[name] = np.stack([mistaken(photo) for photo in golden.photos])
     if form == PIXELS:
         made["planes (NCHW) where interleaved pixels are expected (NHWC)"] = planes.reshape(pictures.shape)
         return {name: np.ascontiguousarray(values) for name, values in made.items()}
@@ -101,22 +102,21 @@ def possible_tensors(golden: Golden, size: int, interpolation: str, form: str) -
     return {name: np.ascontiguousarray(values, "float32") for name, values in made.items()}
 
 
-def _resizes(size: int, interpolation: str) -> dict[str, Callable[[Image.Image], np.ndarray]]:
+def _resizes(size: int, interpolation: str, resize: str) -> dict[str, Callable[[Image.Image], np.ndarray]]:
     """Wrong ways to make a working picture."""
 
     def filtered(name: str) -> Callable[[Image.Image], np.ndarray]:
-        return lambda photo: square(photo, size, name)
+        return lambda photo: square(photo, size, name, resize)
 
     def without_antialias(kind: Image.Resampling) -> Callable[[Image.Image], np.ndarray]:
-        def resize(photo: Image.Image) -> np.ndarray:
-            side = min(photo.size)
-            left, top = (photo.width - side) // 2, (photo.height - side) // 2
+        def sampled(photo: Image.Image) -> np.ndarray:
+            left, top, right, _ = centre_square(photo.width, photo.height)
             # Pillow's affine transform samples points and does not average over the pixels between them.
-            step = side / size
-            sampled = (step, 0, left, 0, step, top)
-            return np.asarray(photo.transform((size, size), Image.Transform.AFFINE, sampled, kind))
+            step = (right - left) / size
+            places = (step, 0, left, 0, step, top)
+            return np.asarray(photo.transform((size, size), Image.Transform.AFFINE, places, kind))
 
-        return resize
+        return sampled
 
     def stretched(photo: Image.Image) -> np.ndarray:
         return np.asarray(photo.resize((size, size), FILTERS[interpolation]))
