@@ -40,10 +40,10 @@ class SiteOptions:
 
 
 def write_site(export: Path, out: Path, options: SiteOptions, *, overwrite: bool) -> dict[str, Any]:
-    """Write the app of the ONNX export into `out`, which appears complete or not at all; return `files`, `first_visit_bytes`.
+    """Write the app of the ONNX export into `out`, which appears complete or not at all.
 
-    Raises UserError for an export without ONNX or mpox, changed files, unknown options, a program that is not built, or
-    an `out` that may not be replaced.
+    Returns `files` and `first_visit_bytes`. Raises UserError for an export without ONNX or mpox,
+    changed files, unknown options, a program that is not built, or an `out` that may not be replaced.
     """
     contract = _contract(export)
     program = built_program()

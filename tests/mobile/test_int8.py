@@ -8,12 +8,13 @@ import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from mpox.errors import UserError
-from mpox.mobile.file.network import PhoneNetwork, why_no_maps
+from mpox.mobile.file.network import PhoneNetwork
 from mpox.mobile.int8.quantize import HEAD, Calibrated
 from mpox.mobile.int8.quantizer import CLAMPS
 from mpox.mobile.int8.ranges import ActivationRange, least_error_range, observers
 from mpox.mobile.run.verify import Bound, verify
 from mpox.model.backbone import build, input_record
+from mpox.model.class_maps import why_no_maps
 from mpox.runs.opened import OpenedRun, open_run
 from mpox.stats.decision import DecisionRule
 from mpox.stats.decision_fit import fit_decision

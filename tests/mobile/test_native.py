@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from icc import ADOBE_RGB, DISPLAY_P3, SRGB, profile
-from mpox.data.working_picture import square
 from native_program import SOURCE, Program, build
 from PIL import Image
 
 from mpox.commands.predict import predict
 from mpox.data.photos import open_photo
+from mpox.data.working_picture import square
 from mpox.mobile.check import check
 from mpox.mobile.run.runtime import PhoneModel
 from mpox.options import config_dir

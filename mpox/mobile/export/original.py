@@ -15,9 +15,10 @@ from mpox.errors import UserError
 from mpox.files import read_json
 from mpox.mobile.file.contract import RUNNABLE
 from mpox.mobile.file.input_tensor import FORMS, PIXELS, PLANES
-from mpox.mobile.file.network import PhoneNetwork, why_no_maps
+from mpox.mobile.file.network import PhoneNetwork
 from mpox.mobile.int8.recipes import AUTO, RECIPES, RecipePhotos
 from mpox.mobile.run.verify import DEFAULT_BOUND, Bound, verify
+from mpox.model.class_maps import why_no_maps
 from mpox.places import folder_name
 from mpox.runs.opened import OpenedRun
 from mpox.stats.decision import DecisionRule
