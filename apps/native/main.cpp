@@ -59,9 +59,11 @@ mpox_answer* classify(mpox_model* model, const std::string& path, bool explain, 
   file >> kind >> width >> height >> most;
   file.get();
   std::vector<unsigned char> pixels;
-  if (file && kind == "P6" && width > 0 && height > 0 && most == 255 && static_cast<long long>(width) * height <= mpox::kMostPixels)
+  if (file && kind == "P6" && width > 0 && height > 0 && most == 255 &&
+      static_cast<long long>(width) * height <= mpox::kMostPixels)
     pixels.resize(3 * static_cast<size_t>(width) * height);
-  if (pixels.empty() || !file.read(reinterpret_cast<char*>(pixels.data()), static_cast<std::streamsize>(pixels.size()))) {
+  if (pixels.empty() ||
+      !file.read(reinterpret_cast<char*>(pixels.data()), static_cast<std::streamsize>(pixels.size()))) {
     std::snprintf(error, MPOX_ERROR, "%s: not a whole PPM of 8-bit pixels: write it again", path.c_str());
     return nullptr;
   }

@@ -11,9 +11,7 @@ namespace {
 // Weights in fixed point, as Pillow has them: the same sums on every processor.
 constexpr int kFixedBits = 22;
 
-double support_of(Filter filter) {
-  return filter == Filter::kBilinear ? 1 : filter == Filter::kBicubic ? 2 : 3;
-}
+double support_of(Filter filter) { return filter == Filter::kBilinear ? 1 : filter == Filter::kBicubic ? 2 : 3; }
 
 double sinc(double x) { return x == 0 ? 1 : std::sin(M_PI * x) / (M_PI * x); }
 

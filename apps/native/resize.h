@@ -21,8 +21,8 @@ struct Taps {
 };
 std::vector<Taps> taps(int from, int to, Filter filter);
 
-// Takes a photo's rows one after the other as they are stored, keeps the upright centre square reduced by boxes, and gives
-// the working picture. Memory: the reduced square, less than 4 `size` a side with two steps, and one row of sums.
+// Takes a photo's rows one after the other as they are stored, keeps the upright centre square reduced by boxes, and
+// gives the working picture. Memory: the reduced square, less than 4 `size` a side with two steps, and one row of sums.
 class Square {
  public:
   // Width and height as stored; `orientation` is EXIF's, 1 to 8.

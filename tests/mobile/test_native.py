@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from icc import ADOBE_RGB, DISPLAY_P3, SRGB, profile
-from mpox.data.working_picture import square
 from native_program import SOURCE, Program, build
 from PIL import Image
 
 from mpox.commands.predict import predict
 from mpox.data.photos import open_photo
+from mpox.data.working_picture import square
 from mpox.mobile.check import check
 from mpox.mobile.run.runtime import PhoneModel
 from mpox.options import config_dir
@@ -153,7 +153,7 @@ def broken_files(folder: Path) -> dict[str, Path]:
         "Premature end": whole[: len(whole) // 2],
         "more than 256 megapixels": whole[:start] + b"\xff\xdc\xff\xdc" + whole[start + 4 :],
         "4 colours a pixel": _cmyk(),
-        "scan": progressive[:-2] + 3000 * scan + progressive[-2:],
+        "more than 200 scans": progressive[:-2] + 3000 * scan + progressive[-2:],
     }
     paths = {}
     for number, (message, content) in enumerate(contents.items()):
@@ -233,12 +233,13 @@ public class Ask {
 
 @pytest.mark.skipif(shutil.which("javac") is None, reason="no Java compiler here")
 def test_java_wrapper(program: Program, exported: Path, tmp_path: Path) -> None:
-    built = build("host", tmp_path / "build", "-DMPOX_JNI=ON")
+    home = Path(shutil.which("javac") or "").resolve().parents[1]
+    built = build("host", tmp_path / "build", "-DMPOX_JNI=ON", f"-DJNI_INCLUDE_DIR={home / 'include'}")
     (tmp_path / "Ask.java").write_text(HARNESS)
     photo, missing = tmp_path / "Läsion \N{GRINNING FACE}.jpg", tmp_path / "keine.jpg"
     photo.write_bytes(jpeg(noise(300, 200)))
     sources = [str(SOURCE / "LesionModel.java"), str(tmp_path / "Ask.java")]
-    subprocess.run(["javac", "-d", str(tmp_path), *sources], check=True)
+    subprocess.run(["javac", "-encoding", "UTF-8", "-d", str(tmp_path), *sources], check=True)
     command = [
         "java",
         "-Xcheck:jni",
