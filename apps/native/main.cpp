@@ -4,6 +4,8 @@
 // --app: writes what python -m mpox.mobile.check <export> --app <folder> tests (tensors and probabilities.json).
 // --maps: writes <photo>-map.jpg, the working picture with the answer's map in colour.
 // Photos are JPEG, or PPM (P6, 8 bits) for pixels that were decoded elsewhere. Exit code 2 where one has no answer.
+#include <executorch/runtime/platform/platform.h>
+
 #include <cstdio>
 #include <cstring>
 #include <fstream>
@@ -129,6 +131,9 @@ bool run(const Options& options) {
 }  // namespace
 
 int main(int count, char** given) {
+  // An error is one line of this program; the runtime's own lines would stand beside it.
+  const auto discard = [](et_timestamp_t, et_pal_log_level_t, const char*, const char*, size_t, const char*, size_t) {};
+  executorch::runtime::register_pal(executorch::runtime::PalImpl::create(discard, __FILE__));
   try {
     return run(options_of(count, given)) ? 0 : 2;
   } catch (const std::exception& error) {

@@ -1,7 +1,6 @@
 #include "model.h"
 
 #include <executorch/extension/tensor/tensor.h>
-#include <executorch/runtime/platform/platform.h>
 
 #include <algorithm>
 #include <cmath>
@@ -20,10 +19,6 @@ namespace {
 // Files of format 2 give logits with the temperature in them.
 constexpr int64_t kFormat = 2;
 constexpr double kRounding = 1e-12;
-
-// What is wrong is in the error's one line; the runtime's own lines would stand beside it.
-void discard(et_timestamp_t, et_pal_log_level_t, const char*, const char*, size_t, const char*, size_t) {}
-const bool kSilent = executorch::runtime::register_pal(executorch::runtime::PalImpl::create(discard, __FILE__));
 
 std::vector<float> softmax(const float* logits, size_t count) {
   const double largest = *std::max_element(logits, logits + count);
