@@ -137,7 +137,7 @@ def _first(space: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_builds_and_runs(name: str) -> None:
     timm_name = yaml.safe_load((CONF / "model" / f"{name}.yaml").read_text())["timm_name"]
-    network = build(timm_name, 4, input_record(timm_name), drop_rate=0.1).eval()
+    network = build(timm_name, 4, input_record(timm_name), options={"drop_rate": 0.1}).eval()
     images = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
     with torch.inference_mode():
         logits = network(images)

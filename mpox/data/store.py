@@ -33,9 +33,9 @@ def open_store(
 
     Built on first use, in threads with a progress bar, and kept in `cache` under a key of the photos' contents, size,
     interpolation and way to resize, so any change of them builds a new one. Several processes may ask at once: one
-    builds, the others wait. The first use in a process checks its checksum; a damaged store is built again, with a warning. Where the
-    cache cannot be written, the pixels are decoded into memory if they fit, with a warning. Raises UserError naming
-    the photos that cannot be decoded, or the folder without enough space.
+    builds, the others wait. The first use in a process checks its checksum; a damaged store is built again, with a
+    warning. Where the cache cannot be written, the pixels are decoded into memory if they fit, with a warning. Raises
+    UserError naming the photos that cannot be decoded, or the folder without enough space.
     """
     if interpolation not in FILTERS:
         raise UserError(f"interpolation '{interpolation}' is unknown: choose one of {', '.join(FILTERS)}")

@@ -3,6 +3,7 @@
 python -m mpox.mobile.check exports/<name>                  the files themselves
 python -m mpox.mobile.check exports/<name> --app <folder>   and an app's own results
 python -m mpox.mobile.check exports/<name> --stock          and whether loaders of plain classifiers take it
+python -m mpox.mobile.check exports/<name> --web            and what browsers' engine answers (ONNX; needs node)
 
 What an app puts into its folder, any of them: `photo-<k>.f32`, the tensor it gave the model (little-endian float32, in
 memory order; `photo-<k>.u8` where the file takes bytes) or the same as `.npy`; `probabilities.json`, an object of
@@ -29,6 +30,7 @@ from mpox.mobile.run.golden import CORRECT, GOLDEN, Golden, possible_tensors, re
 from mpox.mobile.run.native_output import native_stderr_discarded
 from mpox.mobile.run.onnx_model import OnnxModel
 from mpox.mobile.run.runtime import PhoneModel
+from mpox.mobile.run.web_engine import PACKAGE, web_engine
 from mpox.places import inside
 from mpox.stats.pooled import softmax
 
@@ -53,10 +55,11 @@ class CheckResult:
     text: str
 
 
-def check(folder: Path, app: Path | None = None, *, stock: bool = False) -> list[CheckResult]:
+def check(folder: Path, app: Path | None = None, *, stock: bool = False, web: bool = False) -> list[CheckResult]:
     """Test the export in `folder`, and what an app wrote into `app`. Raises UserError for files that cannot be read.
 
-    `stock`: test it as a classifier of which nothing else is known, too: one input, one output, its softmax.
+    `stock`: test it as a classifier of which nothing else is known, too: one input, one output, its softmax. `web`: run
+    it by onnxruntime-web as well; UserError where that is not installed.
     """
     results = [_sums(folder)]
     if not results[0].passed:
@@ -81,6 +84,8 @@ def check(folder: Path, app: Path | None = None, *, stock: bool = False) -> list
         results.append(CheckResult(bool(difference <= PROBABILITY), text))
     if stock:
         results.append(_stock(folder / file, backend, made[CORRECT], golden))
+    if web:
+        results.append(_web(folder / file, backend, made[CORRECT], golden))
     if app is not None:
         results += _check_app(app, folder, file, model, golden, made)
     return results
@@ -99,6 +104,16 @@ def _stock(path: Path, backend: str, tensors: np.ndarray, golden: Golden) -> Che
         )
     difference = float(np.abs(softmax(np.concatenate([one for (one,) in outputs])) - golden.probabilities).max())
     text = f"stock loaders get one output, whose softmax is the expected probabilities to {difference:.4f}"
+    return CheckResult(difference <= PROBABILITY, text)
+
+
+def _web(path: Path, backend: str, tensors: np.ndarray, golden: Golden) -> CheckResult:
+    """Run an ONNX file by onnxruntime-web on the golden pictures."""
+    if backend != "onnxruntime":
+        return CheckResult(False, f"{path.name} is for {backend}: browsers take ONNX, export with format=onnx")
+    engine = web_engine()
+    difference = float(np.abs(softmax(engine.logits(path, tensors)) - golden.probabilities).max())
+    text = f"{PACKAGE} {engine.version} gives the expected probabilities to {difference:.4f}"
     return CheckResult(difference <= PROBABILITY, text)
 
 
@@ -213,11 +228,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m mpox.mobile.check", description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="what python -m mpox.export wrote")
     parser.add_argument("--app", type=Path, help="folder of an app's results on the golden photos")
+    parser.add_argument("--web", action="store_true", help="run an ONNX file by onnxruntime-web in node, too")
     parser.add_argument("--stock", action="store_true", help="test it as loaders of plain classifiers take it, too")
     given = parser.parse_args()
     accept_every_letter()
     try:
-        results = check(given.folder, given.app, stock=given.stock)
+        results = check(given.folder, given.app, stock=given.stock, web=given.web)
     except UserError as error:
         errors_console().print(f"error: {error}")
         sys.exit(1)

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from mpox.config import plain
 from mpox.data.folds import ALL
 from mpox.data.task import Targets
+from mpox.errors import UserError
 from mpox.files import write_json
 from mpox.model.backbone import InputRecord, input_record
 from mpox.model.backbone import build as build_network
@@ -45,7 +46,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
 def run_job(cfg: DictConfig) -> dict[str, Any]:
     """Run a job that `finished_result` found not to be done; return the content of its metrics.json."""
-    record = input_record(cfg.model.timm_name, cfg.image_size)
+    record = input_record(cfg.model.timm_name, cfg.image_size, cfg.model.get("mean"), cfg.model.get("std"))
     config = plain(cfg)
     run = RunDirectory(cfg.runs_dir, cfg.study, cfg.model.name, cfg.fold)
     held_out = held_out_predictions(cfg) if cfg.fold == ALL else None
@@ -86,7 +87,13 @@ def _run(
     clock.lap("data")
     # Only now: the first job of a study may search its photos for copies, which draws random numbers.
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    network = build_network(cfg.model.timm_name, len(classes), record, weights, drop_rate=cfg.dropout)
+    options = plain(cfg.model).get("options", {})
+    if options and weights.kind in ("bundled", "hub"):
+        raise UserError(
+            f"the weights of {cfg.model.timm_name} ({weights.kind}) are not those of model.options={options}: "
+            "give weights=file weights.path=<file>"
+        )
+    network = build_network(cfg.model.timm_name, len(classes), record, weights, {**options, "drop_rate": cfg.dropout})
     log.info("%s fold %s: weights %s (%s)", cfg.model.name, cfg.fold, weights.kind, Path(weights.location).name)
     if weights.kind == "none" and freezes(plain(cfg.schedule)):
         log.warning("weights=none: frozen layers stay random and learn nothing; schedule=scratch trains every layer")
@@ -114,6 +121,7 @@ def _run(
         fold=cfg.fold,
         splits_sha256=inputs.folds.sha256,
         targets=inputs.label_map,
+        options=options,
     )
     save_checkpoint(run.path / "checkpoint.ckpt", network, card)
     write_predictions(predictions, run.path / "predictions.parquet")

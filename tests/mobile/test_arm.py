@@ -1,4 +1,4 @@
-"""A file on Arm64 kernels: what the tools are missing is said in one line, and what differs is not passed."""
+"""A file on Arm64 kernels: missing tools are reported in one line, and a file whose answers differ does not pass."""
 
 import copy
 import shutil
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mpox.errors import UserError
-from mpox.files import read_json
+from mpox.files import read_json, write_json
 from mpox.mobile import arm as door
 from mpox.mobile.check import check
 from mpox.mobile.export.arm_card import HEADING, with_section
@@ -86,6 +86,18 @@ def test_the_program_answers_as_the_runtime_and_a_wrong_answer_does_not_pass(
     golden[1] = np.roll(golden[1], 1)
     wrong = check_on_arm(exported, replace(photos, golden=golden), here)
     assert not wrong["passed"] and wrong["reasons"][0].startswith("i8mm: a golden probability differs by 0.")
+
+
+def test_only_files_that_a_processor_runs(exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is no export: give a folder that python -m mpox.export wrote"):
+        check_photos(tmp_path, 1)
+    place = Path(shutil.copytree(exported, tmp_path / "lite0"))
+    write_json(place / "contract.json", read_json(place / "contract.json") | {"backend": "onnxruntime"})
+    with pytest.raises(UserError, match=r"is for onnxruntime, not for ExecuTorch on a processor: give"):
+        check_photos(place, 1)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"no photos in .*empty: give --photos"):
+        check_photos(exported, 1, photos=tmp_path / "empty")
 
 
 @needs_compiler

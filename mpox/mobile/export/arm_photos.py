@@ -8,8 +8,9 @@ from mpox.data.photos import open_photo
 from mpox.data.walk import walk
 from mpox.data.working_picture import square
 from mpox.errors import UserError
-from mpox.files import sha256_of
+from mpox.files import read_json, sha256_of
 from mpox.mobile.export.arm_check import CheckPhotos
+from mpox.mobile.file.contract import CONTRACT_FILE, RUNNABLE
 from mpox.mobile.file.network import PhoneNetwork
 from mpox.mobile.run.float_file import is_pruned
 from mpox.mobile.run.golden import GOLDEN, read_golden
@@ -22,9 +23,13 @@ def check_photos(folder: Path, count: int, *, run: Path | None = None, photos: P
     """Return the golden set of the export in `folder` and at most `count` other photos.
 
     With `run` these are drawn from the test photos of its fold (from all, for a network that all trained), and its
-    network answers them; with `photos` they are drawn from that folder. Raises UserError for another run than the
-    export's, and a folder without photos.
+    network answers them; with `photos` they are drawn from that folder. Raises UserError for a folder that is no export
+    or for another backend, for another run than the export's, and for a folder without photos.
     """
+    if not (folder / CONTRACT_FILE).is_file():
+        raise UserError(f"{folder} is no export: give a folder that python -m mpox.export wrote")
+    if (backend := read_json(folder / CONTRACT_FILE)["backend"]) != RUNNABLE:
+        raise UserError(f"{folder} is for {backend}, not for ExecuTorch on a processor: give an export with {RUNNABLE}")
     model = PhoneModel(folder)
     golden = read_golden(folder / GOLDEN)
     expected = golden.probabilities
