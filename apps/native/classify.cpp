@@ -90,7 +90,7 @@ std::vector<unsigned char> working_picture(const std::string& path, const mpox_m
   mpox::Jpeg photo(path);
   const mpox::ToSrgb to_srgb(photo.profile(), photo.is_grey());
   photo.start(to_srgb.of_grey());
-  mpox::Square square(photo.width(), photo.height(), photo.orientation(), model.size, model.steps);
+  mpox::Square square(photo.width(), photo.height(), photo.orientation(), model.size, model.steps, model.filter);
   const size_t bytes = to_srgb.of_grey() ? 1 : 3;
   std::vector<uint8_t> row(bytes * photo.width()), rgb(3 * static_cast<size_t>(square.side()));
   for (int y = 0; y < photo.height(); ++y) {
@@ -99,7 +99,7 @@ std::vector<unsigned char> working_picture(const std::string& path, const mpox_m
     const uint8_t* from = row.data() + bytes * square.left();
     square.take(y, to_srgb.convert(from, rgb.data(), square.side()) ? rgb.data() : from);
   }
-  return square.picture(model.filter);
+  return square.picture();
 }
 
 // Runs what may throw: nothing but NULL and a line of text crosses the C interface.
@@ -134,7 +134,7 @@ mpox_answer* mpox_classify_pixels(mpox_model* model, const unsigned char* pixels
         (channels != 3 && channels != 4) || row_bytes < static_cast<size_t>(width) * channels)
       throw mpox::Failed(
           "these are no pixels of a photo: give width and height, 3 or 4 channels, and the bytes of a row");
-    mpox::Square square(width, height, 1, model->size, model->steps);
+    mpox::Square square(width, height, 1, model->size, model->steps, model->filter);
     std::vector<uint8_t> rgb(3 * static_cast<size_t>(square.side()));
     for (int y = 0; y < height; ++y) {
       if (!square.wants(y)) continue;
@@ -143,7 +143,7 @@ mpox_answer* mpox_classify_pixels(mpox_model* model, const unsigned char* pixels
         std::copy_n(from + static_cast<size_t>(channels) * x, 3, rgb.begin() + 3 * static_cast<ptrdiff_t>(x));
       square.take(y, rgb.data());
     }
-    return answer(*model, square.picture(model->filter), explain != 0);
+    return answer(*model, square.picture(), explain != 0);
   });
 }
 
