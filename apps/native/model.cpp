@@ -42,9 +42,10 @@ mpox_model::mpox_model(const std::string& path) : module_(path) {
     throw Failed("cannot be loaded: give a whole .pte file that python -m mpox.export wrote");
   const auto names = module_.method_names();
   const auto has = [&](const char* name) { return names.ok() && names->count(name) == 1; };
-  for (const char* name : {"forward", "format", "labels", "image_size", "interpolation", "input", "quantiles"})
+  if (!has("format") || constant("format")[0].toInt() != kFormat)
+    throw Failed("is of another format than this program: export it again");
+  for (const char* name : {"forward", "labels", "image_size", "interpolation", "input", "quantiles"})
     if (!has(name)) throw Failed(std::string("has no ") + name + ": export it again");
-  if (constant("format")[0].toInt() != kFormat) throw Failed("is of another format than this program: export it again");
   for (const EValue& label : constant("labels")) labels.emplace_back(label.toString());
   for (const std::string& label : labels) label_pointers.push_back(label.c_str());
   size = static_cast<int>(constant("image_size")[0].toInt());

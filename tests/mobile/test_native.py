@@ -17,6 +17,7 @@ from PIL import Image
 from mpox.commands.predict import predict
 from mpox.data.photos import open_photo
 from mpox.data.working_picture import square
+from mpox.files import read_json
 from mpox.mobile.check import check
 from mpox.mobile.run.runtime import PhoneModel
 from mpox.options import config_dir
@@ -70,9 +71,10 @@ def as_phones_write(photo: Image.Image, number: int) -> bytes:
 
 def golden_answers(program: Program, exported: Path, folder: Path, cpu: str | None = None) -> None:
     """Run the golden set; mpox.mobile.check must accept tensors and probabilities."""
-    photos = []
-    for path in sorted((exported / "golden").glob("photo-?.*")):
-        photos.append(path if path.suffix == ".jpg" else folder / f"{path.stem}.ppm")
+    golden, photos = exported / "golden", []
+    for name, one in read_json(golden / "expected.json")["answers"].items():
+        path = golden / one.get("file", f"{name}.png")
+        photos.append(path if path.suffix == ".jpg" else folder / f"{name}.ppm")
         if path.suffix != ".jpg":
             open_photo(path).save(photos[-1])
     done = program.ask(exported / "model.pte", *photos, "--app", folder, cpu=cpu)
@@ -187,6 +189,8 @@ def test_a_model_that_is_none_is_one_line(program: Program, exported: Path, tmp_
         (tmp_path / f"{number}.pte").write_bytes(bad)
         done = program.ask(tmp_path / f"{number}.pte", tmp_path / "x.jpg")
         assert done.returncode == 2 and done.stderr.count("\n") == 1, (number, done)
+    old = Path(__file__).parents[1] / "before_the_move" / "export" / "model.pte"
+    assert "of another format than this program" in program.ask(old, tmp_path / "x.jpg").stderr
     assert program.ask().returncode == 2
 
 
