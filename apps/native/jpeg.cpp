@@ -162,11 +162,11 @@ void write_jpeg(const std::string& path, const uint8_t* pixels, int size) {
   jpeg_compress_struct jpeg{};
   jpeg.err = &errors;
   std::FILE* volatile file = std::fopen(path.c_str(), "wb");
-  if (!file) throw Failed("cannot be written");
+  if (!file) throw Failed(path + ": cannot be written: does its folder exist?");
   if (setjmp(errors.jump)) {
     jpeg_destroy_compress(&jpeg);
     std::fclose(file);
-    throw Failed("cannot be written");
+    throw Failed(path + ": cannot be written: is the disk full?");
   }
   jpeg_create_compress(&jpeg);
   jpeg_stdio_dest(&jpeg, file);
@@ -182,7 +182,7 @@ void write_jpeg(const std::string& path, const uint8_t* pixels, int size) {
   }
   jpeg_finish_compress(&jpeg);
   jpeg_destroy_compress(&jpeg);
-  std::fclose(file);
+  if (std::fclose(file) != 0) throw Failed(path + ": cannot be written: is the disk full?");
 }
 
 }  // namespace mpox

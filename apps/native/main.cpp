@@ -40,7 +40,7 @@ std::string quoted(const std::string& text) {
 void write(const std::string& path, const void* bytes, size_t count) {
   std::ofstream file(path, std::ios::binary);
   if (!file.write(static_cast<const char*>(bytes), static_cast<std::streamsize>(count)).flush())
-    throw mpox::Failed(path + ": cannot be written");
+    throw mpox::Failed(path + ": cannot be written: does its folder exist, has it space?");
 }
 
 // The tensor as the model was given it.
