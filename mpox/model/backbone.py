@@ -13,6 +13,8 @@ from torch.nn import functional as F
 
 from mpox.data.working_picture import ONE_STEP, TWO_STEP
 from mpox.errors import UserError, reason_of
+from mpox.model.features import LAST, STAGES
+from mpox.model.stages import Stages, feature_maps, give_stage_head, pooled_features
 from mpox.model.weights import RANDOM, WeightSource, read_tensors
 
 # What timm's own function takes (weights and their place among it), and what else is given here: never an option.
@@ -67,16 +69,19 @@ def input_record(
 class PhotoClassifier(nn.Module):
     """Normalisation and backbone as one network, so that the same network is trained, exported and explained.
 
-    images_NCHW: uint8 or float32, RGB, 0..255, any side the backbone takes. Returns logits_NC, float32.
+    images_NCHW: uint8 or float32, RGB, 0..255, any side the backbone takes. Returns logits_NC, float32. `stages` are
+    those whose pooled maps are features beside the last ones (`mpox.model.stages`).
     """
 
     backbone: Any  # a timm model, whose methods have no common type
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, backbone: nn.Module, record: InputRecord) -> None:
+    def __init__(
+        self, backbone: nn.Module, record: InputRecord, stages: Stages | None = None, drop_rate: float = 0.0
+    ) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone, self.stages, self.drop_rate = backbone, stages, drop_rate
         std = torch.tensor(record.std).view(1, 3, 1, 1)
         mean = torch.tensor(record.mean).view(1, 3, 1, 1)
         # (x / 255 - mean) / std as one multiply-add. Computed from the record, so not in the state dict.
@@ -85,16 +90,31 @@ class PhotoClassifier(nn.Module):
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Return logits_NC."""
-        return self.backbone(self.normalise(images_NCHW))
+        return self.classify(self.normalise(images_NCHW))
+
+    def classify(self, normalised_NCHW: Tensor) -> Tensor:
+        """Return logits_NC of photos that are normalised already."""
+        if self.stages is None:
+            return self.backbone(normalised_NCHW)
+        return self.head(pooled_features(self.backbone, self.maps(normalised_NCHW), self.drop_rate))
 
     def normalise(self, images_NCHW: Tensor) -> Tensor:
         """Photos 0..255 to the values the weights were trained on (float32 NCHW)."""
         return images_NCHW.float() * self.scale + self.shift
 
+    def maps(self, normalised_NCHW: Tensor) -> list[Tensor]:
+        """Return what the features are made of: the maps of the stages, and the last features at the end."""
+        return feature_maps(self.backbone, normalised_NCHW, self.stages)
+
     def features(self, images_NCHW: Tensor) -> Tensor:
         """Return features_NF (float32): the input of the last linear layer."""
-        maps = self.backbone.forward_features(self.normalise(images_NCHW))
-        return self.backbone.forward_head(maps, pre_logits=True).flatten(1)
+        return pooled_features(self.backbone, self.maps(self.normalise(images_NCHW)))
+
+    @property
+    def feature_widths(self) -> tuple[int, ...]:
+        """How many features each stage gives, and the last ones at the end."""
+        widths = self.stages.widths if self.stages is not None else ()
+        return (*widths, self.head.weight.shape[1] - sum(widths))
 
     @torch.no_grad()
     def head_logits(self, features_NF: Tensor) -> Tensor:
@@ -119,14 +139,18 @@ def build(
     n_classes: int,
     record: InputRecord,
     weights: WeightSource = RANDOM,
+    features: str = LAST,
     options: Mapping[str, Any] | None = None,
 ) -> PhotoClassifier:
     """Build the network in channels_last memory format, its backbone filled from `weights`.
 
-    Its head has the weights' own values where they are of `n_classes`, else random ones; a file may lack it. `options`
-    go to timm (`drop_rate` 0..1, `pad_type`, `bn_eps`, …). Raises UserError where names and shapes of the other tensors
-    do not match the model, for an option that timm does not take, or where the model does not end in a linear layer.
+    Its head has the weights' own values where they are of `n_classes`, else random ones; a file may lack it. `features`
+    is `last`, or `stages` for a head of the stages' pooled maps as well. `options` go to timm (`drop_rate` 0..1,
+    `pad_type`, `bn_eps`, …). Raises UserError where names and shapes of the other tensors do not match the model, for
+    an option that timm does not take, and where the model does not end in a linear layer or lacks these features.
     """
+    if features not in (LAST, STAGES):
+        raise UserError(f"model.features={features} is unknown: choose {LAST} or {STAGES}")
     tensors, pretrained, options = read_tensors(weights), weights.kind != "none", options or {}
     if own := sorted(NOT_OPTIONS & options.keys()):
         raise UserError(f"model.options.{own[0]} is not an option of the architecture: remove it")
@@ -151,7 +175,9 @@ def build(
         raise UserError(f"the weights at {weights.location} are not those of {timm_name}: {reason}") from error
     if not isinstance(backbone.get_classifier(), (nn.Linear, nn.Conv2d)):
         raise UserError(f"{timm_name} does not end in a linear layer, which training needs: choose another model")
-    network = PhotoClassifier(backbone, record).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    stages = give_stage_head(backbone, timm_name, n_classes) if features == STAGES else None
+    network = PhotoClassifier(backbone, record, stages, options.get("drop_rate", 0.0))
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and _crashes_in_channels_last(module):
             module.weight.data = module.weight.detach().clone(memory_format=torch.contiguous_format)

@@ -1,7 +1,7 @@
 """The processor that latencies are measured on: its name, and what it has for int8 and bf16 arithmetic. No PyTorch.
 
-Int8 is fast where a processor has dot products of 8-bit numbers, and hardly faster than float where it has none, so that
-a latency says little without these facts.
+Int8 is fast where a processor has dot products of 8-bit numbers, and hardly faster than float where it has none, so
+that a latency says little without these facts.
 """
 
 import functools
@@ -70,7 +70,7 @@ def in_words(facts: dict[str, Any] | None) -> str:
 
 
 def read_cpuinfo(text: str) -> tuple[str, frozenset[str] | None]:
-    """Read Linux's /proc/cpuinfo: the name of the (first) processor and its features, None where it has no such line."""
+    """Read Linux's /proc/cpuinfo: name of the first processor and its features, None where it has no such line."""
     entries: dict[str, str] = {}
     for line in text.splitlines():
         key, _, value = line.partition(":")

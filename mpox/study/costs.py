@@ -7,6 +7,7 @@ from typing import Any
 from mpox.errors import UserError
 from mpox.files import read_json
 from mpox.model.cost import cached_cost
+from mpox.model.features import features_of
 from mpox.runs.processor import in_words
 from mpox.stats.model_result import Costs
 from mpox.study.results import ModelRuns, StudyResults
@@ -16,7 +17,7 @@ def costs(runs: ModelRuns, results: StudyResults, exports: Path, cache: Path) ->
     """Return what a model costs; phone figures from the export of one of its runs, where `exports` holds one."""
     timm_name, side = str(runs.config["model"]["timm_name"]), int(runs.config["image_size"])
     try:
-        counted = cached_cost(timm_name, len(results.classes), side, cache)
+        counted = cached_cost(timm_name, len(results.classes), side, features_of(runs.config["model"]), cache)
     except RuntimeError as error:  # what timm raises for an architecture it does not know
         raise UserError(
             f"{runs.name}: timm cannot build {timm_name} ({error}): install the timm it was trained with"

@@ -19,6 +19,7 @@ from mpox.files import write_json
 from mpox.model.backbone import InputRecord, input_record
 from mpox.model.backbone import build as build_network
 from mpox.model.checkpoint import Card, save_checkpoint
+from mpox.model.features import features_of
 from mpox.model.weights import WeightSource, find
 from mpox.report.wandb import WandbLogger, log_result
 from mpox.report.wandb_run import finish, spared
@@ -87,13 +88,14 @@ def _run(
     clock.lap("data")
     # Only now: the first job of a study may search its photos for copies, which draws random numbers.
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    options = plain(cfg.model).get("options", {})
+    options, name = plain(cfg.model).get("options", {}), cfg.model.timm_name
     if options and weights.kind in ("bundled", "hub"):
         raise UserError(
-            f"the weights of {cfg.model.timm_name} ({weights.kind}) are not those of model.options={options}: "
+            f"the weights of {name} ({weights.kind}) are not those of model.options={options}: "
             "give weights=file weights.path=<file>"
         )
-    network = build_network(cfg.model.timm_name, len(classes), record, weights, {**options, "drop_rate": cfg.dropout})
+    made_with = {**options, "drop_rate": cfg.dropout}
+    network = build_network(name, len(classes), record, weights, features_of(cfg.model), made_with)
     log.info("%s fold %s: weights %s (%s)", cfg.model.name, cfg.fold, weights.kind, Path(weights.location).name)
     if weights.kind == "none" and freezes(plain(cfg.schedule)):
         log.warning("weights=none: frozen layers stay random and learn nothing; schedule=scratch trains every layer")
@@ -122,6 +124,7 @@ def _run(
         splits_sha256=inputs.folds.sha256,
         targets=inputs.label_map,
         options=options,
+        features=features_of(cfg.model),
     )
     save_checkpoint(run.path / "checkpoint.ckpt", network, card)
     write_predictions(predictions, run.path / "predictions.parquet")

@@ -8,8 +8,9 @@ import torch
 from mpox.command_line import command
 from mpox.errors import UserError
 from mpox.mobile.file.input_tensor import as_input
-from mpox.mobile.file.network import PhoneNetwork, why_no_maps
+from mpox.mobile.file.network import PhoneNetwork
 from mpox.model.checkpoint import load_checkpoint
+from mpox.model.class_maps import why_no_maps
 from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.held_out import rule_of_run
 
