@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mpox.errors import UserError
 from mpox.model.features import LAST
@@ -52,10 +53,11 @@ def pooled_features(backbone: Any, maps: Sequence[Tensor], drop_rate: float = 0.
     last = backbone.forward_head(maps[-1], pre_logits=True).flatten(1)
     if len(maps) == 1:
         return last
-    means = [one.mean((2, 3)) for one in maps[:-1]]
+    # As timm pools, in four dimensions: phones' runtimes have a kernel for that.
+    means = torch.cat([F.adaptive_avg_pool2d(one, 1) for one in maps[:-1]], 1).flatten(1)
     if backbone.training and drop_rate:
-        means = [nn.functional.dropout(one, drop_rate) for one in means]
-    return torch.cat([*means, last], 1)
+        means = F.dropout(means, drop_rate)
+    return torch.cat([means, last], 1)
 
 
 @torch.no_grad()
