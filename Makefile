@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint
+.PHONY: help demo app test test-all lint constraints release
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -19,6 +19,14 @@ $(VENV)/.installed: pyproject.toml
 demo: $(VENV)/.installed ## train one CNN on one fold of the built-in synthetic photos and show the result
 	$(BIN)/python -m mpox.train study=demo
 
+app: apps/web/node_modules/.installed ## build the web app for phones (needs node 20 or later)
+	cd apps/web && npm run --silent check && npm run --silent build
+
+apps/web/node_modules/.installed: apps/web/package-lock.json
+	@command -v npm >/dev/null || { echo "no npm here: install node 20 or later (Debian: apt-get install npm)"; exit 1; }
+	cd apps/web && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
 test: $(VENV)/.installed ## run the tests that take minutes
 	$(BIN)/python -m pytest
 
@@ -29,3 +37,13 @@ lint: $(VENV)/.installed ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+constraints: $(VENV)/.installed ## write down the versions of this environment
+	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ ' | sed 's/+cpu$$//' > $(VENV)/frozen
+	{ head -2 constraints.txt; cat $(VENV)/frozen; } > constraints.new && mv constraints.new constraints.txt
+
+release: app $(VENV)/.installed ## wheel, source archive and checksums, in dist/
+	rm -rf dist
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
+	$(BIN)/python -m build
+	cd dist && sha256sum * > SHA256SUMS

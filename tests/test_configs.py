@@ -106,6 +106,7 @@ DEFAULTS: tuple[tuple[type, str, str, dict[str, str]], ...] = (
             "tune_rate": "qat.rate",
             "tune_batch": "qat.batch_size",
             "timing_rounds": "timing.rounds",
+            "capture_photos": "capture.photos",
         },
     ),
 )
@@ -139,7 +140,8 @@ def _first(space: dict[str, Any]) -> Any:
 def test_every_model_builds_and_runs(name: str) -> None:
     model = yaml.safe_load((CONF / "model" / f"{name}.yaml").read_text())
     timm_name = model["timm_name"]
-    network = build(timm_name, 4, input_record(timm_name), features=model["features"], drop_rate=0.1).eval()
+    features, options = model["features"], {**model.get("options", {}), "drop_rate": 0.1}
+    network = build(timm_name, 4, input_record(timm_name), features=features, options=options).eval()
     images = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
     with torch.inference_mode():
         logits = network(images)

@@ -1,5 +1,7 @@
 """The CNNs: timm models, and the input that their ImageNet weights expect by timm's record."""
 
+import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,26 +11,40 @@ from timm.models import group_parameters
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mpox.errors import UserError
+from mpox.data.working_picture import ONE_STEP, TWO_STEP
+from mpox.errors import UserError, reason_of
 from mpox.model.features import LAST, STAGES
 from mpox.model.stages import Stages, feature_maps, give_stage_head, pooled_features
 from mpox.model.weights import RANDOM, WeightSource, read_tensors
 
+# What timm's own function takes (weights and their place among it), and what else is given here: never an option.
+NOT_OPTIONS = {*inspect.signature(timm.create_model).parameters, "num_classes", "in_chans", "features_only"}
+
 
 @dataclass(frozen=True)
 class InputRecord:
-    """The input that a model's weights expect: side in pixels, per-channel mean and sd for values 0..1."""
+    """The input that a model expects: side in pixels, per-channel mean and sd for values 0..1, how photos are resized.
+
+    Records of earlier versions do not say the last: their networks were trained on pictures resized in one step.
+    """
 
     image_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     interpolation: str
+    resize: str = ONE_STEP
 
 
-def input_record(timm_name: str, image_size: int | None = None) -> InputRecord:
-    """Read timm's record of `<architecture>.<weights tag>`; `image_size` overrides the side.
+def input_record(
+    timm_name: str,
+    image_size: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> InputRecord:
+    """Read timm's record of `<architecture>.<weights tag>`; `image_size`, `mean` and `std` (values 0..1) override it.
 
-    Raises UserError for a name that timm does not know, with the closest known names.
+    Raises UserError for a name that timm does not know, with the closest known names, and for a mean or a standard
+    deviation that is not of three channels.
     """
     known = timm.is_model(timm_name) and timm_name in timm.list_pretrained(f"{timm_name.partition('.')[0]}.*")
     config = timm.get_pretrained_cfg(timm_name) if known else None
@@ -38,11 +54,15 @@ def input_record(timm_name: str, image_size: int | None = None) -> InputRecord:
         raise UserError(
             f"timm has no model '{timm_name}' (close: {', '.join(near) or 'none'}): correct model.timm_name"
         )
+    mean, std = config.mean if mean is None else mean, config.std if std is None else std
+    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        raise UserError(f"model.mean={list(mean)} model.std={list(std)}: give three numbers each (std above 0)")
     return InputRecord(
         image_size=image_size or config.input_size[-1],
-        mean=(config.mean[0], config.mean[1], config.mean[2]),
-        std=(config.std[0], config.std[1], config.std[2]),
+        mean=(mean[0], mean[1], mean[2]),
+        std=(std[0], std[1], std[2]),
         interpolation=config.interpolation,
+        resize=TWO_STEP,
     )
 
 
@@ -120,18 +140,22 @@ def build(
     record: InputRecord,
     weights: WeightSource = RANDOM,
     features: str = LAST,
-    **options: Any,
+    options: Mapping[str, Any] | None = None,
 ) -> PhotoClassifier:
-    """Build the network in channels_last memory format, its backbone filled from `weights`, its head random.
+    """Build the network in channels_last memory format, its backbone filled from `weights`.
 
-    `features` is `last`, or `stages` for a head of the stages' pooled maps as well. `options` go to timm (`drop_rate`,
-    `drop_path_rate`, 0..1). Raises UserError where names and shapes of the tensors do not match the model, where it
-    does not end in a linear layer, or where it does not have these features.
+    Its head has the weights' own values where they are of `n_classes`, else random ones; a file may lack it. `features`
+    is `last`, or `stages` for a head of the stages' pooled maps as well. `options` go to timm (`drop_rate` 0..1,
+    `pad_type`, `bn_eps`, …). Raises UserError where names and shapes of the other tensors do not match the model, for
+    an option that timm does not take, and where the model does not end in a linear layer or lacks these features.
     """
     if features not in (LAST, STAGES):
         raise UserError(f"model.features={features} is unknown: choose {LAST} or {STAGES}")
-    tensors, pretrained = read_tensors(weights), weights.kind != "none"
+    tensors, pretrained, options = read_tensors(weights), weights.kind != "none", options or {}
+    if own := sorted(NOT_OPTIONS & options.keys()):
+        raise UserError(f"model.options.{own[0]} is not an option of the architecture: remove it")
     try:
+        headless = tensors is not None and _fill_head(timm_name, tensors)
         # timm checks names and shapes against the model only while the number of classes is that of the weights.
         backbone: Any = timm.create_model(
             timm_name,
@@ -140,8 +164,12 @@ def build(
             num_classes=None if pretrained else n_classes,
             **options,
         )
-        if backbone.num_classes != n_classes:
+        if headless or backbone.num_classes != n_classes:
             backbone.reset_classifier(n_classes)
+    except TypeError as error:
+        raise UserError(
+            f"timm cannot build {timm_name} with {dict(options)} ({reason_of(error)}): correct model.options"
+        ) from error
     except (RuntimeError, KeyError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"the weights at {weights.location} are not those of {timm_name}: {reason}") from error
@@ -155,6 +183,23 @@ def build(
             module.weight.data = module.weight.detach().clone(memory_format=torch.contiguous_format)
             module.register_forward_pre_hook(_contiguous_input)
     return network
+
+
+def _fill_head(timm_name: str, tensors: dict[str, Tensor]) -> bool:
+    """Put zeros for the last layer's tensors into `tensors` where they lack or are of other classes; whether it was so.
+
+    timm checks the names and shapes of all other tensors only where those of the head fit.
+    """
+    with torch.device("meta"):
+        model: Any = timm.create_model(timm_name)
+    names = {module: name for name, module in model.named_modules()}
+    head = model.get_classifier()
+    needed = (
+        {f"{names[head]}.{name}": value.shape for name, value in head.state_dict().items()} if head in names else {}
+    )
+    fitting = {name for name, shape in needed.items() if name in tensors and tensors[name].shape == shape}
+    tensors |= {name: torch.zeros(shape) for name, shape in needed.items() if len(fitting) < len(needed)}
+    return len(fitting) < len(needed)
 
 
 def _crashes_in_channels_last(conv: nn.Conv2d) -> bool:

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mpox.mobile.run.runtime import PhoneModel
+from mpox.mobile.run.decision_rule import DecidingPredictor
 from mpox.model.backbone import PhotoClassifier
 from mpox.model.class_maps import ClassMaps
 
 
-def map_agreement(model: PhoneModel, network: PhotoClassifier, images_NCHW: Tensor) -> dict[str, Any]:
+def map_agreement(model: DecidingPredictor, network: PhotoClassifier, images_NCHW: Tensor) -> dict[str, Any]:
     """Correlate the file's maps of the predicted class with the class activation maps of `network`.
 
     Of a head on the last features alone these are Grad-CAM there, but for their scale. Returns photos, and mean and
