@@ -77,10 +77,15 @@ def give_stage_head(backbone: Any, name: str, n_classes: int) -> Stages:
         raise UserError(f"{name} gives no maps of its stages ({reason}): give model.features={LAST}") from error
     finally:
         backbone.train(was_training)
-    place = next(path for path, module in backbone.named_modules() if module is backbone.get_classifier())
-    device = backbone.get_classifier().weight.device
-    backbone.set_submodule(place, nn.Linear(n_features, n_classes, device=device))
+    replace_head(backbone, n_features, n_classes)
     return stages
+
+
+def replace_head(backbone: Any, n_features: int, n_classes: int) -> None:
+    """Put a random linear layer in the place of a timm model's classifier."""
+    old = backbone.get_classifier()
+    place = next(path for path, module in backbone.named_modules() if module is old)
+    backbone.set_submodule(place, nn.Linear(n_features, n_classes, device=old.weight.device))
 
 
 def _find(backbone: Any) -> tuple[Stages, int]:
