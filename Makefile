@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint
+.PHONY: help demo app test test-all lint
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -18,6 +18,14 @@ $(VENV)/.installed: pyproject.toml
 
 demo: $(VENV)/.installed ## train one CNN on one fold of the built-in synthetic photos and show the result
 	$(BIN)/python -m mpox.train study=demo
+
+app: apps/web/node_modules/.installed ## build the web app for phones (needs node 20 or later)
+	cd apps/web && npm run --silent check && npm run --silent build
+
+apps/web/node_modules/.installed: apps/web/package-lock.json
+	@command -v npm >/dev/null || { echo "no npm here: install node 20 or later (Debian: apt-get install npm)"; exit 1; }
+	cd apps/web && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 test: $(VENV)/.installed ## run the tests that take minutes
 	$(BIN)/python -m pytest

@@ -12,7 +12,7 @@ import mpox
 
 PACKAGE = Path(mpox.__file__).parent
 CHECKOUT = Path(__file__).parents[1]
-DOORS = ("bench", "compare", "curate", "doctor", "evaluate", "explain", "export", "predict", "train")
+DOORS = ("app", "bench", "compare", "curate", "doctor", "evaluate", "explain", "export", "predict", "train")
 # From top to bottom; rooms of one line do not import one another.
 ROOMS: tuple[tuple[str, ...], ...] = (
     (*DOORS, "__main__"),
@@ -35,7 +35,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("errors", "_torchvision"),
 )
 # The wings of mpox/mobile/, from top to bottom; `check` and the like test a finished export.
-WINGS: tuple[tuple[str, ...], ...] = (("check",), ("export",), ("int8",), ("run",), ("file",))
+WINGS: tuple[tuple[str, ...], ...] = (("arm", "check", "site"), ("export",), ("int8",), ("run",), ("sdk",), ("file",))
 # Who may name Hydra and omegaconf: rooms below are given plain values.
 CONFIGURED = {"cli", "commands", "config", "training", "usage"}
 

@@ -25,7 +25,8 @@ def score_frame(comparison: Comparison) -> pd.DataFrame:
         costs = model.costs
         row |= {"parameters": costs.parameters, "macs": costs.macs, "image_size": costs.image_size}
         row |= {"train_seconds": costs.train_seconds, "export_size_mb": costs.export_size_mb}
-        rows.append(row | {"export_latency_ms": costs.export_latency_ms})
+        row |= {"export_latency_ms": costs.export_latency_ms, "export_instructions": costs.export_instructions}
+        rows.append(row | {"export_instruction_ratio": costs.export_instruction_ratio})
     return pd.DataFrame(rows)
 
 

@@ -187,7 +187,9 @@ class Subgroup:
 class Costs:
     """What a model costs. Parameters and multiply-adds are counts at `image_size` pixels a side.
 
-    `train_seconds`: mean wall time of a fold's job. The phone's figures come from the export report; None without one.
+    `train_seconds`: mean wall time of a fold's job. The export's figures come from its report; None without one. Its
+    latency is of the machine that exported it. Its instructions (retired, of one photo, Arm64 with 8-bit dot products)
+    and their share of the float32 file's are of any machine; None where `mpox.mobile.arm` did not check it.
     """
 
     parameters: int | None
@@ -197,6 +199,8 @@ class Costs:
     export_name: str | None
     export_size_mb: float | None
     export_latency_ms: float | None
+    export_instructions: int | None
+    export_instruction_ratio: float | None
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ COSTS: dict[str, tuple[str, Callable[[ModelResult], float | None]]] = {
     "parameters": ("fewest parameters", lambda model: model.costs.parameters),
     "size": ("smallest file", lambda model: size_mb(model)),
     "latency": ("lowest latency of its export", lambda model: model.costs.export_latency_ms),
+    "instructions": ("fewest Arm64 instructions of its export", lambda model: model.costs.export_instructions),
 }
 
 
@@ -70,10 +71,15 @@ def choose(comparison: Comparison, results: StudyResults, rule: Rule) -> Compari
     """Return the comparison with its `choice` made, and the choice added to its conclusion.
 
     A size budget is compared with the exported file, else with 4 bytes a parameter, a latency with what the
-    export measured. Raises UserError where no model is left, or no candidate's export has a latency.
+    export measured. Raises UserError where no model is left, or no candidate's export has the figure.
     """
     candidates = _candidates(comparison, rule.confidence)
     qualified = [comparison.model(one.model) for one in candidates]
+    if rule.by == "instructions" and not any(model.costs.export_instructions for model in qualified):
+        raise UserError(
+            f"select.by=instructions cannot be applied: no model of {comparison.study} that qualifies has an export "
+            "checked on Arm64; check them first (python -m mpox.mobile.arm), or leave it out"
+        )
     if (rule.max_latency_ms is not None or rule.by == "latency") and not any(
         model.costs.export_latency_ms for model in qualified
     ):

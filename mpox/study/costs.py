@@ -1,6 +1,7 @@
 """The cost columns: counted from the network, timed in training, and read from what an export measured."""
 
 from pathlib import Path
+from typing import Any
 
 from mpox.errors import UserError
 from mpox.files import read_json
@@ -18,12 +19,14 @@ def costs(runs: ModelRuns, results: StudyResults, exports: Path, cache: Path) ->
         raise UserError(
             f"{runs.name}: timm cannot build {timm_name} ({error}): install the timm it was trained with"
         ) from error
-    name, size, latency = _exported(exports, results.name, runs.name)
-    return Costs(counted.parameters, counted.macs, side, runs.seconds, name, size, latency)
+    exported = _exported(exports, results.name, runs.name)
+    return Costs(counted.parameters, counted.macs, side, runs.seconds, *exported)
 
 
-def _exported(exports: Path, study: str, model: str) -> tuple[str | None, float | None, float | None]:
-    """Return name, size in MB and median latency in ms of the smallest export of this model of this study."""
+def _exported(
+    exports: Path, study: str, model: str
+) -> tuple[str | None, float | None, float | None, int | None, float | None]:
+    """The export's fields of `Costs`, of the smallest export of this model of this study."""
     found = []
     for path in sorted(exports.glob("[!.]*/export.json")):
         report = read_json(path)
@@ -31,5 +34,14 @@ def _exported(exports: Path, study: str, model: str) -> tuple[str | None, float 
         if (card.get("study"), card.get("model")) == (study, model):
             sizes = [file.stat().st_size for file in path.parent.glob("*.pte")]
             if sizes:
-                found.append((path.parent.name, min(sizes) / 1e6, report.get("latency_ms")))
-    return min(found, key=lambda export: export[1]) if found else (None, None, None)
+                found.append((path.parent.name, min(sizes) / 1e6, report.get("latency_ms"), *_instructions(report)))
+    return min(found, key=lambda export: export[1]) if found else (None, None, None, None, None)
+
+
+def _instructions(report: dict[str, Any]) -> tuple[int | None, float | None]:
+    """What the check on Arm64 kernels counted, where the file passed it: a wrong answer is no cost."""
+    arm = report.get("arm")
+    if not arm or not arm["passed"]:
+        return None, None
+    core = arm["cores"]["dotprod"]
+    return sum(core["instructions"].values()), core["ratio"]

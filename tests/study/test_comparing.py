@@ -24,6 +24,7 @@ from mpox.stats.predictions import write_predictions
 from mpox.study.choice import Rule, cheapest_candidate, choose
 from mpox.study.comparing import compare
 from mpox.study.comparison_options import ComparisonOptions
+from mpox.study.costs import costs as costs_of
 from mpox.study.results import StudyResults, read_study
 
 QUICK = ComparisonOptions(resamples=200)
@@ -226,14 +227,25 @@ def test_an_export_gives_size_and_latency(study: Path, results: StudyResults) ->
         ("y", "alike", 900_000, 9.0),
         ("z", "new", 1, 1),
     ):
-        write_json(exports / name / "export.json", {"card": {"study": "s", "model": model}, "latency_ms": latency})
+        core = {"instructions": {"loads": 40, "other": 60}, "ratio": 0.5}
+        arm = {"passed": True, "cores": {"dotprod": core}}
+        report = {"card": {"study": "s", "model": model}, "latency_ms": latency, "arm": arm}
+        write_json(exports / name / "export.json", report)
         (exports / name / "model.pte").write_bytes(bytes(size))
     comparison = compare(results, QUICK, exports=exports, cache=study.parent / "costs")
     costs = comparison.model("alike").costs
     assert (costs.export_name, costs.export_size_mb, costs.export_latency_ms) == ("y", 0.9, 9.0)
+    assert (costs.export_instructions, costs.export_instruction_ratio) == (100, 0.5)
+    wrong = {"card": {"study": "s", "model": "alike"}, "latency_ms": 9.0, "arm": arm | {"passed": False}}
+    write_json(exports / "y" / "export.json", wrong)
+    runs = next(runs for runs in results.models if runs.name == "alike")
+    again = costs_of(runs, results, exports, study.parent / "costs")
+    assert (again.export_size_mb, again.export_instructions) == (0.9, None)
     assert comparison.model("good").costs.export_name is None
     certain = Rule(confidence=0.001, max_latency_ms=20, by="size")
     assert choose(comparison, results, certain).choice.model == "alike"  # type: ignore[union-attr]
+    counted = Rule(confidence=0.001, by="instructions")
+    assert choose(comparison, results, counted).choice.model == "alike"  # type: ignore[union-attr]
 
 
 def test_one_model_only(study: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from mpox.errors import UserError
-from mpox.files import read_json, sha256_of
+from mpox.files import sha256_of
 from mpox.mobile.export.onnx_job import WEIGHT_BITS
 from mpox.mobile.file.contract import facts_in
 from mpox.mobile.file.input_tensor import PLANES
@@ -17,6 +17,7 @@ from mpox.mobile.file.onnx import export_onnx
 from mpox.mobile.file.package import MODEL_FILE
 from mpox.mobile.int8.quantize import Calibrated
 from mpox.mobile.run.adb import find_phone, time_on_phone
+from mpox.mobile.run.float_file import float_file, is_pruned
 from mpox.mobile.run.measure import Opener, cores, opener, ratio, side_by_side, threads_kept
 from mpox.mobile.run.memory import peak_memory
 from mpox.mobile.run.runtime import PhoneModel
@@ -61,8 +62,8 @@ def phone_benchmark(
         raise UserError(f"device={device} is unknown: choose host (this machine) or adb (a phone)")
     with scratch() as folder:
         files = {f"ExecuTorch {about['recipe']}": place / MODEL_FILE}
-        if (float_file := _float_file(place, model)) is not None:
-            files["ExecuTorch fp32"] = float_file
+        if (reference := float_file(place, model)) is not None:
+            files["ExecuTorch fp32"] = reference
         if run is not None:
             files |= _other_engines(run, model, place, folder)
         return {**about, "host": _host(), **_on_host(files, threads or sorted({1, cores()}), rounds, runs)}
@@ -83,24 +84,12 @@ def _on_host(files: dict[str, Path], threads: list[int], rounds: int, runs: int)
     return {"rounds": rounds, "runs": runs, "engines": engines}
 
 
-def _float_file(place: Path, model: PhoneModel) -> Path | None:
-    """The float32 file of the same checkpoint that the exporter keeps; None if missing, or if it is the export."""
-    path = place.parent / ".fp32" / f"{model.facts['checkpoint_sha256'][:16]}.pte"
-    return path if path.is_file() and model.facts["recipe"] != "fp32" and not _is_pruned(place) else None
-
-
-def _is_pruned(place: Path) -> bool:
-    """Whether the export's network is a pruned one."""
-    report = place / "export.json"
-    return report.is_file() and bool(read_json(report).get("prune"))
-
-
 def _other_engines(run: OpenedRun, model: PhoneModel, place: Path, folder: Path) -> dict[str, Path]:
     """The run's checkpoint, and its network for onnxruntime, written into `folder`."""
     checkpoint = run.path / "checkpoint.ckpt"
     if sha256_of(checkpoint) != model.facts["checkpoint_sha256"]:
         raise UserError(f"{place} was not exported from {run.path}: give the run that its export.json names")
-    note = " (unpruned)" if _is_pruned(place) else ""
+    note = " (unpruned)" if is_pruned(place) else ""
     size = run.card.record.image_size
     network = PhoneNetwork(run.network.cpu(), image_size=size, maps=False)
     facts = facts_in(model.facts, backend="onnxruntime", input=PLANES)

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mpox.mobile.run.runtime import PhoneModel
+from mpox.mobile.run.decision_rule import DecidingPredictor
 from mpox.model.backbone import PhotoClassifier
 from mpox.xai.cams import ClassActivation
 
 
-def map_agreement(model: PhoneModel, network: PhotoClassifier, images_NCHW: Tensor) -> dict[str, Any]:
+def map_agreement(model: DecidingPredictor, network: PhotoClassifier, images_NCHW: Tensor) -> dict[str, Any]:
     """Correlate the file's maps of the predicted class with Grad-CAM of `network` at its last feature maps.
 
     Returns layer, photos, and mean and least Pearson correlation over the photos (float32 0..255, one or more); None

@@ -10,7 +10,8 @@ import numpy as np
 
 from mpox.errors import UserError
 from mpox.files import sha256_of, write_json
-from mpox.mobile.export.job import facts_of, timing
+from mpox.mobile.export.job import MAP_PHOTOS, facts_of, timing
+from mpox.mobile.export.map_agreement import map_agreement
 from mpox.mobile.export.original import Original, Request, gather_original
 from mpox.mobile.export.recipe_trials import Trial, card_of, first_kept, name_of, scratch
 from mpox.mobile.file.contract import CONTRACT_FILE, Facts, contract
@@ -29,7 +30,6 @@ log = logging.getLogger("mpox")
 WEIGHT_BITS = 7
 # Least share of held-out photos on which all ways of running one file give one answer.
 ENGINES_AGREE = 0.995
-NO_MAPS = "the ONNX form has no maps: export with format=pte"
 
 
 def export_onnx_run(
@@ -57,7 +57,7 @@ def export_onnx_run(
             return Trial(report | _beside_float(path, reference, request), path)
 
         def complete(place: Path, report: dict[str, Any]) -> None:
-            _complete(place, facts[report["recipe"]], report)
+            _complete(place, original, facts[report["recipe"]], report)
             finish(place)
 
         recipes = tuple(reversed(ONNX_RECIPES)) if request.recipe == "auto" else (request.recipe,)
@@ -113,12 +113,17 @@ def _beside_float(path: Path, reference: Path, request: Request) -> dict[str, An
     return {"size_against_fp32": path.stat().st_size / reference.stat().st_size, **timing(path, reference, request)}
 
 
-def _complete(place: Path, facts: Facts, report: dict[str, Any]) -> None:
-    """Write the files beside the model."""
+def _complete(place: Path, original: Original, facts: Facts, report: dict[str, Any]) -> None:
+    """Write the files beside the model; adds the maps' agreement, the environment and the hash to `report`."""
     path = place / ONNX_FILE
-    write_golden(OnnxModel(path), place / GOLDEN)
-    report |= {"no_maps_because": NO_MAPS, "environment": versions(), "sha256": sha256_of(path)}
-    content = contract(facts, report["sha256"], None, NO_MAPS)
+    model, map_size = OnnxModel(path), None
+    write_golden(model, place / GOLDEN)
+    if model.explains:
+        images = original.run.images(original.test_rows[:MAP_PHOTOS])
+        report["maps"] = map_agreement(model, original.run.network, images)
+        map_size = model.explain(images[:1].numpy())[1].shape[2:]
+    report |= {"no_maps_because": original.no_maps, "environment": versions(), "sha256": sha256_of(path)}
+    content = contract(facts, report["sha256"], map_size, original.no_maps)
     content |= {
         "file": ONNX_FILE,
         "opset": report["opset"],

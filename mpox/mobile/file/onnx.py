@@ -1,6 +1,7 @@
 """The same network for onnxruntime: float32, or int8 in QDQ form; inputs and outputs as in the `.pte`, any batch size.
 
-The facts of a file are in its metadata: entry `mpox`, the `.pte`'s constant methods and their values as JSON.
+The facts of a file are in its metadata: entry `mpox`, the `.pte`'s constant methods and their values as JSON. The class
+maps are computed by nodes that lead to no output, which runtimes drop: `onnx_session.with_maps` makes them an output.
 """
 
 import json
@@ -15,9 +16,9 @@ import torch
 from mpox.errors import UserError
 from mpox.files import replacing
 from mpox.mobile.file.contract import Facts, constants
-from mpox.mobile.file.network import ForwardMethod, PhoneNetwork
+from mpox.mobile.file.network import ExplainMethod, ForwardMethod, PhoneNetwork
 from mpox.mobile.file.onnx_layers import saturating_layers
-from mpox.mobile.file.onnx_session import FACTS, INPUT, OUTPUT, run_file
+from mpox.mobile.file.onnx_session import FACTS, INPUT, MAPS, MAPS_INSIDE, OUTPUT, run_file
 from mpox.temporary import scratch
 
 # The opset that PyTorch's exporter writes without conversion.
@@ -68,7 +69,9 @@ def export_onnx(network: PhoneNetwork, path: Path, facts: Facts, *, recipe: str 
 
 
 def _write(network: PhoneNetwork, path: Path, temperature: float) -> ForwardMethod:
-    module = ForwardMethod(network, temperature)
+    """Write the file, whose outputs are logits and, where the network has them, maps; return what gives the logits."""
+    forward = ForwardMethod(network, temperature)
+    module = ExplainMethod(network, temperature) if network.has_maps else forward
     size = network.image_size
     # Two photos: with one, the exporter would fix the batch size at one.
     example = (torch.rand(2, 3, size, size) * 255,)
@@ -80,14 +83,14 @@ def _write(network: PhoneNetwork, path: Path, temperature: float) -> ForwardMeth
             example,
             path,
             input_names=[INPUT],
-            output_names=[OUTPUT],
+            output_names=[OUTPUT, MAPS] if network.has_maps else [OUTPUT],
             opset_version=OPSET,
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},),
             external_data=False,
             verbose=False,
         )
-    return module
+    return forward
 
 
 def _difference(module: ForwardMethod, path: Path, size: int) -> float:
@@ -133,6 +136,11 @@ def _label(path: Path, facts: Facts) -> dict[str, int]:
     model = onnx.load(path)
     entry = model.metadata_props.add()
     entry.key, entry.value = FACTS, json.dumps(constants(facts), ensure_ascii=False)
+    if maps := [output for output in model.graph.output if output.name == MAPS]:
+        model.graph.value_info.append(maps[0])
+        model.graph.output.remove(maps[0])
+        entry = model.metadata_props.add()
+        entry.key, entry.value = MAPS_INSIDE, MAPS
     model.doc_string = facts.model
     _drop_traces(model.graph)
     onnx.checker.check_model(model)

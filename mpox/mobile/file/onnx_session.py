@@ -9,7 +9,9 @@ from mpox.errors import UserError, reason_of
 
 # The entry of the file's metadata with its facts, under the names of the `.pte`'s constant methods.
 FACTS = "mpox"
-INPUT, OUTPUT = "image", "logits"
+# The entry of a file that computes maps inside, which are no output of it: loaders of classifiers expect one.
+MAPS_INSIDE = "mpox_maps"
+INPUT, OUTPUT, MAPS = "image", "logits", "maps"
 
 
 def run_file(path: Path, images_NCHW: np.ndarray) -> np.ndarray:
@@ -18,10 +20,10 @@ def run_file(path: Path, images_NCHW: np.ndarray) -> np.ndarray:
     return np.asarray(logits)
 
 
-def open_session(path: Path, threads: int, *, precise: bool = False) -> Any:
+def open_session(path: Path, threads: int, *, precise: bool = False, maps: bool = False) -> Any:
     """Load a file into onnxruntime on the processor. Raises UserError for one that is missing or broken.
 
-    `precise`: with kernels that cannot saturate, slower where the processor has no 8-bit dot products.
+    `maps`: with its maps as a second output (`with_maps`). `precise`: with kernels that cannot saturate, slower where the processor has no 8-bit dot products.
     """
     import onnxruntime
 
@@ -32,6 +34,23 @@ def open_session(path: Path, threads: int, *, precise: bool = False) -> Any:
     if precise:
         options.add_session_config_entry("session.x64quantprecision", "1")
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        source = with_maps(path) if maps else path
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base class
         raise UserError(f"{path} cannot be loaded ({reason_of(error)}): export the model again") from error
+
+
+def with_maps(path: Path) -> bytes:
+    """Return a file's bytes with the class maps that it computes inside, where it does, as the output after the logits.
+
+    Raises UserError for a file that cannot be read.
+    """
+    import onnx
+
+    try:
+        model = onnx.load(path)
+    except Exception as error:  # protobuf's exceptions share no base class
+        raise UserError(f"{path} cannot be read as ONNX ({reason_of(error)}): export the model again") from error
+    model.graph.output.extend(value for value in model.graph.value_info if value.name == MAPS)
+    content: bytes = model.SerializeToString()
+    return content

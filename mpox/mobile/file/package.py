@@ -1,6 +1,7 @@
 """The folder of an export: written under a temporary name, and renamed once it is complete and has its SHA256SUMS."""
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,21 @@ def placed(folder: Path, *, overwrite: bool) -> Iterator[Path]:
         check_free(folder, overwrite=overwrite)  # another export may have taken the name meanwhile
 
 
+@contextlib.contextmanager
+def updated(folder: Path) -> Iterator[Path]:
+    """Yield a copy of an export to be changed; with its sums written again it takes the export's place on success.
+
+    A failing block leaves `folder` as it was. Raises UserError where its files are not those of its sums.
+    """
+    for name, digest in recorded_sums(folder).items():
+        if not (folder / name).is_file() or sha256_of(folder / name) != digest:
+            raise UserError(f"{folder / name} is missing or not the file its {SUMS_FILE} was written for: export again")
+    with replacing_folder(folder) as temporary:
+        shutil.copytree(folder, temporary, dirs_exist_ok=True)
+        yield temporary
+        write_sums(temporary)
+
+
 def check_free(folder: Path, *, overwrite: bool) -> None:
     """Raise UserError where `folder` exists and may not be overwritten, or is not wholly an export."""
     if not folder.exists() and not folder.is_symlink():
@@ -41,8 +57,8 @@ def check_free(folder: Path, *, overwrite: bool) -> None:
 
 
 def write_sums(folder: Path) -> None:
-    """Write SHA256SUMS of every file below `folder`, as `sha256sum -c` reads it."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS_FILE)
+    """Write SHA256SUMS of every file below `folder` that belongs to the export, as `sha256sum -c` reads it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in _OURS)
     lines = [f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     with replacing(folder / SUMS_FILE) as temporary:
         temporary.write_text("".join(lines), encoding="utf-8")

@@ -9,7 +9,7 @@ import numpy as np
 from mpox.errors import UserError
 from mpox.mobile.file.contract import rule_of
 from mpox.mobile.file.input_tensor import as_input
-from mpox.mobile.file.onnx_session import FACTS, INPUT, OUTPUT, open_session
+from mpox.mobile.file.onnx_session import FACTS, INPUT, MAPS, MAPS_INSIDE, OUTPUT, open_session
 from mpox.mobile.file.package import ONNX_FILE
 from mpox.stats.pooled import softmax
 
@@ -20,8 +20,6 @@ class OnnxModel:
     `precise`: with kernels that cannot saturate. Attributes are those of `PhoneModel`. Raises UserError for a file that
     is missing, broken or not written by this tool.
     """
-
-    explains = False
 
     def __init__(self, path: str | Path, threads: int = 1, *, precise: bool = False) -> None:
         place = Path(path).expanduser()
@@ -38,6 +36,11 @@ class OnnxModel:
         self.positive: int | None = self.facts.get("positive")
         self.rule = rule_of(self.facts)
 
+    @property
+    def explains(self) -> bool:
+        """Whether the file gives maps; those of earlier versions do not."""
+        return MAPS_INSIDE in self._session.get_modelmeta().custom_metadata_map
+
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Return probabilities (N, C) float32; `images` as `PhoneModel.probabilities` takes them."""
         return softmax(self._run(images)).astype("float32")
@@ -47,8 +50,16 @@ class OnnxModel:
         return self._run(images) * np.float32(self.temperature)
 
     def explain(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Raise UserError: this form has no maps."""
-        raise UserError(f"{self.path} has no maps: export with format=pte, or python -m mpox.explain makes them")
+        """Return logits (N, C) and maps (N, C, h, w), as `PhoneModel.explain` does. Raises UserError without maps."""
+        if not self.explains:
+            raise UserError(
+                f"{self.path} has no maps (its contract.json gives the reason): python -m mpox.explain makes them"
+            )
+        tensors = as_input(images, self.image_size)
+        session = open_session(self.path, 1, maps=True)
+        results = [session.run([OUTPUT, MAPS], {INPUT: one[None]}) for one in tensors]
+        logits, maps = (np.concatenate(parts) for parts in zip(*results, strict=True))
+        return logits * np.float32(self.temperature), maps
 
     def run_unchecked(self, tensors: np.ndarray) -> np.ndarray:
         """Return probabilities (N, C) of float32 tensors (N, 3, S, S), whose values are not checked."""

@@ -1,0 +1,48 @@
+/** What the page asks of the worker, and what it answers. */
+
+import { Quality } from "./quality";
+import { Pixels } from "./pixels";
+import { Site } from "./site";
+
+export type Request =
+  | { kind: "open"; site: Site; base: string }
+  | { kind: "selftest" }
+  | { kind: "photo"; blob: Blob } // a picture file
+  | { kind: "frame"; frame: ImageBitmap } // of the camera, to be kept as a photo
+  | { kind: "watch"; frame: ImageBitmap } // of the camera, to be measured alone
+  | { kind: "classify"; picture: Pixels };
+
+/** A photo's centre square: its quality, the working picture of the model, and a JPEG of it without metadata. */
+export interface Taken {
+  quality: Quality;
+  picture: Pixels;
+  jpeg: Blob;
+}
+
+export interface Classified {
+  probabilities: Float32Array;
+  maps: ClassMaps | null;
+  milliseconds: number;
+}
+
+/** One map a class, raw and signed, one after the other: above zero is evidence for the class. */
+export interface ClassMaps {
+  width: number;
+  height: number;
+  data: Float32Array;
+}
+
+export interface SelfTest {
+  good: boolean;
+  photos: { name: string; difference: number }[];
+  milliseconds: number;
+}
+
+export interface Answers {
+  open: null;
+  selftest: SelfTest;
+  photo: Taken;
+  frame: Taken;
+  watch: Quality;
+  classify: Classified;
+}

@@ -1,0 +1,39 @@
+/** What `python -m mpox.app` writes beside the program: site.json. */
+
+import { Rule } from "./decision";
+import { Limits } from "./quality";
+import { Filter } from "./resize";
+
+export interface Site {
+  title: string;
+  version: string; // hash of the site's files
+  contact: string | null;
+  questions: Question[];
+  languages: string[]; // the first is the one of a browser whose own is not among them
+  model: Model;
+  golden: Golden[];
+  tolerance: number; // largest difference of a golden probability
+  limits: Limits;
+}
+
+export type Question = "site" | "onset" | "fever" | "contacts";
+
+export interface Model {
+  name: string;
+  study: string;
+  fold: string | number;
+  recipe: string;
+  tool_version: string;
+  sha256: string; // of the export's model.onnx
+  labels: string[];
+  positive: number;
+  image_size: number;
+  interpolation: Filter;
+  rule: Rule & { promised_sensitivity?: number | null };
+  explains: boolean;
+}
+
+export interface Golden {
+  photo: string; // path of the file
+  probabilities: number[];
+}

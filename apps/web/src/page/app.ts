@@ -1,0 +1,61 @@
+/** What all screens share: the site, its words, the worker, the case; and the way from one screen to the next. */
+
+import { SelfTest } from "../measure/messages";
+import { Site } from "../measure/site";
+import { Case, newCase } from "./case";
+import { Engine } from "./engine";
+import { Texts } from "./texts";
+
+export type Screen = (app: App) => void | Promise<void>;
+export type Name = "welcome" | "questions" | "overview" | "close_up" | "photos" | "answer" | "next";
+
+export class App {
+  case: Case = newCase();
+  consented = false;
+  /** The worker's self-test, begun at once: nothing is answered before it is good. */
+  readonly tested: Promise<SelfTest>;
+  /** What the screen shown now has to end: the camera. */
+  leave: (() => void) | null = null;
+
+  constructor(
+    readonly site: Site,
+    public texts: Texts,
+    readonly engine: Engine,
+    private readonly screens: Record<Name, Screen>,
+  ) {
+    this.tested = engine.ask({ kind: "open", site, base: new URL(".", location.href).href }).then(
+      () => engine.ask({ kind: "selftest" }),
+    );
+    this.tested.catch(() => undefined); // whoever awaits it reports the error
+    window.addEventListener("popstate", (event) => this.render((event.state as Name | null) ?? "welcome"));
+  }
+
+  say(key: string, values?: Record<string, string>): string {
+    return this.texts.say(key, values);
+  }
+
+  /** Go to a screen; the browser's own way back leads to the one before. */
+  go(name: Name): void {
+    history.pushState(name, "");
+    this.render(name);
+  }
+
+  render(name: Name): void {
+    this.leave?.();
+    this.leave = null;
+    void this.screens[this.allowed(name)](this);
+  }
+
+  startAgain(): void {
+    this.case = newCase();
+    this.consented = false;
+    this.go("welcome");
+  }
+
+  /** Where what a screen needs is not there (a photo that was removed, a page that was loaded again), an earlier one. */
+  private allowed(name: Name): Name {
+    if (!this.consented) return "welcome";
+    const judged = this.case.photos.some((photo) => photo.found !== null);
+    return ["photos", "answer", "next"].includes(name) && !judged ? "close_up" : name;
+  }
+}

@@ -1,0 +1,36 @@
+/** The service worker: installed before the large files are fetched, so that each is fetched once. */
+
+/** Wait until the files are kept on the phone and come from there; where a browser has no service worker, go on. */
+export async function keptOffline(): Promise<boolean> {
+  if (!("serviceWorker" in navigator)) return false;
+  try {
+    await navigator.serviceWorker.register("service.js", { updateViaCache: "none" });
+    await navigator.serviceWorker.ready;
+    if (!navigator.serviceWorker.controller) {
+      await new Promise<void>((done) =>
+        navigator.serviceWorker.addEventListener("controllerchange", () => done(), { once: true }),
+      );
+    }
+    return true;
+  } catch {
+    return false; // a private window, or a host that changed while it was read: this visit needs the network
+  }
+}
+
+/** Call `ready` with a function that starts a new version, once one has been fetched completely. */
+export async function watchForUpdate(ready: (start: () => void) => void): Promise<void> {
+  const registration = await navigator.serviceWorker.getRegistration();
+  if (!registration) return;
+  const offer = (): void => {
+    const { waiting } = registration;
+    if (!waiting) return;
+    ready(() => {
+      navigator.serviceWorker.addEventListener("controllerchange", () => location.reload(), { once: true });
+      waiting.postMessage("take over");
+    });
+  };
+  offer();
+  registration.addEventListener("updatefound", () =>
+    registration.installing?.addEventListener("statechange", offer),
+  );
+}

@@ -1,0 +1,142 @@
+/** One photo, from the camera with guidance or from a file: an overview, or a close-up that the model judges. */
+
+import { Taken } from "../../measure/messages";
+import { faults, Quality } from "../../measure/quality";
+import { App } from "../app";
+import { button, element, show } from "../dom";
+import { UnreadableError } from "../engine";
+
+// Milliseconds between two looks at what the camera sees.
+const INTERVAL = 300;
+
+export const overview = (app: App): Promise<void> => camera(app, "overview");
+export const closeUp = (app: App): Promise<void> => camera(app, "close_up");
+
+async function camera(app: App, view: "overview" | "close_up"): Promise<void> {
+  const video = element("video", { autoplay: true, playsinline: true, muted: true, "aria-label": app.say("camera_view") });
+  video.muted = true;
+  const guidance = element("p", { role: "status", class: "guidance" }, app.say("camera_starting"));
+  const refusal = element("p", { role: "alert", class: "warning" });
+  const shot = new Shot(app, view, refusal);
+  const take = button(app.say("take"), () => void shot.fromFrame(video), "primary");
+  take.disabled = true;
+  const frame = element("div", { class: "camera", hidden: true }, video, element("div", { class: "ring" }));
+  show(
+    app.say(view),
+    element("p", {}, app.say(`${view}_how`), " ", app.say("light")),
+    frame,
+    guidance,
+    refusal,
+    element("div", { class: "actions" }, take, chooser(app, shot), skip(app, view)),
+  );
+  await watch(app, video, frame, guidance, take);
+}
+
+function chooser(app: App, shot: Shot): HTMLElement {
+  const choose = async (event: Event): Promise<void> => {
+    const input = event.target as HTMLInputElement;
+    const file = input.files?.[0];
+    if (file) await shot.fromFile(file);
+    input.value = ""; // the same file may be chosen again
+  };
+  const input = element("input", { type: "file", accept: "image/*", class: "hidden", id: "file", change: (e) => void choose(e) });
+  return element("label", { class: "button", for: "file" }, input, app.say("choose"));
+}
+
+function skip(app: App, view: "overview" | "close_up"): HTMLElement | null {
+  if (view === "overview") return button(app.say("skip"), () => app.go("close_up"));
+  return app.case.photos.some((photo) => photo.found) ? button(app.say("skip"), () => app.go("photos")) : null;
+}
+
+/** Start the camera and say what it sees until the screen is left. */
+async function watch(app: App, video: HTMLVideoElement, frame: HTMLElement, guidance: HTMLElement, take: HTMLButtonElement): Promise<void> {
+  let shown = true;
+  let stream: MediaStream | null = null;
+  app.leave = () => {
+    shown = false;
+    stream?.getTracks().forEach((track) => track.stop());
+  };
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({
+      audio: false,
+      video: { facingMode: "environment", width: { ideal: 1920 }, height: { ideal: 1080 } },
+    });
+    if (!shown) return stream.getTracks().forEach((track) => track.stop());
+    video.srcObject = stream;
+    await video.play();
+  } catch (error) {
+    if (shown) guidance.textContent = app.say("camera_none", { why: error instanceof Error ? error.name : String(error) });
+    return;
+  }
+  frame.hidden = false;
+  await opened(app);
+  while (shown) {
+    if (video.videoWidth > 0) {
+      const seen = await createImageBitmap(video);
+      const quality = await app.engine.ask({ kind: "watch", frame: seen }, [seen]);
+      const why = complaint(app, quality);
+      const text = why ?? app.say("camera_good");
+      if (guidance.textContent !== text) guidance.textContent = text; // else screen readers repeat it
+      guidance.classList.toggle("good", why === null);
+      take.disabled = why !== null;
+    }
+    await new Promise((later) => setTimeout(later, INTERVAL));
+  }
+}
+
+function complaint(app: App, quality: Quality): string | null {
+  const found = faults(quality, app.site.limits);
+  return found.length ? app.say(`fault_${found[0]}`) : null;
+}
+
+/** Until the worker has the model; a failure is reported where the answer is asked for. */
+async function opened(app: App): Promise<void> {
+  await app.tested.catch(() => undefined);
+}
+
+/** A photo on its way into the case. */
+class Shot {
+  private busy = false;
+
+  constructor(
+    private readonly app: App,
+    private readonly view: "overview" | "close_up",
+    private readonly refusal: HTMLElement,
+  ) {}
+
+  fromFrame(video: HTMLVideoElement): Promise<void> {
+    return this.keep(async () => {
+      const frame = await createImageBitmap(video);
+      return this.app.engine.ask({ kind: "frame", frame }, [frame]);
+    });
+  }
+
+  fromFile(file: File): Promise<void> {
+    return this.keep(() => this.app.engine.ask({ kind: "photo", blob: file }));
+  }
+
+  private async keep(take: () => Promise<Taken>): Promise<void> {
+    if (this.busy) return;
+    this.busy = true;
+    this.refusal.textContent = this.app.say("working");
+    try {
+      await opened(this.app);
+      const taken = await take();
+      const why = complaint(this.app, taken.quality);
+      if (why !== null) {
+        this.refusal.textContent = this.app.say("refused", { why });
+        return;
+      }
+      const judged = this.view === "close_up";
+      const found = judged ? await this.app.engine.ask({ kind: "classify", picture: taken.picture }) : null;
+      if (!judged) this.app.case.photos = this.app.case.photos.filter((photo) => photo.view !== "overview");
+      this.app.case.photos.push({ ...taken, view: this.view, found });
+      this.app.go(judged ? "photos" : "close_up");
+    } catch (error) {
+      if (!(error instanceof UnreadableError)) throw error;
+      this.refusal.textContent = this.app.say("unreadable");
+    } finally {
+      this.busy = false;
+    }
+  }
+}

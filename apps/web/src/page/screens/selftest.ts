@@ -1,0 +1,25 @@
+/** The self-test's findings: asked for by ?selftest, and shown in place of an answer where it failed. */
+
+import { App } from "../app";
+import { element, show } from "../dom";
+import { modelLine } from "./next";
+
+export async function selfTestScreen(app: App): Promise<void> {
+  const verdict = element("p", { role: "status", class: "outcome" }, app.say("selftest_running", { count: String(app.site.golden.length) }));
+  const list = element("ul", { class: "small" });
+  const limit = element("p", { class: "small" });
+  show(app.say("selftest"), verdict, list, limit, element("p", { class: "small" }, modelLine(app)));
+  const { good, photos, milliseconds } = await app.tested;
+  list.append(
+    ...photos.map(({ name, difference }) =>
+      element("li", {}, app.say("selftest_photo", { name, difference: difference.toExponential(1) })),
+    ),
+  );
+  limit.textContent = app.say("selftest_limit", {
+    tolerance: String(app.site.tolerance),
+    seconds: (milliseconds / 1000).toFixed(1),
+  });
+  verdict.textContent = app.say(good ? "selftest_good" : "selftest_bad");
+  verdict.classList.add(good ? "not_suspected" : "suspected");
+  verdict.dataset["result"] = good ? "good" : "bad";
+}

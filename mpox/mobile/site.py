@@ -1,0 +1,193 @@
+"""The web app of an export: a folder of static files, the built program of apps/web beside what the export says."""
+
+import base64
+import gzip
+import hashlib
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from mpox import __version__
+from mpox.curation.thresholds import QualityThresholds
+from mpox.errors import UserError
+from mpox.files import read_json, replacing_folder, sha256_of, write_json
+from mpox.mobile.file.contract import CONTRACT_FILE
+from mpox.mobile.file.onnx_session import MAPS_INSIDE, open_session, with_maps
+from mpox.mobile.file.package import MODEL_FILE, ONNX_FILE, SUMS_FILE, recorded_sums, write_sums
+from mpox.mobile.run.golden import EXPECTED, GOLDEN
+from mpox.places import check_replaceable
+
+QUESTIONS = ("site", "onset", "fever", "contacts")
+# Largest difference of a golden probability between this computer and the browser.
+TOLERANCE = 1e-3
+MODEL, SITE, SERVICE, MANIFEST = "model.bin", "site.json", "service.js", "app.webmanifest"
+# Not needed by the app itself: not kept on the phone.
+_BESIDE = frozenset({SERVICE, SUMS_FILE, "NOTICE.txt"})
+_COLOUR = "#0b5563"
+
+
+@dataclass(frozen=True)
+class SiteOptions:
+    """What the app shows; conf/app.yaml explains each. The first of `languages` is the usual one."""
+
+    title: str
+    contact: str | None
+    questions: tuple[str, ...]
+    languages: tuple[str, ...]
+
+
+def write_site(export: Path, out: Path, options: SiteOptions, *, overwrite: bool) -> dict[str, Any]:
+    """Write the app of the ONNX export into `out`, which appears complete or not at all; return `files`, `first_visit_bytes`.
+
+    Raises UserError for an export without ONNX or mpox, changed files, unknown options, a program that is not built, or
+    an `out` that may not be replaced.
+    """
+    contract = _contract(export)
+    program = built_program()
+    for question in options.questions:
+        if question not in QUESTIONS:
+            raise UserError(f"questions={question} is unknown: choose from {', '.join(QUESTIONS)}")
+    known = sorted(path.stem for path in program.glob("texts/*.json"))
+    for language in options.languages:
+        if language not in known:
+            raise UserError(f"language {language} is not there: choose from {', '.join(known)}")
+    with replacing_folder(out) as folder:
+        _check_free(out, overwrite)
+        shutil.copytree(program, folder, dirs_exist_ok=True)
+        for path in folder.glob("texts/*.json"):
+            if path.stem not in options.languages:
+                path.unlink()
+        (folder / MODEL).write_bytes(gzip.compress(with_maps(export / ONNX_FILE), 9, mtime=0))
+        _write_golden(export / GOLDEN, folder / GOLDEN)
+        write_json(folder / MANIFEST, _manifest(options.title))
+        content = _site(export, contract, options)
+        content["version"] = _digest(folder, content)
+        write_json(folder / SITE, content)
+        visited = _write_service(folder, content["version"])
+        write_sums(folder)
+        _check_free(out, overwrite)
+    return {"files": sum(path.is_file() for path in out.rglob("*")), "first_visit_bytes": visited}
+
+
+def built_program() -> Path:
+    """Return the folder of the built program. Raises UserError for a checkout in which it was not built."""
+    place = Path(str(resources.files("mpox"))) / "app_files"
+    if not (place / "main.js").is_file():
+        raise UserError(
+            f"the web app is not built ({place} is not there): run make app (needs node), or install the wheel"
+        )
+    return place
+
+
+def _contract(export: Path) -> dict[str, Any]:
+    """The export's contract.json, its model checked against the sums."""
+    if not (export / ONNX_FILE).is_file():
+        if (export / MODEL_FILE).is_file():
+            raise UserError(f"{export} is for ExecuTorch: export again: python -m mpox.export run=<run> format=onnx")
+        raise UserError(f"no ONNX export at {export}: make one: python -m mpox.export run=<run> format=onnx")
+    contract: dict[str, Any] = read_json(export / CONTRACT_FILE)
+    sums = recorded_sums(export)
+    for name in (ONNX_FILE, f"{GOLDEN}/{EXPECTED}"):
+        if sums.get(name) != sha256_of(export / name):
+            raise UserError(f"{export / name} is not the file its {SUMS_FILE} was written for: export it again")
+    if contract["format"] < 2:
+        raise UserError(f"{export} was made by an earlier version: export it again")
+    if contract["constants"].get("positive") is None:
+        raise UserError(
+            f"{export} knows no class that means mpox (labels: {', '.join(contract['constants']['labels'])})"
+        )
+    return contract
+
+
+def _check_free(out: Path, overwrite: bool) -> None:
+    if not out.exists() and not out.is_symlink():
+        return
+    if not overwrite:
+        raise UserError(f"{out} exists: give overwrite=true to replace it, or another out=")
+    sums = recorded_sums(out) if out.is_dir() else {}
+    if SITE not in sums:
+        raise UserError(f"{out} exists and is no app, so it is not replaced: give another out=")
+    check_replaceable(out, lambda name: name in sums or name == SUMS_FILE, "app", "out")
+
+
+def _site(export: Path, contract: dict[str, Any], options: SiteOptions) -> dict[str, Any]:
+    """The content of site.json but for its version; apps/web/src/measure/site.ts has its types."""
+    facts, limits = contract["constants"], asdict(QualityThresholds())
+    expected = read_json(export / GOLDEN / EXPECTED)["answers"]
+    explains = MAPS_INSIDE in open_session(export / ONNX_FILE, 1).get_modelmeta().custom_metadata_map
+    return {
+        "title": options.title,
+        "contact": options.contact,
+        "questions": list(options.questions),
+        "languages": list(options.languages),
+        "model": {
+            "name": facts["model"],
+            "study": facts["study"],
+            "fold": facts["fold"],
+            "recipe": facts["recipe"],
+            "tool_version": __version__,
+            "sha256": contract["sha256"],
+            "labels": facts["labels"],
+            "positive": facts["positive"],
+            "image_size": facts["image_size"],
+            "interpolation": facts["interpolation"],
+            "rule": contract["rule"],
+            "explains": explains,
+        },
+        "golden": [
+            {"photo": f"{GOLDEN}/{name}.png", "probabilities": entry["probabilities"]}
+            for name, entry in expected.items()
+        ],
+        "tolerance": TOLERANCE,
+        "limits": {name: limits[name] for name in ("min_side", "min_sharpness", "max_bright", "max_dark")},
+    }
+
+
+def _write_golden(source: Path, folder: Path) -> None:
+    folder.mkdir()
+    for name in read_json(source / EXPECTED)["answers"]:
+        shutil.copyfile(source / f"{name}.png", folder / f"{name}.png")
+
+
+def _manifest(title: str) -> dict[str, Any]:
+    icons = [{"src": f"icon-{side}.png", "sizes": f"{side}x{side}", "type": "image/png"} for side in (192, 512)]
+    return {
+        "name": title,
+        "short_name": title[:12].strip(),
+        "start_url": "./",
+        "scope": "./",
+        "display": "standalone",
+        "background_color": _COLOUR,
+        "theme_color": _COLOUR,
+        "icons": [*icons, {"src": "icon.svg", "sizes": "any", "type": "image/svg+xml", "purpose": "any maskable"}],
+    }
+
+
+def _needed(folder: Path) -> list[Path]:
+    """The files that a phone keeps, in order."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [path for path in files if path.relative_to(folder).as_posix() not in _BESIDE]
+
+
+def _digest(folder: Path, content: dict[str, Any]) -> str:
+    """The version of the app: any other file, or any other content of site.json, is another one."""
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+    for path in (*_needed(folder), folder / SERVICE):
+        digest.update(f"{path.relative_to(folder).as_posix()} {sha256_of(path)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _write_service(folder: Path, version: str) -> int:
+    """Put version and files before the service worker's program; return the bytes of all that a first visit fetches."""
+    paths = _needed(folder)
+    files = {
+        path.relative_to(folder).as_posix(): f"sha256-{base64.b64encode(bytes.fromhex(sha256_of(path))).decode()}"
+        for path in paths
+    }
+    program = (folder / SERVICE).read_text(encoding="utf-8")
+    head = f"const SITE = {json.dumps({'version': version, 'files': files})};\n"
+    (folder / SERVICE).write_text(head + program, encoding="utf-8")
+    return sum(path.stat().st_size for path in (*paths, folder / SERVICE))
