@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo app test test-all lint
+.PHONY: help demo app test test-all lint constraints release
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,3 +37,13 @@ lint: $(VENV)/.installed ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+constraints: $(VENV)/.installed ## write down the versions of this environment
+	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ ' | sed 's/+cpu$$//' > $(VENV)/frozen
+	{ head -2 constraints.txt; cat $(VENV)/frozen; } > constraints.new && mv constraints.new constraints.txt
+
+release: app $(VENV)/.installed ## wheel, source archive and checksums, in dist/
+	rm -rf dist
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
+	$(BIN)/python -m build
+	cd dist && sha256sum * > SHA256SUMS

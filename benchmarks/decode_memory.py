@@ -50,7 +50,8 @@ def stage(name: str, folder: Path) -> None:
 
     start = time.perf_counter()
     if name == "predict":
-        from mpox.data.photos import decoded, square
+        from mpox.data.photos import decoded
+        from mpox.data.working_picture import square
 
         for path in sorted(folder.glob("*/*"))[:20]:
             with decoded(path) as photo:

@@ -25,6 +25,7 @@ from benchmarks.frozen_views import BATCH, FLIPS, FrozenViews, as_maps, options_
 from benchmarks.repeated_splits import Cell, cells, compared, table
 from benchmarks.upper_training import Recipe, fit, heads, logits
 from mpox.files import replacing, write_json
+from mpox.model.features import LAST, STAGES
 from mpox.model.probe import LinearHead
 
 MODEL = "tf_efficientnet_lite0"
@@ -39,6 +40,10 @@ RECIPES = {
     "label smoothing 0.1": Recipe(label_smoothing=0.1),
     "5 epochs": Recipe(epochs=5),
     "depthwise kernels": Recipe(depthwise="train"),
+    "stages": Recipe(features=STAGES),
+    "stages with mixup": Recipe(features=STAGES, mix="mixup"),
+    "stages with cutmix": Recipe(features=STAGES, mix="cutmix"),
+    "stages with 5 epochs": Recipe(features=STAGES, epochs=5),
 }
 # Folds of the ten whose networks are fine-tuned, for their mean and for what it teaches.
 TEACHERS = (0, 3, 6)
@@ -47,12 +52,12 @@ SIDE = "side-256"
 TESTED = (*FLIPS, SIDE)
 
 
-def start(views: FrozenViews, cell: Cell) -> tuple[list[LinearHead], LinearHead]:
+def start(views: FrozenViews, cell: Cell, kind: str = LAST) -> tuple[list[LinearHead], LinearHead]:
     """Return the probe's heads of the ten folds, and the one of all photos but the test's, by their median penalty."""
-    features, targets = views.features("plain"), views.photos.targets
-    own = heads(features, targets, cell.train, cell.val)
+    features, targets, widths = views.features("plain", kind), views.photos.targets, views.widths(kind)
+    own = heads(features, targets, cell.train, cell.val, widths=widths)
     rest = np.isin(np.arange(len(targets)), cell.rest)[None]
-    return own, heads(features, targets, rest, rest, [statistics.median_low(head.l2 for head in own)])[0]
+    return own, heads(features, targets, rest, rest, [statistics.median_low(head.l2 for head in own)], widths)[0]
 
 
 class Trainings:
@@ -60,7 +65,7 @@ class Trainings:
 
     def __init__(self, views: FrozenViews, cell: Cell) -> None:
         self.views, self.cell = views, cell
-        self._start: tuple[list[LinearHead], LinearHead] | None = None
+        self._starts: dict[str, tuple[list[LinearHead], LinearHead]] = {}
 
     def path(self, name: str) -> Path:
         """Return where the training `name` is kept."""
@@ -78,10 +83,11 @@ class Trainings:
         """Run one training, a recipe's or `fold-<k>` or `distilled`, unless it is there."""
         if self.path(name).exists():
             return
-        if self._start is None:
-            self._start = start(self.views, self.cell)
-        folds, final = self._start
-        soft, rows, recipe, head = None, self.cell.rest, RECIPES.get(name, Recipe()), final
+        recipe = RECIPES.get(name, Recipe())
+        if recipe.features not in self._starts:
+            self._starts[recipe.features] = start(self.views, self.cell, recipe.features)
+        folds, final = self._starts[recipe.features]
+        soft, rows, head = None, self.cell.rest, final
         began = time.process_time()
         if name.startswith("fold-"):
             fold = int(name.removeprefix("fold-"))
@@ -144,9 +150,10 @@ def report(views: FrozenViews, seeds: Sequence[int], outer: int) -> dict[str, An
             pairs[DEFAULT].append((one.cell.test, usual["plain"]))
             pairs["flips at test time"].append((one.cell.test, _mean_log([usual[view] for view in FLIPS])))
             pairs["tested at 256 pixels"].append((one.cell.test, usual[SIDE]))
-            probe = start(views, one.cell)[1]
-            features = views.features("plain")[one.cell.test]
-            pairs["probe"].append((one.cell.test, (features @ probe.weight.T + probe.bias).numpy()))
+            for name, kind in (("probe", LAST), ("probe, stages", STAGES)):
+                probe = start(views, one.cell, kind)[1]
+                features = views.features("plain", kind)[one.cell.test]
+                pairs[name].append((one.cell.test, (features @ probe.weight.T + probe.bias).numpy()))
     found_ = _joined(pairs, views, DEFAULT) if pairs else {}
     handed: dict[str, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
     for one in everything:

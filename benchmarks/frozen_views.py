@@ -16,6 +16,8 @@ from torch import Tensor
 from mpox.data.module import FoldData
 from mpox.files import replacing
 from mpox.model.backbone import PhotoClassifier, build, input_record
+from mpox.model.features import LAST
+from mpox.model.stages import pooled_features
 from mpox.model.weights import find
 from mpox.options import config_dir
 from mpox.training.inputs import fold_inputs
@@ -50,17 +52,22 @@ class PhotoTable:
 class UpperNetwork(PhotoClassifier):
     """The layers above the frozen ones: takes their maps (N, C, H, W) for photos."""
 
-    def forward(self, maps: Tensor) -> Tensor:
+    def normalise(self, images_NCHW: Tensor) -> Tensor:
+        """Return maps as float32."""
+        return images_NCHW.float()
+
+    def classify(self, normalised_NCHW: Tensor) -> Tensor:
         """Return logits_NC."""
-        return self.backbone.forward_head(self._top(maps))
+        return self.head(pooled_features(self.backbone, self.maps(normalised_NCHW)))
 
-    def features(self, maps: Tensor) -> Tensor:
-        """Return features_NF (float32): the input of the last linear layer."""
-        return self.backbone.forward_head(self._top(maps), pre_logits=True).flatten(1)
-
-    def _top(self, maps: Tensor) -> Tensor:
-        backbone = self.backbone
-        return backbone.bn2(backbone.conv_head(backbone.blocks[FROZEN_BLOCKS:](maps.float())))
+    def maps(self, normalised_NCHW: Tensor) -> list[Tensor]:
+        """Return the maps of the stages that are pooled, and the last features at the end."""
+        backbone, pooled = self.backbone, self.stages.numbers if self.stages is not None else ()
+        x = normalised_NCHW
+        found = {FROZEN_BLOCKS: x}  # timm's number 0 is the stem
+        for number, block in enumerate(backbone.blocks[FROZEN_BLOCKS:], FROZEN_BLOCKS + 1):
+            x = found[number] = block(x)
+        return [*(found[number] for number in pooled), backbone.bn2(backbone.conv_head(x))]
 
 
 class FrozenViews:
@@ -88,38 +95,33 @@ class FrozenViews:
         assert inputs.targets.positive is not None
         return PhotoTable(inputs.targets.values, groups, inputs.targets.classes, inputs.targets.positive, inputs.data)
 
-    def network(self) -> UpperNetwork:
+    def network(self, features: str = LAST) -> UpperNetwork:
         """Return the layers above the frozen ones with their ImageNet weights and a head of the photos' classes."""
         name = f"{self.model}.in1k"
         record = input_record(name, None)
-        whole = build(name, len(self.photos.classes), record, find(name, "bundled", None))
-        return UpperNetwork(whole.backbone, record).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        whole = build(name, len(self.photos.classes), record, find(name, "bundled", None), features)
+        upper = UpperNetwork(whole.backbone, record, whole.stages)
+        return upper.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def maps(self, view: str) -> np.ndarray:
         """Return what comes out of the frozen layers: float16 (N, H, W, C), memory-mapped."""
         self._make(view)
         return np.load(self._path("maps", view), mmap_mode="r")
 
-    def features(self, view: str) -> Tensor:
+    def features(self, view: str, kind: str = LAST) -> Tensor:
         """Return the features of the whole network before any training: float32 (N, F)."""
         self._make(view)
-        return torch.from_numpy(np.load(self._path("features", view)))
-
-    def stages(self) -> Tensor:
-        """Return the mean over places of the maps after each stage, and the features, of the plain photos (N, F)."""
-        path = self._path("stages", "plain")
+        path = self._path("features" if kind == LAST else f"features-{kind}", view)
         if not path.exists():
-            network, parts = self.network().eval(), []
-            maps = self.maps("plain")
+            network, maps = self.network(kind).eval(), self.maps(view)
             with torch.no_grad():
-                for start in range(0, len(maps), BATCH):
-                    x, found = as_maps(maps[start : start + BATCH]), []
-                    for block in network.backbone.blocks[FROZEN_BLOCKS:]:
-                        x = block(x)
-                        found.append(x.mean((2, 3)))
-                    parts.append(torch.cat(found, 1))
-            _save(path, torch.cat([torch.cat(parts), self.features("plain")], 1).numpy())
+                parts = [network.features(as_maps(maps[k : k + BATCH])) for k in range(0, len(maps), BATCH)]
+            _save(path, torch.cat(parts).numpy())
         return torch.from_numpy(np.load(path))
+
+    def widths(self, kind: str = LAST) -> tuple[int, ...]:
+        """Return how many features each part has."""
+        return self.network(kind).feature_widths
 
     def _path(self, what: str, view: str) -> Path:
         return self.place / f"{what}-{self.model}-{view}.npy"

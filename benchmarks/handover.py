@@ -5,7 +5,9 @@ makes them; every candidate comes from those four parts and is judged on the fif
 
     python -m benchmarks.handover --data msid --root <folder> --place <folder for what is kept> --seeds 101,102,103
 
-Writes `<place>/handover.json` and prints the table. Fine-tuned networks: `python -m benchmarks.finetune_tries`.
+`--features stages` is the usual head; a larger teacher is tried with `--features last` alone.
+Writes `<place>/handover-<features>.json` and prints the table. Fine-tuned networks:
+`python -m benchmarks.finetune_tries`.
 """
 
 import math
@@ -23,6 +25,7 @@ from benchmarks.repeated_splits import INNER, Cell, cells, compared, table
 from benchmarks.soft_head import fit_soft_head
 from benchmarks.upper_training import heads
 from mpox.files import write_json
+from mpox.model.features import LAST, STAGES
 from mpox.model.probe import LinearHead
 from mpox.stats.decision import called_positive
 from mpox.stats.decision_fit import threshold_for
@@ -35,32 +38,35 @@ BEST, RANDOM, MEAN, FINAL = "best fold by validation", "a random fold", "mean of
 DISTILLED, LARGER, FROM_LARGER = "distilled from the mean", "mean of ten, Lite2", "distilled from Lite2's mean"
 
 
-def candidates(cell: Cell, student: FrozenViews, teacher: FrozenViews) -> dict[str, Any]:
+def candidates(cell: Cell, student: FrozenViews, teacher: FrozenViews | None, kind: str) -> dict[str, Any]:
     """Return `logits` of the test photos by candidate (ten of the random fold), and the `thresholds` of some."""
-    photos = student.photos
-    features, larger = student.features("plain"), teacher.features("plain")
-    own = heads(features, photos.targets, cell.train, cell.val)
-    others = heads(larger, photos.targets, cell.train, cell.val)
+    photos, widths = student.photos, student.widths(kind)
+    features = student.features("plain", kind)
+    own = heads(features, photos.targets, cell.train, cell.val, widths=widths)
     rest = np.isin(np.arange(len(photos.targets)), cell.rest)[None]
-    final = heads(features, photos.targets, rest, rest, [statistics.median_low(head.l2 for head in own)])[0]
+    penalty = [statistics.median_low(head.l2 for head in own)]
+    final = heads(features, photos.targets, rest, rest, penalty, widths)[0]
     on_test = torch.stack([_logits(head, features[cell.test]) for head in own])
     best = _best_by_validation(own, features, photos, cell)
-    views = [student.features(name) for name in ("plain", *(f"epoch-{number}" for number in range(VIEWS)))]
+    views = [student.features(name, kind) for name in ("plain", *(f"epoch-{number}" for number in range(VIEWS)))]
     pupil = fit_soft_head(
         torch.cat([view[cell.rest] for view in views]),
         torch.cat([_mean(own, view[cell.rest]) for view in views]),
         FOLLOWING,
     )
-    from_larger = fit_soft_head(features[cell.rest], _mean(others, larger[cell.rest]), FOLLOWING)
     logits = {
         RANDOM: on_test,
         BEST: on_test[best],
         MEAN: _mean(own, features[cell.test]).log(),
         FINAL: _logits(final, features[cell.test]),
         DISTILLED: features[cell.test].double() @ pupil[0].T + pupil[1],
-        LARGER: _mean(others, larger[cell.test]).log(),
-        FROM_LARGER: features[cell.test].double() @ from_larger[0].T + from_larger[1],
     }
+    if teacher is not None:
+        larger = teacher.features("plain")
+        others = heads(larger, photos.targets, cell.train, cell.val)
+        from_larger = fit_soft_head(features[cell.rest], _mean(others, larger[cell.rest]), FOLLOWING)
+        logits[LARGER] = _mean(others, larger[cell.test]).log()
+        logits[FROM_LARGER] = features[cell.test].double() @ from_larger[0].T + from_larger[1]
     pooled = _pooled_threshold(own, features, photos, cell)
     thresholds = {BEST: _own_threshold(own[best], features, photos, cell.val[best])}
     thresholds |= dict.fromkeys((MEAN, FINAL, DISTILLED), pooled)
@@ -108,7 +114,9 @@ def _chances(head: LinearHead, features: Tensor, photos: PhotoTable, part: np.nd
     return np.asarray(_logits(head, features[rows]).softmax(1)[:, photos.positive].numpy())
 
 
-def measure(student: FrozenViews, teacher: FrozenViews, seeds: Sequence[int]) -> dict[str, Any]:
+def measure(
+    student: FrozenViews, teacher: FrozenViews | None, seeds: Sequence[int], kind: str = STAGES
+) -> dict[str, Any]:
     """Return the candidates' figures over all seeds, and what their thresholds reach on other photos."""
     photos = student.photos
     pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
@@ -116,7 +124,7 @@ def measure(student: FrozenViews, teacher: FrozenViews, seeds: Sequence[int]) ->
     for seed in seeds:
         rows, parts, hits = [], defaultdict(list), defaultdict(list)
         for cell in cells(photos, seed):
-            found = candidates(cell, student, teacher)
+            found = candidates(cell, student, teacher, kind)
             rows.append(cell.test)
             for name, logits in found["logits"].items():
                 parts[name].append(logits)
@@ -140,10 +148,12 @@ def measure(student: FrozenViews, teacher: FrozenViews, seeds: Sequence[int]) ->
 def main() -> None:
     """Measure, write and print."""
     parser = options_of(__doc__, "101,102,103,104,105,106")
+    parser.add_argument("--features", choices=(LAST, STAGES), default=STAGES)
     options = parser.parse_args()
-    student, teacher = (FrozenViews(name, options.data, options.root, options.place) for name in (STUDENT, TEACHER))
-    result = measure(student, teacher, [int(seed) for seed in options.seeds.split(",")])
-    write_json(options.place / "handover.json", result)
+    student, larger = (FrozenViews(name, options.data, options.root, options.place) for name in (STUDENT, TEACHER))
+    teacher = larger if options.features == LAST else None
+    result = measure(student, teacher, [int(seed) for seed in options.seeds.split(",")], options.features)
+    write_json(options.place / f"handover-{options.features}.json", result)
     print(table(result["figures"], BEST, {"sensitivity / specificity at its threshold": "at_threshold"}))
 
 

@@ -19,6 +19,7 @@ from benchmarks.frozen_views import FLIPS, FrozenViews, options_of
 from benchmarks.repeated_splits import Cell, cells, compared, table
 from benchmarks.upper_training import heads
 from mpox.files import write_json
+from mpox.model.features import STAGES
 
 MODEL, PROBE = "tf_efficientnet_lite0", "probe"
 # Inner folds whose validation photos choose the penalty.
@@ -35,6 +36,7 @@ class Try:
 
     learned: Sequence[Tensor]
     asked: Sequence[Tensor]
+    widths: tuple[int, ...] = ()
 
 
 def tries(views: FrozenViews) -> dict[str, Try]:
@@ -42,7 +44,11 @@ def tries(views: FrozenViews) -> dict[str, Try]:
     plain, large, larger = (views.features(name) for name in ("plain", "side-256", "side-288"))
     flips = [views.features(name) for name in FLIPS]
     augmented = [views.features(f"epoch-{number}") for number in range(AUGMENTED)]
-    scales, stages = torch.cat([plain, large, larger], 1), views.stages()
+    scales = torch.cat([plain, large, larger], 1)
+    stages = [views.features(name, STAGES) for name in FLIPS]
+    widths = views.widths(STAGES)
+    parts = stages[0].split(list(widths), 1)  # after blocks 2 to 6, and the last features
+    one_unit = torch.cat([(part - part.mean(0)) / part.std(0).clamp_min(1e-6) for part in parts[1:]], 1)
     return {
         PROBE: Try([plain], [plain]),
         "flips at test time": Try([plain], flips),
@@ -51,32 +57,45 @@ def tries(views: FrozenViews) -> dict[str, Try]:
         "trained and tested at 256 pixels": Try([large], [large]),
         "trained and tested at 288 pixels": Try([larger], [larger]),
         "scales 224, 256 and 288 side by side": Try([scales], [scales]),
-        "all stages side by side": Try([stages], [stages]),
+        "stages": Try(stages[:1], stages[:1], widths),
+        "stages, one unit for all": Try(stages[:1], stages[:1]),
+        "stages, the last four": _of(parts[1:]),
+        "stages, those before each stride": _of([parts[k] for k in (0, 2, 4, 5)]),
+        "stages, the last alone, one unit": Try([torch.cat(parts[4:], 1)], [torch.cat(parts[4:], 1)]),
+        "stages, the last four, each feature to its own unit": Try([one_unit], [one_unit]),
         "flips learned from": Try(flips, [plain]),
         "flips learned from and at test time": Try(flips, flips),
+        "stages, flips learned from": Try(stages, stages[:1], widths),
+        "stages, flips learned from and at test time": Try(stages, stages, widths),
         "three augmented views learned from": Try([plain, *augmented], [plain]),
     }
 
 
+def _of(parts: Sequence[Tensor]) -> Try:
+    features = torch.cat(list(parts), 1)
+    return Try([features], [features], tuple(part.shape[1] for part in parts))
+
+
 def answers(cell: Cell, targets: np.ndarray, one: Try, kept: Heads) -> np.ndarray:
     """Return log probabilities (n, C) of the test photos; `kept` holds heads by what they learned from."""
-    key = tuple(map(id, one.learned))
+    key = (*map(id, one.learned), len(one.widths))
     if key not in kept:
-        kept[key] = _head(cell, targets, one.learned)
+        kept[key] = _head(cell, targets, one)
     weight, bias = kept[key]
     chances = [(view[cell.test] @ weight.T + bias).double().softmax(1) for view in one.asked]
     return np.asarray(torch.stack(chances).mean(0).clamp_min(1e-12).log().numpy())
 
 
-def _head(cell: Cell, targets: np.ndarray, learned: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def _head(cell: Cell, targets: np.ndarray, one: Try) -> tuple[Tensor, Tensor]:
     """Choose the penalty on three inner folds and fit on everything but the test photos."""
-    n_views = len(learned)
-    features, repeated = torch.cat(list(learned)), np.tile(targets, n_views)
+    n_views = len(one.learned)
+    features, repeated = torch.cat(list(one.learned)), np.tile(targets, n_views)
     val = cell.val[CHOOSING]
     only_photos = np.concatenate([val, np.zeros((len(val), (n_views - 1) * len(targets)), bool)], 1)
-    own = heads(features, repeated, np.tile(cell.train[CHOOSING], n_views), only_photos)
+    own = heads(features, repeated, np.tile(cell.train[CHOOSING], n_views), only_photos, widths=one.widths)
     rest = np.tile(np.isin(np.arange(len(targets)), cell.rest), n_views)[None]
-    final = heads(features, repeated, rest, rest, [statistics.median_low(head.l2 for head in own)])[0]
+    penalty = [statistics.median_low(head.l2 for head in own)]
+    final = heads(features, repeated, rest, rest, penalty, one.widths)[0]
     return final.weight, final.bias
 
 

@@ -16,6 +16,7 @@ from torchvision.transforms import v2
 from benchmarks.frozen_views import BATCH, FrozenViews, UpperNetwork, as_maps
 from mpox.data.module import EpochSampler
 from mpox.model.classifier import LesionClassifier
+from mpox.model.features import LAST
 from mpox.model.probe import LinearHead, Problem, fit_heads
 from mpox.training.average import MovingAverage
 
@@ -37,6 +38,7 @@ class Recipe:
     rate: float = 5e-4
     first_layer_rate: float = 0.5
     depthwise: str = "frozen"
+    features: str = LAST
     label_smoothing: float = 0.0
     mix: str | None = None  # mixup or cutmix, of the maps that come out of the frozen layers
     anchor: float = 0.0  # L2-SP: pull towards the ImageNet weights instead of towards zero
@@ -79,13 +81,18 @@ def class_weights(targets: np.ndarray, n_classes: int) -> Tensor:
 
 
 def heads(
-    features: Tensor, targets: np.ndarray, train: np.ndarray, val: np.ndarray, penalties: Sequence[float] = PENALTIES
+    features: Tensor,
+    targets: np.ndarray,
+    train: np.ndarray,
+    val: np.ndarray,
+    penalties: Sequence[float] = PENALTIES,
+    widths: tuple[int, ...] = (),
 ) -> list[LinearHead]:
-    """Return the probe's heads of K folds; `train` and `val` are masks (K, N)."""
+    """Return the probe's heads of K folds; `train` and `val` are masks (K, N), `widths` those of parts of features."""
     n_classes = int(targets.max()) + 1
     weights = torch.stack([class_weights(targets[mask], n_classes) for mask in train])
     masks = torch.from_numpy(train), torch.from_numpy(val)
-    return fit_heads(Problem(features, torch.tensor(targets), *masks, weights), penalties)
+    return fit_heads(Problem(features, torch.tensor(targets), *masks, weights, widths), penalties)
 
 
 def fit(
@@ -101,7 +108,7 @@ def fit(
     `soft` gives shares (N, C) of all photos in the view of an epoch, to learn from instead of the labels.
     """
     L.seed_everything(seed, verbose=False)
-    network, photos = views.network(), views.photos
+    network, photos = views.network(recipe.features), views.photos
     if head is not None:
         network.set_head(head.weight, head.bias)
     labels = torch.tensor(photos.targets)

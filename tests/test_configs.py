@@ -23,6 +23,7 @@ from mpox.mobile.run.verify import Bound
 from mpox.model.backbone import build, input_record, layer_depths
 from mpox.options import config_dir
 from mpox.study.comparison_options import ComparisonOptions
+from mpox.xai.layers import make_functional
 
 CONF = Path(config_dir())
 MODELS = sorted(path.stem for path in CONF.glob("model/*.yaml"))
@@ -105,6 +106,7 @@ DEFAULTS: tuple[tuple[type, str, str, dict[str, str]], ...] = (
             "tune_rate": "qat.rate",
             "tune_batch": "qat.batch_size",
             "timing_rounds": "timing.rounds",
+            "capture_photos": "capture.photos",
         },
     ),
 )
@@ -136,8 +138,10 @@ def _first(space: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_builds_and_runs(name: str) -> None:
-    timm_name = yaml.safe_load((CONF / "model" / f"{name}.yaml").read_text())["timm_name"]
-    network = build(timm_name, 4, input_record(timm_name), drop_rate=0.1).eval()
+    model = yaml.safe_load((CONF / "model" / f"{name}.yaml").read_text())
+    timm_name = model["timm_name"]
+    features, options = model["features"], {**model.get("options", {}), "drop_rate": 0.1}
+    network = build(timm_name, 4, input_record(timm_name), features=features, options=options).eval()
     images = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
     with torch.inference_mode():
         logits = network(images)
@@ -146,6 +150,14 @@ def test_every_model_builds_and_runs(name: str) -> None:
         torch.testing.assert_close(
             logits, features @ network.head.weight.flatten(1).T + network.head.bias, atol=1e-4, rtol=1e-4
         )
+        assert sum(network.feature_widths) == features.shape[1]
+        assert len(network.feature_widths) > 1, "the later stages are to be pooled, too"
+        last = network.backbone.forward_head(
+            network.backbone.forward_features(network.normalise(images)), pre_logits=True
+        )
+        torch.testing.assert_close(features[:, -last.flatten(1).shape[1] :], last.flatten(1), atol=1e-5, rtol=1e-5)
+        make_functional(network)  # explaining does, and must not change what the stages give
+        torch.testing.assert_close(network.features(images), features, atol=1e-5, rtol=1e-5)
         network.set_head(torch.zeros(4, features.shape[1]), torch.arange(4.0))
         assert torch.equal(network(images), torch.arange(4.0).expand(2, 4))
     depths = layer_depths(network)

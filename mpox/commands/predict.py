@@ -18,9 +18,10 @@ from omegaconf import DictConfig, ListConfig
 from PIL import Image
 
 from mpox.console import results_console, shown, visible
-from mpox.data.photos import SUFFIXES, PhotoError, decoded, square
+from mpox.data.photos import SUFFIXES, PhotoError, decoded
 from mpox.data.picture_files import write_picture
 from mpox.data.walk import walk
+from mpox.data.working_picture import square
 from mpox.errors import UserError, reason_of
 from mpox.files import replacing
 from mpox.mobile.run.decision_rule import REFER, DecidingPredictor, Decision, decide
@@ -52,7 +53,7 @@ def predict(cfg: DictConfig) -> dict[str, Any]:
     for path in paths:
         try:
             with decoded(path) as photo:
-                picture = square(photo.picture, model.image_size, model.interpolation)
+                picture = square(photo.picture, model.image_size, model.interpolation, model.resize)
             probabilities = model.probabilities(picture)[0]
             decision = decide(probabilities, model.labels, model.positive, model.rule, cfg.refer_below)
             entry: dict[str, Any] = {"path": visible(str(path)), **vars(decision)}

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mpox.data.photos import FILTERS
+from mpox.data.working_picture import FILTERS
 from mpox.errors import UserError
 
 # File ending and MIME type of each format.

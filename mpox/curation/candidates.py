@@ -36,8 +36,8 @@ def embeddings(manifest: pd.DataFrame, root: Path, cache: Path, device: torch.de
     """Return the frozen bundled backbone's features of each centre square, (N, 1280) float32; kept in `cache`."""
     record = input_record(BACKBONE)
     network = build(BACKBONE, 2, record, find(BACKBONE, "bundled"))
-    pixels = open_store(manifest, root, record.image_size, record.interpolation, cache)
-    key = store_key(list(manifest["sha256"]), record.image_size, record.interpolation)
+    pixels = open_store(manifest, root, record.image_size, record.interpolation, cache, record.resize)
+    key = store_key(list(manifest["sha256"]), record.image_size, record.interpolation, record.resize)
     return cached_features(network, as_they_are(pixels), key, BATCH, device, cache).numpy()
 
 

@@ -26,8 +26,9 @@ from mpox.curation.decisions import parse_box
 from mpox.curation.findings import AUDITED
 from mpox.curation.flow import draw, flow
 from mpox.data.manifest import complete, write_manifest
-from mpox.data.photos import decoded, open_regular, square
+from mpox.data.photos import decoded, open_regular
 from mpox.data.picture_files import write_picture
+from mpox.data.working_picture import square
 from mpox.errors import UserError
 from mpox.files import replacing, replacing_folder
 from mpox.places import check_replaceable

@@ -1,4 +1,4 @@
-"""Opening one photo the way every stage of the project does: upright, sRGB, whole; and its working picture."""
+"""Opening one photo the way every stage of the project does: upright, sRGB, whole."""
 
 import contextlib
 import io
@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pi_heif
 from PIL import Image, UnidentifiedImageError
 
@@ -42,11 +41,6 @@ WHOLE_PIXELS = 80_000_000
 AT_WORK = MemoryGate(MAX_PIXELS)
 # How many pixels' worth of memory one pixel takes while it is decoded, where it is more than one.
 WEIGHTS = {"TIFF": 2, "HEIF": 2, "AVIF": 2, "WEBP": 2, "JPEG2000": 3}
-FILTERS = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
 ORIENTATION = 0x0112
 # How to turn a photo upright, by the value of its orientation tag.
 TURNS = {
@@ -105,18 +99,6 @@ def open_photo(path: Path) -> Image.Image:
     """Return the picture of `decoded`, for one photo at a time."""
     with decoded(path) as photo:
         return photo.picture
-
-
-def square(photo: Image.Image, size: int, interpolation: str) -> np.ndarray:
-    """Crop the centre square and resize it with antialiasing. Returns (size, size, 3) uint8 RGB.
-
-    This is the one definition of the working picture: training, evaluation and every exported model use it.
-    """
-    side = min(photo.size)
-    left, top = (photo.width - side) // 2, (photo.height - side) // 2
-    # Not `resize(box=…)`: its filter reaches over the box's edge, which no phone's crop-then-resize would do.
-    cropped = photo.crop((left, top, left + side, top + side))
-    return np.asarray(cropped.resize((size, size), FILTERS[interpolation]))
 
 
 def open_regular(path: Path) -> io.BufferedReader:

@@ -13,8 +13,9 @@ import psutil
 
 from mpox.cached import is_sound, warn_not_kept, write_checksum
 from mpox.data.array_file import array_file
-from mpox.data.photos import FILTERS, PhotoError, decoded, square
+from mpox.data.photos import PhotoError, decoded
 from mpox.data.unchanged import recorded
+from mpox.data.working_picture import FILTERS, ONE_STEP, TWO_STEP, square
 from mpox.errors import UserError, reason_of
 from mpox.files import replacing
 from mpox.locks import locked
@@ -25,18 +26,21 @@ log = logging.getLogger(__name__)
 PIXEL_VERSION = 2
 
 
-def open_store(manifest: pd.DataFrame, root: Path, size: int, interpolation: str, cache: Path) -> np.ndarray:
+def open_store(
+    manifest: pd.DataFrame, root: Path, size: int, interpolation: str, cache: Path, resize: str = TWO_STEP
+) -> np.ndarray:
     """Return the pixels of the manifest's photos, (N, size, size, 3) uint8, row i for row i; memory-mapped, read-only.
 
-    Built on first use, in threads with a progress bar, and kept in `cache` under a key of the photos' contents, size
-    and interpolation, so any change of them builds a new one. Several processes may ask at once: one builds, the others
-    wait. The first use in a process checks its checksum; a damaged store is built again, with a warning. Where the
-    cache cannot be written, the pixels are decoded into memory if they fit, with a warning. Raises UserError naming
-    the photos that cannot be decoded, or the folder without enough space.
+    Built on first use, in threads with a progress bar, and kept in `cache` under a key of the photos' contents, size,
+    interpolation and way to resize, so any change of them builds a new one. Several processes may ask at once: one
+    builds, the others wait. The first use in a process checks its checksum; a damaged store is built again, with a
+    warning. Where the cache cannot be written, the pixels are decoded into memory if they fit, with a warning. Raises
+    UserError naming the photos that cannot be decoded, or the folder without enough space.
     """
     if interpolation not in FILTERS:
         raise UserError(f"interpolation '{interpolation}' is unknown: choose one of {', '.join(FILTERS)}")
-    key = store_key(list(manifest["sha256"]), size, interpolation)
+    key = store_key(list(manifest["sha256"]), size, interpolation, resize)
+    form = size, interpolation, resize
     path = cache / f"photos-{size}-{key}.npy"
     photos = [(root / name, sha256) for name, sha256 in zip(manifest["path"], manifest["sha256"], strict=True)]
     if not is_sound(path):
@@ -45,27 +49,31 @@ def open_store(manifest: pd.DataFrame, root: Path, size: int, interpolation: str
                 if not is_sound(path):
                     if path.exists():
                         log.warning("%s is damaged or has no checksum: decoding the photos again", path)
-                    _build(path, photos, size, interpolation)
+                    _build(path, photos, *form)
         except OSError as error:
-            return _in_memory(path, photos, size, interpolation, error)
+            return _in_memory(path, photos, *form, error)
     return np.load(path, mmap_mode="r")
 
 
-def store_key(sha256: Sequence[str], size: int, interpolation: str) -> str:
-    """Return 16 hex digits that name the pixels: photos in order, size, filter and version of the preprocessing."""
-    text = json.dumps([PIXEL_VERSION, size, interpolation, *sha256])
+def store_key(sha256: Sequence[str], size: int, interpolation: str, resize: str = TWO_STEP) -> str:
+    """Return 16 hex digits that name the pixels: photos in order, size, filter, way to resize, version of the rest."""
+    # Pixels of earlier versions, which all were resized in one step, keep their names.
+    steps = [] if resize == ONE_STEP else [resize]
+    text = json.dumps([PIXEL_VERSION, size, interpolation, *steps, *sha256])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _build(path: Path, photos: list[tuple[Path, str]], size: int, interpolation: str) -> None:
+def _build(path: Path, photos: list[tuple[Path, str]], size: int, interpolation: str, resize: str) -> None:
     with replacing(path) as temporary:
         with array_file(temporary, (len(photos), size, size, 3), np.uint8) as array:
-            for picture in _decoded(photos, size, interpolation):
+            for picture in _decoded(photos, size, interpolation, resize):
                 array.append(picture)
         write_checksum(path, array.sha256)
 
 
-def _in_memory(path: Path, photos: list[tuple[Path, str]], size: int, interpolation: str, error: OSError) -> np.ndarray:
+def _in_memory(
+    path: Path, photos: list[tuple[Path, str]], size: int, interpolation: str, resize: str, error: OSError
+) -> np.ndarray:
     needed = len(photos) * size * size * 3
     if needed > psutil.virtual_memory().available / 2:
         raise UserError(
@@ -74,20 +82,20 @@ def _in_memory(path: Path, photos: list[tuple[Path, str]], size: int, interpolat
         ) from error
     warn_not_kept(path, error)
     pixels = np.empty((len(photos), size, size, 3), np.uint8)
-    for row, picture in enumerate(_decoded(photos, size, interpolation)):
+    for row, picture in enumerate(_decoded(photos, size, interpolation, resize)):
         pixels[row] = picture
     pixels.flags.writeable = False
     return pixels
 
 
-def _decoded(photos: list[tuple[Path, str]], size: int, interpolation: str) -> Iterator[np.ndarray]:
+def _decoded(photos: list[tuple[Path, str]], size: int, interpolation: str, resize: str) -> Iterator[np.ndarray]:
     """Yield the working picture of each photo; UserError at the end where any cannot be decoded."""
     failures = []
 
     def decode(photo: tuple[Path, str]) -> np.ndarray | PhotoError:
         try:
             with recorded(*photo), decoded(photo[0]) as whole:
-                return square(whole.picture, size, interpolation)
+                return square(whole.picture, size, interpolation, resize)
         except PhotoError as error:
             return error
 

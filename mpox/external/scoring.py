@@ -114,8 +114,8 @@ def predict(
     folds) share one pass over the photos. Raises UserError where the network knows other classes than the study's.
     """
     manifest, record = photos.photos.manifest, card.record
-    pixels = open_store(manifest, photos.photos.root, record.image_size, record.interpolation, cache)
-    key = store_key(list(manifest["sha256"]), record.image_size, record.interpolation)
+    pixels = open_store(manifest, photos.photos.root, record.image_size, record.interpolation, cache, record.resize)
+    key = store_key(list(manifest["sha256"]), record.image_size, record.interpolation, record.resize)
     features = cached_features(network, as_they_are(pixels), key, batch_size, device, cache)
     with torch.no_grad():
         weight, bias = network.head.weight.flatten(1).cpu(), network.head.bias

@@ -1,7 +1,7 @@
 """A trained network on disk: only tensors and plain values, so that reading it runs no code."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ from mpox.errors import UserError, reason_of
 from mpox.files import replacing
 from mpox.model.archive import damage_of
 from mpox.model.backbone import InputRecord, PhotoClassifier, build
+from mpox.model.features import LAST
 
-# Files of format 1 do not record the classes of their labels.
-FORMAT, READABLE = 2, (1, 2)
+# Files of format 1 do not record the classes of their labels; those of 1 and 2 have no options of the architecture, and
+# a head on the last features.
+FORMAT, READABLE = 3, (1, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Card:
     """Facts of a checkpoint: enough to rebuild the network and to identify its run.
 
     `fold` is `all` for the network of every photo. `targets` is the index in `classes` of each label of its study; None
-    in files of format 1.
+    in files of format 1. `options` are those of the architecture (`mpox.model.backbone.build`), `features` is what the
+    head is a layer of (`mpox.model.stages`).
     """
 
     timm_name: str
@@ -33,6 +36,8 @@ class Card:
     fold: int | str
     splits_sha256: str
     targets: dict[str, int] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    features: str = LAST
 
 
 def save_checkpoint(path: Path, network: PhotoClassifier, card: Card) -> None:
@@ -64,7 +69,7 @@ def load_checkpoint(path: Path) -> tuple[PhotoClassifier, Card]:
         raise
     except Exception as error:
         raise UserError(f"{path} is not a checkpoint of this tool ({reason_of(error)}): run the job again") from error
-    network = build(card.timm_name, len(card.classes), record)
+    network = build(card.timm_name, len(card.classes), record, features=card.features, options=card.options)
     try:
         network.load_state_dict(content["state_dict"])
     except RuntimeError as error:

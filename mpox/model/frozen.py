@@ -51,7 +51,12 @@ def _fingerprint(network: PhotoClassifier) -> str:
     head = {id(parameter) for parameter in network.head.parameters()}
     # Two architectures of one class may have equal tensors and still differ in computation (padding).
     architecture = network.backbone.pretrained_cfg.get("architecture")
-    digest = hashlib.sha256(f"{type(network.backbone).__name__} {architecture}".encode())
+    stages = f" {network.stages}" if network.stages is not None else ""
+    digest = hashlib.sha256(f"{type(network.backbone).__name__} {architecture}{stages}".encode())
+    # So may two of one architecture, by its options: settings of layers without tensors of their own are in their text.
+    for layer in network.backbone.modules():
+        if layer is not network.head and next(layer.children(), None) is None:
+            digest.update(repr(layer).encode())
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
         if id(tensor) not in head:
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())

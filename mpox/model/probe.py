@@ -49,7 +49,8 @@ class Problem:
     """The data of the heads of K folds: N rows, photos or views of them, of which each fold uses its own.
 
     features (N, F) float32, targets (N) int64; train and val (K, N) bool; class_weights (K, C) float32, all one where
-    classes have the same weight. The weighted loss of a fold is divided by the sum of its rows' weights.
+    classes have the same weight. The weighted loss of a fold is divided by the sum of its rows' weights. `widths` are
+    the numbers of features of parts that count the same; without, there is one part.
     """
 
     features: Tensor
@@ -57,11 +58,12 @@ class Problem:
     train: Tensor
     val: Tensor
     class_weights: Tensor
+    widths: tuple[int, ...] = ()
 
     @property
     def sha256(self) -> str:
         """Hash of everything on which the solution depends."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(str(self.widths or "").encode())
         for tensor in (self.features, self.targets, self.train, self.val, self.class_weights):
             digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.contiguous().numpy().data)
@@ -97,13 +99,15 @@ def fit_heads(problem: Problem, penalties: Sequence[float]) -> list[LinearHead]:
 
     Features are divided by one number, their common sd over the fold's training rows, which is folded back. One sd a
     feature would amplify features that hardly vary, and with them the effects of augmentation and fine-tuning. The
-    penalty `l2 / 2 * ||weight||^2` is added to the mean weighted cross-entropy; the bias is free. Float64 inside,
-    deterministic. Raises ValueError without penalties.
+    penalty `l2 / 2 * ||weight||^2` is added to the mean weighted cross-entropy; the bias is free. Parts of the features
+    are first brought to one total variance over the photos of all folds, so that neither the number nor the size of its
+    features decides how much a part counts. Float64 inside, deterministic. Raises ValueError without penalties.
     """
     if not penalties:
         raise ValueError("fit_heads needs at least one penalty")
-    features = problem.features.double()
     used = problem.train.any(0)
+    parts = _part_scales(problem.features[used].double(), problem.widths)
+    features = problem.features.double() / parts
     mean, scale = features[used].mean(0), _common_sd(features, problem.train)
     # Axes and unit are the same for all folds: a change of coordinates, which does not change the optimum.
     unit = scale.mean()
@@ -121,8 +125,17 @@ def fit_heads(problem: Problem, penalties: Sequence[float]) -> list[LinearHead]:
             nll = F.cross_entropy(features[val] @ weight.T + bias, problem.targets[val]).item()
             so_far = best[fold]
             if so_far is None or nll < so_far.val_nll:
-                best[fold] = LinearHead(weight.float(), bias.float(), l2, nll)
+                best[fold] = LinearHead((weight / parts).float(), bias.float(), l2, nll)
     return [head for head in best if head is not None]
+
+
+def _part_scales(features: Tensor, widths: Sequence[int]) -> Tensor:
+    """Return a divisor (F) of each feature that gives all parts one total variance; 1 where there is one part."""
+    if len(widths) < 2:
+        return torch.ones(features.shape[1], dtype=features.dtype)
+    variances = features.var(0, correction=0)
+    each = [part.sum().sqrt().clamp_min(SMALLEST_SD).expand(len(part)) for part in variances.split(list(widths))]
+    return torch.cat(each) / each[-1][-1]
 
 
 def _common_sd(features: Tensor, train: Tensor) -> Tensor:

@@ -21,8 +21,13 @@ from mpox.errors import UserError
 from mpox.files import replacing, write_json
 from mpox.mobile.run.pareto import Point, frontier, read_points, timed
 from mpox.report.style import BLUE, CYCLE, GREY, INK, ORANGE, STYLE, WIDTH
+from mpox.runs.processor import in_words
 
-AXES = {"size_mb": "size of the file, MB", "latency_ms": "latency of one photo here, one thread, ms"}
+AXES = {
+    "size_mb": "size of the file, MB",
+    "latency_ms": "latency of one photo here, one thread, ms",
+    "instructions": "Arm64 instructions of one photo, millions",
+}
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 LEAST_SPAN = 0.1  # of balanced accuracy that a picture shows
 NOTICE = "Research software; not a diagnosis."
@@ -104,6 +109,7 @@ def benchmark_table(result: dict[str, Any]) -> Table:
             times = (_ms(one[name]) for name in ("load_ms", "first_ms", "median_ms", "p90_ms"))
             table.add_row(phone, str(one["threads"]), *times, f"{one['golden_difference']:.4f}")
         return table
+    table.caption = f"measured on {in_words(result['host'])}, which is no phone; {NOTICE}"
     costs = ("MB", "memory, MB", "load, ms", "first, ms")
     for column in ("engine", *costs, "threads", "median, ms", "p90, ms", "ratio to first"):
         words = column in ("engine", "ratio to first")

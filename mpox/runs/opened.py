@@ -108,6 +108,7 @@ def open_run(path: str | Path, *, device: str = "auto", root: str | None = None,
         raise UserError(f"{place} is not a finished run: give run=<runs_dir>/<study>/<model>/fold-<k>")
     config = read_yaml(place / "config.yaml")
     network, card = load_checkpoint(place / "checkpoint.ckpt")
+    _check_own(place, card, config)
     study = place.resolve().parents[1]
     for name in ("manifest.parquet", "data.json", "splits.json"):
         if not (study / name).is_file():
@@ -127,8 +128,20 @@ def open_run(path: str | Path, *, device: str = "auto", root: str | None = None,
     placed = card.targets or _label_map(photos["label"], card.classes, config["task"].get("positive") or ())
     photos["target"] = indices(photos["label"], placed)
     record = card.record
-    pixels = open_store(photos, base, record.image_size, record.interpolation, store)
+    pixels = open_store(photos, base, record.image_size, record.interpolation, store, record.resize)
     return OpenedRun(place, network.to(choose_device(device)), card, config, photos, pixels, base)
+
+
+def _check_own(place: Path, card: Card, config: dict[str, Any]) -> None:
+    """Raise UserError where the checkpoint is not of the run whose files are beside it."""
+    own = {"study": config["study"], "model": config["model"]["name"], "fold": config["fold"]}
+    of = {name: getattr(card, name) for name in own}
+    environment = place / "environment.json"
+    splits = read_json(environment).get("splits_sha256") if environment.is_file() else None
+    if of != own or splits not in (None, card.splits_sha256):
+        made = ", ".join(f"{name} {value}" for name, value in of.items())
+        what = f"{made}" if of != own else f"{made}, trained on other splits"
+        raise UserError(f"{place / 'checkpoint.ckpt'} is of another run ({what}): restore this run's own")
 
 
 def _label_map(labels: pd.Series, classes: tuple[str, ...], positive: Sequence[str]) -> dict[str, int]:

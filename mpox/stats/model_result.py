@@ -188,8 +188,9 @@ class Costs:
     """What a model costs. Parameters and multiply-adds are counts at `image_size` pixels a side.
 
     `train_seconds`: mean wall time of a fold's job. The export's figures come from its report; None without one. Its
-    latency is of the machine that exported it. Its instructions (retired, of one photo, Arm64 with 8-bit dot products)
-    and their share of the float32 file's are of any machine; None where `mpox.mobile.arm` did not check it.
+    latency is of the machine that exported it, whose processor is `export_latency_on`. Its instructions (retired, of
+    one photo, Arm64 with 8-bit dot products) and their share of the float32 file's are of any machine; None where
+    `mpox.mobile.arm` did not check it.
     """
 
     parameters: int | None
@@ -201,6 +202,7 @@ class Costs:
     export_latency_ms: float | None
     export_instructions: int | None
     export_instruction_ratio: float | None
+    export_latency_on: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,14 @@
 """The cost columns: counted from the network, timed in training, and read from what an export measured."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from mpox.errors import UserError
 from mpox.files import read_json
 from mpox.model.cost import cached_cost
+from mpox.model.features import features_of
+from mpox.runs.processor import in_words
 from mpox.stats.model_result import Costs
 from mpox.study.results import ModelRuns, StudyResults
 
@@ -14,19 +17,17 @@ def costs(runs: ModelRuns, results: StudyResults, exports: Path, cache: Path) ->
     """Return what a model costs; phone figures from the export of one of its runs, where `exports` holds one."""
     timm_name, side = str(runs.config["model"]["timm_name"]), int(runs.config["image_size"])
     try:
-        counted = cached_cost(timm_name, len(results.classes), side, cache)
+        counted = cached_cost(timm_name, len(results.classes), side, features_of(runs.config["model"]), cache)
     except RuntimeError as error:  # what timm raises for an architecture it does not know
         raise UserError(
             f"{runs.name}: timm cannot build {timm_name} ({error}): install the timm it was trained with"
         ) from error
-    exported = _exported(exports, results.name, runs.name)
-    return Costs(counted.parameters, counted.macs, side, runs.seconds, *exported)
+    of_export = _exported(exports, results.name, runs.name)
+    return Costs(counted.parameters, counted.macs, side, runs.seconds, **of_export)
 
 
-def _exported(
-    exports: Path, study: str, model: str
-) -> tuple[str | None, float | None, float | None, int | None, float | None]:
-    """The export's fields of `Costs`, of the smallest export of this model of this study."""
+def _exported(exports: Path, study: str, model: str) -> dict[str, Any]:
+    """Return the entries of `Costs` about the smallest export of this model of this study."""
     found = []
     for path in sorted(exports.glob("[!.]*/export.json")):
         report = read_json(path)
@@ -34,12 +35,28 @@ def _exported(
         if (card.get("study"), card.get("model")) == (study, model):
             sizes = [file.stat().st_size for file in path.parent.glob("*.pte")]
             if sizes:
-                found.append((path.parent.name, min(sizes) / 1e6, report.get("latency_ms"), *_instructions(report)))
-    return min(found, key=lambda export: export[1]) if found else (None, None, None, None, None)
+                instructions, share = arm_instructions(report)
+                timed = report.get("latency_ms") is not None
+                found.append(
+                    {
+                        "export_name": path.parent.name,
+                        "export_size_mb": min(sizes) / 1e6,
+                        "export_latency_ms": report.get("latency_ms"),
+                        "export_instructions": instructions,
+                        "export_instruction_ratio": share,
+                        "export_latency_on": in_words(report.get("latency_on")) if timed else None,
+                    }
+                )
+    names = [entry.name for entry in fields(Costs) if entry.name.startswith("export_")]
+    return min(found, key=lambda export: export["export_size_mb"]) if found else dict.fromkeys(names)
 
 
-def _instructions(report: dict[str, Any]) -> tuple[int | None, float | None]:
-    """What the check on Arm64 kernels counted, where the file passed it: a wrong answer is no cost."""
+def arm_instructions(report: dict[str, Any]) -> tuple[int | None, float | None]:
+    """Return the instructions of one photo on Arm64 with 8-bit dot products, and their share of the float32 file's.
+
+    `report` is export.json's content. Both None where the file was not checked on Arm64 or did not pass: a wrong answer
+    has no cost.
+    """
     arm = report.get("arm")
     if not arm or not arm["passed"]:
         return None, None

@@ -16,6 +16,7 @@ from mpox.config import plain, rebased
 from mpox.data.folds import ALL
 from mpox.errors import UserError
 from mpox.files import read_json, read_yaml
+from mpox.model.features import features_of
 from mpox.runs.differences import NOT_COMPARED, differences
 from mpox.runs.run_state import state_of
 from mpox.stats.predictions import read_predictions
@@ -23,6 +24,7 @@ from mpox.study.results import read_study
 
 # Where a job's environment.json says after how many epochs the weights that were kept had been trained.
 KEPT_EPOCHS = "kept_epochs"
+FEATURES = "model.features"
 
 
 def recipe_of_folds(cfg: DictConfig, typed: Iterable[str]) -> DictConfig:
@@ -37,6 +39,8 @@ def recipe_of_folds(cfg: DictConfig, typed: Iterable[str]) -> DictConfig:
     if cfg.image_size is None:
         cfg.image_size = base["image_size"]
     asked = plain(cfg)
+    if FEATURES not in _keys(typed):  # the folds may be older than the default
+        asked["model"]["features"] = features_of(base["model"])
     for key in NOT_COMPARED:
         value = OmegaConf.select(cfg, key)
         if value is not None or key in _keys(typed):

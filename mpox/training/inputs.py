@@ -66,7 +66,7 @@ def fold_inputs(cfg: DictConfig, record: InputRecord, own: Path | None = None) -
             raise UserError(f"fold {cfg.fold} leaves no {', '.join(absent)} to train on: lower n_folds or add photos")
         if absent and cfg.fold != ALL:
             log.warning("fold %d has no %s among its %s photos: its figures leave it out", cfg.fold, absent, role)
-    pixels = open_store(kept, photos.root, record.image_size, record.interpolation, Path(cfg.cache_dir))
+    pixels = open_store(kept, photos.root, record.image_size, record.interpolation, Path(cfg.cache_dir), record.resize)
     transforms = [build(node, allowed=cfg.allow_targets) for node in cfg.augment.transforms.values()]
     data = FoldData(
         pixels,
@@ -79,7 +79,7 @@ def fold_inputs(cfg: DictConfig, record: InputRecord, own: Path | None = None) -
         seed=cfg.seed,
         photos_on=cfg.photos_on,
     )
-    key = store_key(list(kept["sha256"]), record.image_size, record.interpolation)
+    key = store_key(list(kept["sha256"]), record.image_size, record.interpolation, record.resize)
     return FoldInputs(photos, folds, targets, indices, data, key)
 
 

@@ -14,10 +14,12 @@ from omegaconf import DictConfig
 from mpox.config import plain
 from mpox.data.folds import ALL
 from mpox.data.task import Targets
+from mpox.errors import UserError
 from mpox.files import write_json
 from mpox.model.backbone import InputRecord, input_record
 from mpox.model.backbone import build as build_network
 from mpox.model.checkpoint import Card, save_checkpoint
+from mpox.model.features import features_of
 from mpox.model.weights import WeightSource, find
 from mpox.report.wandb import WandbLogger, log_result
 from mpox.report.wandb_run import finish, spared
@@ -45,7 +47,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
 def run_job(cfg: DictConfig) -> dict[str, Any]:
     """Run a job that `finished_result` found not to be done; return the content of its metrics.json."""
-    record = input_record(cfg.model.timm_name, cfg.image_size)
+    record = input_record(cfg.model.timm_name, cfg.image_size, cfg.model.get("mean"), cfg.model.get("std"))
     config = plain(cfg)
     run = RunDirectory(cfg.runs_dir, cfg.study, cfg.model.name, cfg.fold)
     held_out = held_out_predictions(cfg) if cfg.fold == ALL else None
@@ -86,7 +88,14 @@ def _run(
     clock.lap("data")
     # Only now: the first job of a study may search its photos for copies, which draws random numbers.
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    network = build_network(cfg.model.timm_name, len(classes), record, weights, drop_rate=cfg.dropout)
+    options, name = plain(cfg.model).get("options", {}), cfg.model.timm_name
+    if options and weights.kind in ("bundled", "hub"):
+        raise UserError(
+            f"the weights of {name} ({weights.kind}) are not those of model.options={options}: "
+            "give weights=file weights.path=<file>"
+        )
+    made_with = {**options, "drop_rate": cfg.dropout}
+    network = build_network(name, len(classes), record, weights, features_of(cfg.model), made_with)
     log.info("%s fold %s: weights %s (%s)", cfg.model.name, cfg.fold, weights.kind, Path(weights.location).name)
     if weights.kind == "none" and freezes(plain(cfg.schedule)):
         log.warning("weights=none: frozen layers stay random and learn nothing; schedule=scratch trains every layer")
@@ -114,6 +123,8 @@ def _run(
         fold=cfg.fold,
         splits_sha256=inputs.folds.sha256,
         targets=inputs.label_map,
+        options=options,
+        features=features_of(cfg.model),
     )
     save_checkpoint(run.path / "checkpoint.ckpt", network, card)
     write_predictions(predictions, run.path / "predictions.parquet")

@@ -1,5 +1,6 @@
 """The first phase of a job: the head that is best for the frozen features."""
 
+import dataclasses
 import logging
 import statistics
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ def probe(cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, device:
     features = [
         cached_features(network, inputs.data.view(n), key, *options) for n, key in zip(numbers, keys, strict=True)
     ]
-    folds, problem = _heads_of_all_folds(cfg, inputs, features)
+    folds, problem = _heads_of_all_folds(cfg, inputs, features, network.feature_widths)
     heads = cached_heads(problem, list(cfg.schedule.probe.penalties), Path(cfg.cache_dir))
     if cfg.fold == ALL:
         head = _head_of_all_photos(cfg, inputs, problem, [head.l2 for head in heads])
@@ -43,7 +44,9 @@ def probe(cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, device:
     return features[0]
 
 
-def _heads_of_all_folds(cfg: DictConfig, inputs: FoldInputs, features: list[torch.Tensor]) -> tuple[list[int], Problem]:
+def _heads_of_all_folds(
+    cfg: DictConfig, inputs: FoldInputs, features: list[torch.Tensor], widths: tuple[int, ...]
+) -> tuple[list[int], Problem]:
     """Return the folds with training photos of every class, and the problem of their heads on photos and views."""
     ids, values = inputs.photos.manifest["photo_id"], inputs.targets.values
     roles = np.stack([inputs.folds.roles(fold).reindex(ids).to_numpy(str) for fold in range(len(inputs.folds.ids))])
@@ -56,6 +59,7 @@ def _heads_of_all_folds(cfg: DictConfig, inputs: FoldInputs, features: list[torc
         train.repeat(1, views),
         torch.cat([val, torch.zeros_like(val).repeat(1, views - 1)], 1),
         torch.stack([class_weights(cfg, inputs.targets, mask) for mask in train.numpy()]),
+        widths,
     )
 
 
@@ -65,5 +69,5 @@ def _head_of_all_photos(
     """Return the head of every photo and view, with the median penalty of the folds; nothing is chosen."""
     every = torch.ones(1, len(problem.targets), dtype=torch.bool)
     weights = class_weights(cfg, inputs.targets, np.arange(len(inputs.targets.values)))[None]
-    whole = Problem(problem.features, problem.targets, every, every, weights)
+    whole = dataclasses.replace(problem, train=every, val=every, class_weights=weights)
     return fit_heads(whole, [statistics.median_low(penalties)])[0]

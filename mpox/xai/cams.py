@@ -66,7 +66,7 @@ class ClassActivation:
         self.layer, module = find_layer(network, examples[:2], layer, least_side)
         # Registered before grad-cam's hooks, so that for them the output is the start of the graph.
         module.register_forward_hook(_start_of_graph)
-        self.cam = _unscaled(METHODS[method])(network.backbone, [module])
+        self.cam = _unscaled(METHODS[method])(_OfNormalised(network), [module])
         self.cam.batch_size = batch_size
 
     def __call__(self, images_NCHW: Tensor, targets_N: Tensor) -> np.ndarray:
@@ -104,6 +104,17 @@ def is_blank(raw_NHW: np.ndarray) -> np.ndarray:
 def _start_of_graph(_: nn.Module, __: Any, output: Tensor) -> Tensor:
     # Later operations may overwrite the copy in place; a leaf they may not.
     return output.detach().requires_grad_(True).clone()
+
+
+class _OfNormalised(nn.Module):
+    """A network that takes normalised photos: Score-CAM hides parts of them with zeros, which are then mean grey."""
+
+    def __init__(self, network: PhotoClassifier) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, normalised_NCHW: Tensor) -> Tensor:
+        return self.network.classify(normalised_NCHW)
 
 
 def _unscaled(base: Any) -> Any:

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mpox.data.photos import open_photo, square
+from mpox.data.photos import open_photo
+from mpox.data.working_picture import square
 from mpox.errors import UserError
 
 # Thresholds for the best IoU of a photo.

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from mpox.data.photos import open_photo, square
+from mpox.data.photos import open_photo
 from mpox.data.picture_files import picture_uri
+from mpox.data.working_picture import square
 from mpox.files import replacing
 from mpox.places import inside
 from mpox.runs.opened import OpenedRun

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from mpox.data import sources
-from mpox.data.store import open_store, square
+from mpox.data.store import open_store
+from mpox.data.working_picture import ONE_STEP
 from mpox.errors import UserError
 
 
@@ -30,7 +31,7 @@ def test_pixels_are_the_centre_square_resized(made: sources.PhotoSet, tmp_path: 
         store[0] = 0
 
 
-def test_another_size_filter_or_photo_is_another_store(made: sources.PhotoSet, tmp_path: Path) -> None:
+def test_another_size_filter_resize_or_photo_is_another_store(made: sources.PhotoSet, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     open_store(made.manifest, made.root, 16, "bicubic", cache)
     open_store(made.manifest, made.root, 16, "bicubic", cache)
@@ -38,7 +39,8 @@ def test_another_size_filter_or_photo_is_another_store(made: sources.PhotoSet, t
     open_store(made.manifest, made.root, 16, "bilinear", cache)
     open_store(made.manifest, made.root, 18, "bicubic", cache)
     open_store(made.manifest.iloc[::-1], made.root, 16, "bicubic", cache)
-    assert len(list(cache.glob("*.npy"))) == 4
+    open_store(made.manifest, made.root, 16, "bicubic", cache, ONE_STEP)
+    assert len(list(cache.glob("*.npy"))) == 5
 
 
 def test_a_photo_that_cannot_be_read_leaves_no_store(made: sources.PhotoSet, tmp_path: Path) -> None:
@@ -81,8 +83,3 @@ def test_several_processes_build_it_once(made: sources.PhotoSet, tmp_path: Path)
         sums = pool.starmap(_sum, [(made.manifest, made.root, tmp_path / "cache")] * 4)
     assert len(set(sums)) == 1
     assert len(list((tmp_path / "cache").glob("*.npy"))) == 1
-
-
-def test_grey_strip_is_not_distorted() -> None:
-    photo = Image.new("RGB", (10, 30), (90, 90, 90))
-    assert (square(photo, 8, "bilinear") == 90).all()

@@ -21,8 +21,9 @@ from mpox.mobile.check import check
 from mpox.mobile.export.benchmark import EAGER, phone_benchmark
 from mpox.mobile.export.onnx_job import WEIGHT_BITS
 from mpox.mobile.file.contract import facts_in
+from mpox.mobile.file.input_tensor import as_input
 from mpox.mobile.file.network import PhoneNetwork
-from mpox.mobile.file.onnx import ONNX_RECIPES, export_onnx
+from mpox.mobile.file.onnx import export_onnx
 from mpox.mobile.file.onnx_layers import saturating_layers
 from mpox.mobile.file.onnx_session import MAPS, run_file
 from mpox.mobile.file.package import write_sums
@@ -31,8 +32,10 @@ from mpox.mobile.run.onnx_model import OnnxModel
 from mpox.mobile.run.pareto import read_points, timed
 from mpox.mobile.run.run_model import RunModel
 from mpox.mobile.run.runtime import PhoneModel
+from mpox.mobile.run.web_engine import find_web_engine, web_engine
 from mpox.report.phones import benchmark_table, write_benchmark
 from mpox.runs.opened import OpenedRun, logits_of, open_run
+from mpox.stats.pooled import softmax
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +44,8 @@ def run(phone_run: Path) -> OpenedRun:
 
 
 @pytest.fixture(scope="module")
-def exports(phone_run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """The run exported with format=onnx: reports by recipe, with the folder as `place`."""
-    folder = tmp_path_factory.mktemp("onnx")
-    reports = {}
-    for recipe in ONNX_RECIPES:
-        options = ["format=onnx", f"recipe={recipe}", f"name={recipe}", "timing.rounds=0"]
-        reports[recipe] = export(export_config(phone_run, folder, *options)) | {"place": folder / recipe}
-    return reports
+def exports(onnx_exports: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return onnx_exports
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +58,7 @@ def test_the_export_carries_its_facts(exports: dict[str, dict[str, Any]], phone_
     for recipe, report in exports.items():
         assert report["opset"] == 18 and report["kept"]
         assert recipe != "fp32" or report["float_difference"] < 1e-4
-        assert report["engines_agree"] >= 0.995
+        assert report["engines_agree"]["precise"] >= 0.995
         contract = read_json(report["place"] / "contract.json")
         assert (contract["file"], contract["sha256"]) == ("model.onnx", report["sha256"])
         assert {path.name for path in report["place"].iterdir()} >= {"golden", "model_card.md", "SHA256SUMS"}
@@ -99,6 +96,49 @@ def test_golden_set_and_exports_side_by_side_take_this_form(
     points = timed(read_points(tmp_path), tmp_path, rounds=2)
     assert {point.recipe for point in points} == {"int8_static", "onnx int8_static"}
     assert all(point.latency_ms and point.latency_ms > 0 for point in points)
+
+
+def test_a_file_on_which_engines_differ_is_refused(
+    run: OpenedRun, phone_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine of the web that answers every photo with its last class: a program of its own in node's place."""
+    program = tmp_path / "bin" / "node"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!{sys.executable}\nimport sys, array\nphotos, answers = int(sys.argv[5]), sys.argv[7]\n"
+        f"array.array('f', [0.0] * {len(run.card.classes) - 1} + [9.0]).__mul__(photos).tofile(open(answers, 'wb'))\n"
+    )
+    program.chmod(0o755)
+    package = tmp_path / "node_modules" / "onnxruntime-web" / "package.json"
+    package.parent.mkdir(parents=True)
+    package.write_text('{"version": "0.0.0"}')
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    monkeypatch.setenv("MPOX_WEB", str(tmp_path))
+    options = ["format=onnx", "recipe=fp32", "name=differs", "timing.rounds=0"]
+    with pytest.raises(UserError, match=r"engines agree on .* of photos, not 99\.5%.*web"):
+        export(export_config(phone_run, tmp_path / "out", *options))
+    assert not (tmp_path / "out" / "differs").exists()
+
+
+def test_the_web_engine_is_asked_for_in_one_line(
+    exports: dict[str, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MPOX_WEB", str(tmp_path))
+    with pytest.raises(UserError, match=r"to run the file as browsers do: install Node\.js.*npm ci"):
+        check(exports["fp32"]["place"], web=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_web_engine() is None, reason="node or apps/web/node_modules/onnxruntime-web is not installed")
+def test_browsers_engine_answers_as_others_do(exports: dict[str, dict[str, Any]], run: OpenedRun) -> None:
+    for recipe, report in exports.items():
+        assert report["engines_agree"]["web"] >= 0.995
+        *_, web = check(report["place"], web=True)
+        assert web.passed and "onnxruntime-web" in web.text
+        pixels = run.pixels[run.rows("test")]
+        answers = web_engine().logits(report["place"] / "model.onnx", as_input(pixels, pixels.shape[1]))
+        own = OnnxModel(report["place"]).probabilities(pixels)
+        np.testing.assert_allclose(softmax(answers), own, atol=1e-4 if recipe == "fp32" else 0.02)
 
 
 def test_maps_are_those_of_the_network(run: OpenedRun, exports: dict[str, dict[str, Any]]) -> None:

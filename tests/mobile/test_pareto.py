@@ -26,6 +26,7 @@ def points_at_random(seed: int) -> list[Point]:
             draw.randint(1, 6) / 6,
             draw.random() < 0.8,
             30,
+            draw.randint(1, 6),
         )
         for k in range(12)
     ]
@@ -51,6 +52,7 @@ def write_export(
             "kept": kept,
             "size_bytes": 4_000_000,
             "latency_ms": 3.5,
+            "arm": {"passed": kept, "cores": {"dotprod": {"instructions": {"other": 2_000_000}, "ratio": 0.5}}},
             "verification": {"photos": 40, "exported": {"balanced_accuracy": accuracy}},
         }
 
@@ -65,6 +67,7 @@ def test_exports_are_read_with_what_missed_its_bound(tmp_path: Path) -> None:
     points = read_points(tmp_path)
     assert {(p.recipe, p.kept) for p in points} == {("int8_mixed", True), ("int8_static", False), ("fp32", True)}
     assert points[0].size_mb == 4.0 and points[0].photos == 40
+    assert {(p.kept, p.instructions) for p in points} == {(True, 2.0), (False, None)}
     write_pareto(points, tmp_path / "drawn")
     assert min(Image.open(tmp_path / "drawn" / "pareto.png").size) > 400
 

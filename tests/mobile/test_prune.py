@@ -11,6 +11,7 @@ from mpox.commands.export import export
 from mpox.errors import UserError
 from mpox.mobile.export.prune import NotPrunableError, Tuning, prune, prune_run
 from mpox.model.backbone import build, input_record
+from mpox.model.class_maps import why_no_maps
 from mpox.model.cost import cost_of
 from mpox.runs.opened import logits_of, open_run
 
@@ -27,8 +28,9 @@ def test_the_report_agrees_with_the_pruned_network(phone_run: Path) -> None:
     for module in pruned.network.modules():
         if isinstance(module, nn.Conv2d):
             assert module.out_channels % 8 == 0
-    assert pruned.network.head.weight.shape[0] == 4
+    assert pruned.network.head.weight.shape == (4, sum(pruned.network.feature_widths))
     rows = run.rows("test")
+    assert len(pruned.network.feature_widths) > 1 and why_no_maps(pruned.network, run.images(rows[:2])) is None
     images, targets = run.images(rows), run.photos["target"].to_numpy()[rows]
     logits = logits_of(pruned.network, images, 8)
     assert report["test"]["tuned"]["accuracy"] == pytest.approx((logits.argmax(1).numpy() == targets).mean())

@@ -136,3 +136,16 @@ def test_cached_features_and_one_problem_a_fold_equal_the_slow_way(tmp_path: Pat
             whole = network.eval()(torch.from_numpy(pixels[val]).permute(0, 3, 1, 2))
         torch.testing.assert_close(own[1] @ slow.weight.T + slow.bias, whole, atol=1e-3, rtol=1e-3)
         torch.testing.assert_close(network.head_logits(shared[val]), whole, atol=1e-4, rtol=1e-4)
+
+
+def test_networks_of_equal_tensors_but_other_options_share_no_features(tmp_path: Path) -> None:
+    name = "mobilenetv2_100.ra_in1k"
+    record = input_record(name, 32)
+    network = build(name, 3, record)
+    noise = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    pixels, cpu = as_they_are(noise), torch.device("cpu")
+    features = cached_features(network, pixels, "key", 1, cpu, tmp_path)
+    for options in ({"pad_type": "same"}, {"bn_eps": 1e-2}):
+        other = build(name, 3, record, options=options)
+        other.load_state_dict(network.state_dict())
+        assert not torch.equal(features, cached_features(other, pixels, "key", 1, cpu, tmp_path)), options

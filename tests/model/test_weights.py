@@ -146,3 +146,46 @@ def test_lacking_tensors_are_never_left_random(tmp_path: Path, kept: Callable[[s
         name = "mobilenetv3_small_100.lamb_in1k"
         build(name, 4, input_record(name), weights.WeightSource("file", str(path)))
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("head", [None, 7], ids=["without a head", "a head of other classes"])
+def test_the_head_of_a_file_need_not_fit(tmp_path: Path, head: int | None) -> None:
+    """The head is replaced anyway; a lacking or misshaped tensor of the body is refused by its name all the same."""
+    name = "mobilenetv3_small_100.lamb_in1k"
+    model = timm.create_model(name, num_classes=head or 1000)
+    tensors = {key: value for key, value in model.state_dict().items() if head or not key.startswith("classifier.")}
+    path = tmp_path / f"{name}.safetensors"
+
+    def built() -> torch.nn.Module:
+        safetensors.torch.save_file(tensors, path)
+        return build(name, 4, input_record(name), weights.find(name, "file", str(path)))
+
+    network = built()
+    body = {key: value for key, value in network.state_dict().items() if ".classifier." not in key}
+    assert all(torch.equal(value, tensors[key.removeprefix("backbone.")]) for key, value in body.items())
+    assert network.get_submodule("backbone.classifier").weight.std() > 0  # drawn, not the zeros that stood in
+    stem = tensors["conv_stem.weight"]
+    tensors["conv_stem.weight"] = stem[:, :, :1].contiguous()
+    with pytest.raises(UserError, match=r"size mismatch for conv_stem\.weight"):
+        built()
+    del tensors["conv_stem.weight"]
+    with pytest.raises(UserError, match=r'Missing key\(s\) in state_dict: "conv_stem\.weight"'):
+        built()
+
+
+def test_options_of_the_architecture_and_pixels_of_other_records() -> None:
+    name = "mobilenetv2_100.ra_in1k"
+    record = input_record(name, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    network = build(name, 4, record, options={"pad_type": "same", "bn_eps": 1e-3})
+    levels = network.normalise(torch.tensor([0.0, 255.0]).view(2, 1, 1, 1).expand(2, 3, 1, 1))
+    assert levels.amin() == -1 and levels.amax() == 1
+    assert network.backbone.bn1.eps == 1e-3
+    assert type(network.backbone.conv_stem).__name__ == "Conv2dSame"
+    for options, message in (
+        ({"pad_kind": "same"}, r"cannot build mobilenetv2.*pad_kind.*correct model\.options"),
+        ({"checkpoint_path": "x.pth"}, r"model\.options\.checkpoint_path is not an option of the architecture"),
+    ):
+        with pytest.raises(UserError, match=message):
+            build(name, 4, record, options=options)
+    with pytest.raises(UserError, match=r"model\.mean=.*three numbers"):
+        input_record(name, mean=(0.5,))

@@ -54,6 +54,9 @@ def test_every_photo_trains_it_with_the_median_penalty(configured: Configured, m
     assert run.is_final and len(run.rows("test")) == len(run.rows("train")) == 24
     with torch.no_grad():
         features = run.network.features(run.images(run.rows("all"))).double().numpy()
+    parts = np.split(features, np.cumsum(run.network.feature_widths)[:-1], axis=1)
+    assert len(parts) > 1  # those of the stages, each brought to one total variance
+    features = np.concatenate([part / np.sqrt(part.var(0).sum()) for part in parts], axis=1)
     scale = np.sqrt(np.square(features - features.mean(0)).mean())
     reference = LogisticRegression(C=1 / (used[0] * 24), tol=1e-10, max_iter=5000)
     reference.fit((features - features.mean(0)) / scale, run.photos["target"])

@@ -3,7 +3,9 @@
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from mpox.commands.explain import explain
 from mpox.errors import UserError
 from mpox.explain import main
 from mpox.files import read_json, write_json
+from mpox.model.checkpoint import load_checkpoint, save_checkpoint
 from mpox.runs.opened import OpenedRun
 from mpox.xai.cams import ClassActivation
 from mpox.xai.gallery import explain_photos
@@ -118,6 +121,25 @@ def test_changed_splits_are_refused(configured: Callable[..., DictConfig], train
             explain(configured())
     finally:
         path.write_bytes(kept)
+
+
+def test_a_checkpoint_of_another_run_is_refused_for_what_it_is(
+    configured: Callable[..., DictConfig], trained: Path
+) -> None:
+    """Copied here from another fold, or from the same fold of a study with other splits."""
+    kept = (trained / "checkpoint.ckpt").read_bytes()
+    network, card = load_checkpoint(trained / "checkpoint.ckpt")
+    try:
+        others: tuple[tuple[dict[str, Any], str], ...] = (
+            ({"fold": 2}, r"of another run \(study .*, fold 2\)"),
+            ({"splits_sha256": "0" * 64}, r"of another run .*other splits\)"),
+        )
+        for other, shown in others:
+            save_checkpoint(trained / "checkpoint.ckpt", network, replace(card, **other))
+            with pytest.raises(UserError, match=rf"checkpoint\.ckpt is {shown}: restore"):
+                explain(configured())
+    finally:
+        (trained / "checkpoint.ckpt").write_bytes(kept)
 
 
 def test_the_first_word_is_the_command(

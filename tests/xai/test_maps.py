@@ -13,6 +13,7 @@ from mpox.errors import UserError
 from mpox.model.backbone import PhotoClassifier, build, input_record
 from mpox.options import config_dir
 from mpox.xai.cams import METHODS, ClassActivation, is_blank, shown, upsampled
+from mpox.xai.class_activation import ExactMaps
 from mpox.xai.gradients import BASELINE_BLUR, IntegratedGradients, blurred
 from mpox.xai.layers import find_layer
 
@@ -95,6 +96,21 @@ def test_every_method_gives_finite_maps_that_differ_between_photos(method: str, 
     np.testing.assert_allclose(explainer(images[1:2], torch.tensor([1])), maps[1:2], rtol=1e-3, atol=1e-6)
 
 
+@torch.no_grad()
+def test_exact_maps_add_up_to_the_logit_of_their_class(images: Tensor) -> None:
+    torch.manual_seed(0)
+    name = "mobilenetv3_small_100.lamb_in1k"
+    with pytest.raises(UserError, match=r"explain=cam has no exact maps .* give explain=gradcam"):
+        ExactMaps(build(name, 4, input_record(name)), images)  # a layer follows its averages
+    name = "mobilenetv2_050.lamb_in1k"
+    network = build(name, 4, input_record(name), features="stages").eval()
+    targets = torch.tensor([0, 3, 1])
+    maps = ExactMaps(network, images, batch_size=2)(images, targets)
+    expected = network(images)[range(3), targets] - network.head.bias[targets]
+    assert maps.shape == (3, 3, 3)
+    np.testing.assert_allclose(maps.mean((1, 2)), expected.numpy(), rtol=1e-3, atol=1e-4)
+
+
 def test_the_layer_is_deep_enough_and_no_deeper(images: Tensor) -> None:
     torch.manual_seed(0)
     name = "mobilenetv3_small_100.lamb_in1k"
@@ -132,10 +148,10 @@ def test_shown_maps_are_scaled_and_a_blank_one_is_recognised() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_gives_a_valid_map(model: str) -> None:
-    timm_name = yaml.safe_load((Path(config_dir()) / "model" / f"{model}.yaml").read_text())["timm_name"]
-    record = input_record(timm_name)
+    conf = yaml.safe_load((Path(config_dir()) / "model" / f"{model}.yaml").read_text())
+    timm_name, record = conf["timm_name"], input_record(conf["timm_name"])
     torch.manual_seed(0)
-    network = build(timm_name, 4, record).eval()
+    network = build(timm_name, 4, record, features=conf["features"]).eval()
     images = torch.rand(1, 3, record.image_size, record.image_size) * 255
     explainer = ClassActivation(network, images)
     maps = explainer(images, torch.tensor([1]))

@@ -53,7 +53,7 @@ def section(result: dict[str, Any]) -> str:
 
 
 def lines(result: dict[str, Any]) -> list[tuple[bool, str]]:
-    """Return what the check found as lines for the terminal, each with whether it is well."""
+    """Return what the check found as lines for the terminal, each with whether it passed."""
     found = []
     for name, core in result["cores"].items():
         failed = [reason for reason in result["reasons"] if reason.startswith(f"{name}:")]

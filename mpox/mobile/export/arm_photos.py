@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mpox.data.photos import open_photo, square
+from mpox.data.photos import open_photo
 from mpox.data.walk import walk
+from mpox.data.working_picture import square
 from mpox.errors import UserError
 from mpox.files import read_json, sha256_of
 from mpox.mobile.export.arm_check import CheckPhotos
@@ -51,8 +52,8 @@ def _of_run(folder: Path, path: Path, model: PhoneModel, count: int) -> tuple[np
     if is_pruned(folder):
         return pictures, None, of
     network = PhoneNetwork(run.network, image_size=model.image_size, maps=False)
-    answers = NetworkModel(network, model.labels, model.interpolation, model.temperature).probabilities(pictures)
-    return pictures, answers, of
+    asked = NetworkModel(network, model.labels, model.interpolation, model.resize, model.temperature)
+    return pictures, asked.probabilities(pictures), of
 
 
 def _of_folder(place: Path, model: PhoneModel, count: int) -> np.ndarray:
@@ -60,7 +61,7 @@ def _of_folder(place: Path, model: PhoneModel, count: int) -> np.ndarray:
     if not found:
         raise UserError(f"no photos in {place}: give --photos <a folder of photos>, or --run <the export's run>")
     drawn = _drawn(np.arange(len(found)), count)
-    return np.stack([square(open_photo(found[k]), model.image_size, model.interpolation) for k in drawn])
+    return np.stack([square(open_photo(found[k]), model.image_size, model.interpolation, model.resize) for k in drawn])
 
 
 def _drawn(rows: np.ndarray, count: int) -> np.ndarray:

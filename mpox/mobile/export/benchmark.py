@@ -22,6 +22,7 @@ from mpox.mobile.run.measure import Opener, cores, opener, ratio, side_by_side, 
 from mpox.mobile.run.memory import peak_memory
 from mpox.mobile.run.runtime import PhoneModel
 from mpox.runs.opened import OpenedRun
+from mpox.runs.processor import processor_facts
 from mpox.temporary import scratch
 
 # Training photos from which onnxruntime's int8 ranges are chosen.
@@ -105,19 +106,9 @@ def _other_engines(run: OpenedRun, model: PhoneModel, place: Path, folder: Path)
 
 def _host() -> dict[str, Any]:
     return {
-        "processor": _processor(),
+        **processor_facts(),
         "cores": cores(),
         "system": platform.platform(),
         "load_at_start": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "torch": torch.__version__,
     }
-
-
-def _processor() -> str:
-    place = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in _lines(place) if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.is_file() else []

@@ -25,6 +25,7 @@ from mpox.mobile.run.run_model import NetworkModel
 from mpox.mobile.run.runtime import PhoneModel
 from mpox.runs.environment import versions
 from mpox.runs.opened import OpenedRun
+from mpox.runs.processor import processor_facts
 
 log = logging.getLogger("mpox")
 # Photos on which the maps are compared with PyTorch's.
@@ -96,7 +97,14 @@ def _try_recipe(
     }
     if request.backend != RUNNABLE:
         note = f"lowered for {request.backend} and not run: only a device can. Verify it there with its golden set"
-        return report | {"kept": True, "reasons": [], "verification": None, "note": note, "latency_ms": None}
+        return report | {
+            "kept": True,
+            "reasons": [],
+            "verification": None,
+            "note": note,
+            "latency_ms": None,
+            "latency_on": None,
+        }
     check_arithmetic(recipe, counts)
     found = original.verify(PhoneModel(path, threads=1).logits, request)
     itself = original.self_agreement
@@ -109,13 +117,14 @@ def _try_recipe(
 def timing(path: Path, reference: Path | None, request: Request) -> dict[str, Any]:
     """Latency of one photo on this machine, one thread, beside the float32 file in interleaved runs."""
     if reference is None or not request.timing_rounds:
-        return {"latency_ms": None, "latency_against_fp32": None}
+        return {"latency_ms": None, "latency_against_fp32": None, "latency_on": None}
     taken = side_by_side({"fp32": opener(reference), "file": opener(path)}, threads=1, rounds=request.timing_rounds)
     against = ratio(taken["file"]["round_ms"], taken["fp32"]["round_ms"])
     return {
         "latency_ms": taken["file"]["median_ms"],
         "fp32_latency_ms": taken["fp32"]["median_ms"],
         "latency_against_fp32": against,
+        "latency_on": processor_facts(threads=1),
     }
 
 
@@ -141,6 +150,7 @@ def facts_of(original: Original, request: Request, recipe: str) -> Facts:
         labels=card.classes,
         image_size=card.record.image_size,
         interpolation=card.record.interpolation,
+        resize=card.record.resize,
         positive=card.positive,
         rule=original.rule,
         recipe=recipe,
@@ -160,7 +170,9 @@ def _complete(place: Path, original: Original, report: dict[str, Any], request: 
     facts = facts_of(original, request, report["recipe"])
     map_size = None
     if request.backend != RUNNABLE:
-        network = NetworkModel(original.network, facts.labels, facts.interpolation, facts.rule.temperature)
+        network = NetworkModel(
+            original.network, facts.labels, facts.interpolation, facts.resize, facts.rule.temperature
+        )
         write_golden(network, place / GOLDEN, of_network=True)
     else:
         model = PhoneModel(path, threads=1)

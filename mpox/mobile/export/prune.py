@@ -190,9 +190,11 @@ def _figures(network: PhotoClassifier, run: OpenedRun, split: str) -> dict[str, 
 
 @torch.no_grad()
 def _update_widths(network: PhotoClassifier, images: Tensor) -> None:
-    """Update the widths that timm's models store as numbers, which pruning leaves unchanged."""
-    backbone = network.backbone
-    backbone.num_features = backbone.forward_features(network.normalise(images)).shape[1]
+    """Update the widths stored as numbers in timm's models and of the stages, which pruning leaves unchanged."""
+    backbone, maps = network.backbone, network.maps(network.normalise(images))
+    backbone.num_features = maps[-1].shape[1]
+    if network.stages is not None:
+        network.stages = replace(network.stages, widths=tuple(one.shape[1] for one in maps[:-1]))
     if hasattr(backbone, "head_hidden_size"):
         backbone.head_hidden_size = network.head.weight.shape[1]
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from mpox import __version__
+from mpox.data.working_picture import GAP, ONE_STEP
 from mpox.mobile.file.input_tensor import described, instructions
 from mpox.mobile.file.package import MODEL_FILE
 from mpox.stats.decision import DecisionRule
@@ -27,6 +28,7 @@ class Facts:
     labels: tuple[str, ...]
     image_size: int
     interpolation: str
+    resize: str
     positive: int | None
     rule: DecisionRule
     recipe: str
@@ -45,10 +47,15 @@ def rule_of(constants: Mapping[str, Any]) -> DecisionRule:
     return DecisionRule(constants["temperature"], constants.get("threshold"), None if limits is None else tuple(limits))
 
 
+def resize_of(constants: Mapping[str, Any]) -> str:
+    """Return how the working picture is resized; files of earlier versions do not say: in one step."""
+    return str(constants.get("resize", ONE_STEP))
+
+
 def facts_in(constants: Mapping[str, Any], **changes: Any) -> Facts:
     """Return the facts that the constants of a file hold, with `changes`."""
-    known = {field.name: constants.get(field.name) for field in fields(Facts) if field.name != "rule"}
-    return Facts(**{**known, "rule": rule_of(constants), **changes})
+    known = {field.name: constants.get(field.name) for field in fields(Facts) if field.name not in ("rule", "resize")}
+    return Facts(**{**known, "rule": rule_of(constants), "resize": resize_of(constants), **changes})
 
 
 def constants(facts: Facts) -> dict[str, Any]:
@@ -62,6 +69,7 @@ def constants(facts: Facts) -> dict[str, Any]:
         "value_range": [0.0, 255.0],
         "input": facts.input,
         "interpolation": facts.interpolation,
+        "resize": facts.resize,
         "temperature": float(facts.rule.temperature),
         "recipe": facts.recipe,
         "study": facts.study,
@@ -124,10 +132,25 @@ def preprocessing(facts: Facts) -> list[str]:
     return [
         "Decode the photo and turn it upright by its EXIF orientation; 8 bits a channel, transparency on white, "
         "colours converted from the photo's ICC profile (Display P3, Adobe RGB) to sRGB.",
-        "Cut out the centre square: side = min(width, height), left = (width - side) // 2, top = (height - side) // 2.",
+        *_reduction(facts),
         f"Resize the square to {size}x{size} pixels with an antialiased {facts.interpolation} filter (one whose "
-        "support grows with the reduction, as Pillow's does), rounded to whole values.",
+        "support grows with the reduction, as Pillow's does), horizontally and then vertically, each rounded to whole "
+        "values.",
         *instructions(facts.input),
+    ]
+
+
+def _reduction(facts: Facts) -> list[str]:
+    """Return the steps from the upright photo to the square that the filter is given."""
+    place = "left = (width - side) // 2, top = (height - side) // 2"
+    if facts.resize == ONE_STEP:
+        return [f"Cut out the centre square: side = min(width, height), {place}."]
+    least = GAP * facts.image_size
+    return [
+        f"Find k: begin with 1, and double it while min(width, height) // (2 * k) >= {least}. Cut out the centre "
+        f"square: side = min(width, height) // k * k, {place} (whole numbers; what // leaves over is dropped).",
+        "Where k is more than 1, replace each block of k x k pixels of the square, from its top left corner, by its "
+        "mean, each channel on its own: (sum + k * k // 2) // (k * k), so that the square has side // k pixels a side.",
     ]
 
 
@@ -148,6 +171,7 @@ def decision(facts: Facts) -> str:
             "order of the labels). Where the answer is not the only label in the set, say that the photo is unclear, "
             "and refer it."
         )
+    text += " Of several photos of one lesion, decide on the mean of their probabilities."
     return f"{text} The rule was fitted on {rule.fitted_on}." if rule.fitted_on else text
 
 

@@ -8,17 +8,17 @@ from timm.utils.model import reparameterize_model
 from torch import Tensor, nn
 
 from mpox.model.backbone import PhotoClassifier
-
-# Largest difference between a map's mean and the logit, as a share of the largest logit, that counts as equal.
-EXACT = 1e-3
+from mpox.model.class_maps import ClassMaps
+from mpox.model.stages import Stages, feature_maps, pooled_features
 
 
 class PhoneNetwork(nn.Module):
     """A `PhotoClassifier` with its training-time branches merged, and its class activation maps where they are exact.
 
     images_NCHW: float32, RGB, 0..255. Returns (logits_NC,), or (logits_NC, maps_NChw) with `maps`: maps are raw and
-    signed, and their mean over the positions, plus the classifier's bias, is the logit. They equal Grad-CAM at the last
-    feature maps, whose weights (mean gradients) are, for a linear classifier of averages, the classifier's own.
+    signed, and their mean over the positions, plus the classifier's bias, is the logit (`mpox.model.class_maps`). Of a
+    head on the last features alone they equal Grad-CAM there, whose weights (mean gradients) are, for a linear
+    classifier of averages, the classifier's own.
     """
 
     scale: Tensor
@@ -32,8 +32,9 @@ class PhoneNetwork(nn.Module):
         self.register_buffer("scale", network.scale, persistent=False)
         self.register_buffer("shift", network.shift, persistent=False)
         self.image_size, self.has_maps = image_size, maps
-        projection = _per_position(network.head) if maps else None
-        self.body: nn.Module = Body(reparameterize_model(network.backbone), projection)
+        example = torch.zeros(1, 3, image_size, image_size)
+        projection = ClassMaps(network, example) if maps else None
+        self.body: nn.Module = Body(reparameterize_model(network.backbone), network.stages, projection)
 
     @property
     def backbone(self) -> Any:
@@ -58,15 +59,18 @@ class PhoneNetwork(nn.Module):
 class Body(nn.Module):
     """What follows the normalisation: normalised_NCHW to (logits_NC,) or (logits_NC, maps_NChw)."""
 
-    def __init__(self, backbone: Any, projection: nn.Conv2d | None) -> None:
+    def __init__(self, backbone: Any, stages: Stages | None, projection: ClassMaps | None) -> None:
         super().__init__()
-        self.backbone, self.projection = backbone, projection
+        self.backbone, self.stages, self.projection = backbone, stages, projection
 
     def forward(self, normalised: Tensor) -> tuple[Tensor, ...]:
         """Return (logits_NC,) or (logits_NC, maps_NChw)."""
-        features = self.backbone.forward_features(normalised)
-        logits = self.backbone.forward_head(features)
-        return (logits,) if self.projection is None else (logits, self.projection(features))
+        maps = feature_maps(self.backbone, normalised, self.stages)
+        if self.stages is None:
+            logits = self.backbone.forward_head(maps[0])
+        else:
+            logits = self.backbone.get_classifier()(pooled_features(self.backbone, maps))
+        return (logits,) if self.projection is None else (logits, self.projection(maps))
 
 
 class FromPixels(nn.Module):
@@ -107,31 +111,3 @@ class ExplainMethod(nn.Module):
         """Return (logits_NC at the temperature, maps_NChw), float32."""
         logits, maps = self.network(images_NCHW)
         return logits * (1 / self.temperature), maps
-
-
-@torch.no_grad()
-def why_no_maps(network: PhotoClassifier, images_NCHW: Tensor) -> str | None:
-    """Return why the network's class maps are not exact; None where they are. `images_NCHW` are photos, 0..255.
-
-    Found by a measurement: the maps of the classifier, position by position, must average to the logits.
-    """
-    features = network.backbone.forward_features(network.normalise(images_NCHW))
-    if features.ndim != 4 or min(features.shape[2:]) < 2:
-        return f"its last features are no maps (shape {tuple(features.shape[1:])})"
-    head = network.head
-    if head.weight.shape[1] != features.shape[1]:
-        return "it has layers between its last feature maps and its classifier, which are defined only for averages"
-    logits = network(images_NCHW)
-    maps = _per_position(head)(features)
-    from_maps = maps.mean((2, 3)) + (0 if head.bias is None else head.bias)
-    if (from_maps - logits).abs().max() > EXACT * logits.abs().max():
-        return "it has layers between its last feature maps and its classifier, which are not linear"
-    return None
-
-
-def _per_position(head: nn.Linear | nn.Conv2d) -> nn.Conv2d:
-    """The classifier as a 1x1 convolution without bias. Its own parameter: a view of the head's crashes the runtime."""
-    weight = head.weight.detach()
-    projection = nn.Conv2d(weight.shape[1], weight.shape[0], 1, bias=False)
-    projection.weight = nn.Parameter(weight.reshape(projection.weight.shape).clone(), requires_grad=False)
-    return projection.eval()

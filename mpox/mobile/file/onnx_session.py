@@ -23,7 +23,8 @@ def run_file(path: Path, images_NCHW: np.ndarray) -> np.ndarray:
 def open_session(path: Path, threads: int, *, precise: bool = False, maps: bool = False) -> Any:
     """Load a file into onnxruntime on the processor. Raises UserError for one that is missing or broken.
 
-    `maps`: with its maps as a second output (`with_maps`). `precise`: with kernels that cannot saturate, slower where the processor has no 8-bit dot products.
+    `maps`: with its maps as a second output (`with_maps`). `precise`: with kernels that cannot saturate, slower where
+    the processor has no 8-bit dot products.
     """
     import onnxruntime
 

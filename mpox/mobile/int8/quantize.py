@@ -15,13 +15,15 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.nn import functional as F
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+from torchao.quantization.pt2e.utils import _fuse_conv_bn_
 
 from mpox.errors import UserError
 from mpox.mobile.file.network import PhoneNetwork
 from mpox.mobile.int8.pooling import WINDOW, convolve_pools
-from mpox.mobile.int8.quantizer import AVERAGES, PhoneQuantizer, static_config
-from mpox.mobile.int8.ranges import Mode, observers, set_mode
+from mpox.mobile.int8.quantizer import FEATURES, PhoneQuantizer, static_config
+from mpox.mobile.int8.ranges import Mode, WeightRange, observers, set_mode
 from mpox.mobile.int8.rounding import LAYERS, round_layers
+from mpox.mobile.int8.scaling import scale_channels
 
 # Photos that are run at once; and photos on which weights are rounded and biases corrected, all at once.
 BATCH, ROUNDED = 8, 32
@@ -33,9 +35,9 @@ class Calibrated:
     """A network whose int8 ranges are known, before it is converted.
 
     `network` is float, `images_NCHW` (float32, 0..255) are *training* photos; `float_units` (see `units_of`) stay in
-    float. With `round_weights` the weights are rounded to their int8 steps together. Without, they keep their values
-    for a later step, and each is simulated as rounded to the nearest. `weight_bits` 7 leaves the sum of two products
-    with 8-bit activations within 16 bits. Raises UserError for fewer than two photos.
+    float. With `round_weights` the weights are rounded to their int8 steps together. Without, they keep their values,
+    to measure `sensitivities`, and each is simulated as rounded to the nearest. `weight_bits` 7 leaves the sum of two
+    products with 8-bit activations within 16 bits. Raises UserError for fewer than two photos.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Calibrated:
         self.units = units_of(network)
         graph = _exported(network, images_NCHW)
         in_float = _in_float(graph, self.units, self.float_units)
+        scale_channels(graph, lambda: map(network.normalise, images_NCHW.split(BATCH)), in_float)
         self.prepared = prepare_pt2e(graph, PhoneQuantizer(static_config(weight_bits), in_float))
         set_mode(self.prepared, Mode.WATCH)
         with torch.no_grad():
@@ -60,6 +63,7 @@ class Calibrated:
                 self.prepared(network.normalise(images))
         for observer in observers(self.prepared).values():
             observer.freeze()
+        self._exact = [getattr(owner, name).detach().clone() for owner, name, _ in _weight_places(self.prepared)]
         round_layers(self.prepared, network.normalise(images_NCHW[:ROUNDED]), weights=round_weights)
 
     @torch.no_grad()
@@ -90,14 +94,15 @@ class Calibrated:
     def tune(self, images_NCHW: Callable[[int], Tensor], steps: int, rate: float) -> None:
         """Fine-tune the weights for int8: `steps` batches (of step k: `images_NCHW(k)`), AdamW at `rate`, cosine.
 
-        The network learns to give, in simulated int8, the probabilities that it gives in float (distillation).
-        Activation ranges stay, weight ranges follow the weights. These must not be rounded yet
-        (`round_weights=False`): at such rates a rounded weight would never leave its step. Normalisation layers are
-        already folded into them.
+        The network learns to give, in simulated int8, the probabilities that it gives in float (distillation). It
+        starts from the weights as they are rounded, which stay what they are where no gradient moves them. Ranges of
+        activations and steps of weights stay. Normalisation layers are already folded into the weights.
         """
-        weights = [nn.Parameter(weight) for weight in _weights(self.prepared)]
-        for (owner, name), weight in zip(_weight_places(self.prepared), weights, strict=True):
-            setattr(owner, name, weight)
+        weights = []
+        for (owner, name, observer), exact in zip(list(_weight_places(self.prepared)), self._exact, strict=True):
+            value = getattr(owner, name).detach().clone()
+            weights.append(nn.Parameter(observer.begin_tuning(value, exact) if observer else value))
+            setattr(owner, name, weights[-1])
         optimizer = torch.optim.AdamW(weights, rate, weight_decay=0.0)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         set_mode(self.prepared, Mode.ROUND)
@@ -164,6 +169,7 @@ def _exported(network: PhoneNetwork, images: Tensor) -> GraphModule:
     body = copy.deepcopy(network.body)  # the traced graph would share its tensors, and biases are corrected in place
     graph: GraphModule = torch.export.export(body, (example,), dynamic_shapes=shapes).module()
     convolve_pools(graph)
+    _fuse_conv_bn_(graph)
     return graph
 
 
@@ -172,7 +178,7 @@ def _in_float(graph: GraphModule, units: Mapping[str, str], float_units: Collect
     nodes = list(graph.graph.nodes)
     names = {node.name for node in nodes if _unit(node, units) in kept}
     # In int8 the averages that go into the head would be rounded once more, without a gain.
-    names |= {node.name for node in nodes if node.target in AVERAGES and _leads_to_head(node, units)}
+    names |= {node.name for node in nodes if node.target in FEATURES and _leads_to_head(node, units)}
     return lambda node: node.name in names
 
 
@@ -219,8 +225,8 @@ def _observer_units(prepared: GraphModule, units: Mapping[str, str]) -> dict[str
     return found
 
 
-def _weight_places(prepared: GraphModule) -> Iterator[tuple[nn.Module, str]]:
-    """Owner and attribute of each weight and bias of the prepared network's layers, once.
+def _weight_places(prepared: GraphModule) -> Iterator[tuple[nn.Module, str, WeightRange | None]]:
+    """Owner, attribute and observer of each weight and bias of the prepared network's layers, once.
 
     The fixed weights of pools are left out.
     """
@@ -229,15 +235,14 @@ def _weight_places(prepared: GraphModule) -> Iterator[tuple[nn.Module, str]]:
         if node.target not in LAYERS:
             continue
         for argument in node.args[1:3]:
+            observer = None
             while isinstance(argument, Node) and argument.op == "call_module":
+                module = prepared.get_submodule(str(argument.target))
+                observer = module if isinstance(module, WeightRange) else None
                 argument = argument.args[0]
             if not isinstance(argument, Node) or argument.op != "get_attr" or str(argument.target).endswith(WINDOW):
                 continue
             if argument.target not in seen:
                 seen.add(argument.target)
                 owner, _, name = str(argument.target).rpartition(".")
-                yield prepared.get_submodule(owner), name
-
-
-def _weights(prepared: GraphModule) -> list[Tensor]:
-    return [getattr(owner, name).detach().clone() for owner, name in _weight_places(prepared)]
+                yield prepared.get_submodule(owner), name, observer

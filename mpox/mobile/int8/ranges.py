@@ -4,6 +4,7 @@ Both observers have three modes: watch, round (return the values of int8, with s
 one prepared network serves calibration, the measurement of sensitivities, and fine-tuning.
 """
 
+import math
 from enum import Enum
 from typing import Any
 
@@ -18,6 +19,8 @@ BINS = 8192
 SHARES = torch.logspace(0, -2, 70)
 # Least step of int8: XNNPACK requires the product of two steps over a third within 2**-32 .. 2**8.
 SMALLEST_STEP = 2.0**-20
+# Share of a step within which a weight is rounded to that step for certain.
+WITHIN = 0.49
 # Mean square of a photo without any activation.
 TINY = 1e-12
 
@@ -35,11 +38,13 @@ class ActivationRange(UniformQuantizationObserverBase):
 
     Chosen for the least squared error over samples of equal number from every photo, each photo's error taken as a
     share of its own mean square. So every photo has the same weight, and more photos make the choice more certain, not
-    the range wider: otherwise one photo in a hundred with fifty times larger activations would set the range.
+    the range wider: otherwise one photo in a hundred with fifty times larger activations would set the range. Values
+    below `lowest` count as that.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, lowest: float = -math.inf, **options: Any) -> None:
         super().__init__(eps=SMALLEST_STEP, **options)
+        self.lowest = lowest
         self.mode = Mode.WATCH
         self.samples: list[Tensor] = []
         self.register_buffer("step", torch.ones(1))
@@ -48,7 +53,8 @@ class ActivationRange(UniformQuantizationObserverBase):
     def forward(self, values: Tensor) -> Tensor:
         """Return `values` (photos first), rounded in Mode.ROUND."""
         if self.mode is Mode.WATCH:
-            rows = values.detach().flatten(1) if values.ndim > 1 else values.detach().reshape(1, -1)
+            limited = values.detach().clamp(min=self.lowest)
+            rows = limited.flatten(1) if limited.ndim > 1 else limited.reshape(1, -1)
             self.samples += [_sample(row, seed) for seed, row in enumerate(rows, len(self.samples))]
         elif self.mode is Mode.ROUND:
             step, zero = float(self.step), int(self.zero)
@@ -75,13 +81,14 @@ class ActivationRange(UniformQuantizationObserverBase):
 class WeightRange(UniformQuantizationObserverBase):
     """Range of one weight tensor (a channel, symmetric): the extremes of the current weights.
 
-    Once `rounded`, the weights are on their steps, and the steps no longer change.
+    Once `rounded`, the weights are on their steps, and the steps no longer change; nor do they while `tuned`, so that
+    each weight moves against the same steps.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(eps=SMALLEST_STEP, **{name: value for name, value in options.items() if name != "ch_axis"})
         self.ch_axis = options.get("ch_axis", 0)
-        self.mode, self.rounded = Mode.WATCH, False
+        self.mode, self.rounded, self.tuned = Mode.WATCH, False, False
         self.register_buffer("step", torch.ones(1))
         self.register_buffer("zero", torch.zeros(1, dtype=torch.int64))
 
@@ -89,8 +96,9 @@ class WeightRange(UniformQuantizationObserverBase):
         """Return `weights`, rounded in Mode.ROUND."""
         if self.rounded:
             return weights
-        flat = weights.detach().transpose(0, self.ch_axis).flatten(1)
-        self.step, self.zero = self._calculate_qparams(flat.amin(1), flat.amax(1))
+        if not self.tuned:
+            flat = weights.detach().transpose(0, self.ch_axis).flatten(1)
+            self.step, self.zero = self._calculate_qparams(flat.amin(1), flat.amax(1))
         if self.mode is not Mode.ROUND:
             return weights
         return torch.fake_quantize_per_channel_affine(
@@ -99,6 +107,17 @@ class WeightRange(UniformQuantizationObserverBase):
 
     def freeze(self) -> None:
         """Nothing to choose."""
+
+    def begin_tuning(self, weights: Tensor, exact: Tensor) -> Tensor:
+        """Keep the steps from now on; return what to tune: `exact` (same shape), within the steps of `weights`.
+
+        In Mode.ROUND they are rounded to what `weights` are rounded to, and those that were rounded away from their
+        nearest step are close to leaving theirs.
+        """
+        steps = self.step.view(*[-1 if axis == self.ch_axis else 1 for axis in range(weights.ndim)])
+        self.rounded, self.tuned = False, True
+        on_steps = (weights / steps).round() * steps
+        return on_steps + (exact - on_steps).clamp(-WITHIN * steps, WITHIN * steps)
 
     def calculate_qparams(self) -> tuple[Tensor, Tensor]:
         """Return step and zero point a channel."""

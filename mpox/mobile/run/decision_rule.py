@@ -17,6 +17,7 @@ class Predictor(Protocol):
     labels: tuple[str, ...]
     image_size: int
     interpolation: str
+    resize: str
     temperature: float
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mpox.errors import UserError
-from mpox.mobile.file.contract import rule_of
+from mpox.mobile.file.contract import resize_of, rule_of
 from mpox.mobile.file.input_tensor import as_input
 from mpox.mobile.file.onnx_session import FACTS, INPUT, MAPS, MAPS_INSIDE, OUTPUT, open_session
 from mpox.mobile.file.package import ONNX_FILE
@@ -32,6 +32,7 @@ class OnnxModel:
         self.labels: tuple[str, ...] = tuple(self.facts["labels"])
         self.image_size: int = self.facts["image_size"]
         self.interpolation: str = self.facts["interpolation"]
+        self.resize: str = resize_of(self.facts)
         self.temperature: float = self.facts["temperature"]
         self.positive: int | None = self.facts.get("positive")
         self.rule = rule_of(self.facts)

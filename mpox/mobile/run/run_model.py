@@ -8,8 +8,9 @@ import torch
 from mpox.command_line import command
 from mpox.errors import UserError
 from mpox.mobile.file.input_tensor import as_input
-from mpox.mobile.file.network import PhoneNetwork, why_no_maps
+from mpox.mobile.file.network import PhoneNetwork
 from mpox.model.checkpoint import load_checkpoint
+from mpox.model.class_maps import why_no_maps
 from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.held_out import rule_of_run
 
@@ -17,9 +18,11 @@ from mpox.study.held_out import rule_of_run
 class NetworkModel:
     """A network as a `mpox.mobile.run.decision_rule.Predictor`."""
 
-    def __init__(self, network: PhoneNetwork, labels: tuple[str, ...], interpolation: str, temperature: float) -> None:
+    def __init__(
+        self, network: PhoneNetwork, labels: tuple[str, ...], interpolation: str, resize: str, temperature: float
+    ) -> None:
         self._network, self.labels, self.image_size = network, labels, network.image_size
-        self.interpolation, self.temperature = interpolation, temperature
+        self.interpolation, self.resize, self.temperature = interpolation, resize, temperature
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Return probabilities (N, C) float32 at the temperature."""
@@ -52,7 +55,8 @@ class RunModel(NetworkModel):
         noise = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0)) * 255
         self.explains = why_no_maps(network, noise) is None
         phone = PhoneNetwork(network, image_size=size, maps=self.explains)
-        super().__init__(phone, card.classes, card.record.interpolation, self.rule.temperature)
+        record = card.record
+        super().__init__(phone, card.classes, record.interpolation, record.resize, self.rule.temperature)
 
     def explain(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return logits (N, C) and one class activation map a class (N, C, h, w), float32, raw and signed.

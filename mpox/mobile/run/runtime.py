@@ -12,7 +12,7 @@ import numpy as np
 
 from mpox.errors import UserError, reason_of
 from mpox.files import sha256_of
-from mpox.mobile.file.contract import rule_of
+from mpox.mobile.file.contract import resize_of, rule_of
 from mpox.mobile.file.input_tensor import PLANES, as_input
 from mpox.mobile.file.package import MODEL_FILE, SUMS_FILE, recorded_sums
 from mpox.mobile.run.native_output import native_stderr_discarded
@@ -29,9 +29,10 @@ class PhoneModel:
     `threads` sets the thread pool of the whole process (None: unchanged). Raises UserError, in one line, for a file
     that is missing, cut short, changed since its SHA256SUMS was written, not ExecuTorch's, or not written by this tool.
 
-    Attributes: labels (str, C); image_size (pixels); interpolation (Pillow's name of the resize filter); input (its
-    form, see `mpox.mobile.file.input_tensor`); positive (index of mpox, or None); rule (from probabilities to an
-    answer); temperature (already applied to probabilities); facts (every constant method).
+    Attributes: labels (str, C); image_size (pixels); interpolation (Pillow's name of the resize filter); resize
+    (see `mpox.data.working_picture`); input (its form, see `mpox.mobile.file.input_tensor`); positive (index of mpox,
+    or None); rule (from probabilities to an answer); temperature (already applied to probabilities); facts (every
+    constant method).
     """
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
@@ -55,6 +56,7 @@ class PhoneModel:
         self.labels: tuple[str, ...] = tuple(self.facts["labels"])
         self.image_size: int = self.facts["image_size"]
         self.interpolation: str = self.facts["interpolation"]
+        self.resize: str = resize_of(self.facts)
         self.input: str = self.facts.get("input", PLANES)  # files of earlier versions take planes
         self.temperature: float = self.facts["temperature"]
         self.positive: int | None = self.facts.get("positive")
@@ -69,7 +71,7 @@ class PhoneModel:
         """Return probabilities (N, C) float32 at the file's temperature.
 
         images: RGB, 0..255, uint8 or float32, (N, S, S, 3) or (N, 3, S, S), or one of them without N; S is
-        `image_size` (crop and resize with `mpox.data.photos.square`). Raises UserError for anything else.
+        `image_size` (crop and resize with `mpox.data.working_picture.square`). Raises UserError for anything else.
         """
         return softmax(self._calibrated(self._run("forward", images))).astype("float32")
 
