@@ -12,7 +12,7 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from benchmarks import gpu_checks, gpu_pace
+from benchmarks.gpu_job import quieten
 from mpox.files import write_json
 
 # Photos and side of the checks and of the measures; a rehearsal's are small.
@@ -54,12 +55,17 @@ def _pace_name(setting: tuple[str, str, bool, str]) -> str:
     return f"pace {model} {precision} photos on {place}{' compiled' if compiled else ''}"
 
 
-def measure(device: str, minutes: float, out: Path, small: bool) -> dict[str, Any]:
-    """Run the parts until the minutes are over; write `out` (JSON) after each, and return what is in it."""
+def measure(device: str, minutes: float, out: Path, small: bool, only: Sequence[str] = ()) -> dict[str, Any]:
+    """Run the parts (`only` those, where given) until the minutes are over; write `out` (JSON) after each.
+
+    Returns what is in it.
+    """
     end = time.monotonic() + 60 * minutes
     found: dict[str, Any] = {"device": _described(device), "torch": torch.__version__, "parts": {}, "left_out": []}
     with tempfile.TemporaryDirectory() as folder:
         for name, part in parts(device, small, Path(folder)):
+            if only and name not in only:
+                continue
             if time.monotonic() > end:
                 found["left_out"].append(name)
                 continue
@@ -85,10 +91,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=8)
     parser.add_argument("--out", type=Path, default=Path("bench-gpu.json"))
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--only", nargs="*", default=[], help="names of parts, as printed")
     parser.add_argument("--small", action="store_true", help="a rehearsal: few and small photos")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    found = measure(options.device, options.minutes, options.out, options.small)
+    quieten()
+    found = measure(options.device, options.minutes, options.out, options.small, options.only)
     bad = [name for name, part in found["parts"].items() if part.get("good") is False]
     left_out = ", ".join(found["left_out"]) or "none"
     print(f"{len(found['parts'])} parts, bad: {', '.join(bad) or 'none'}; left out: {left_out}")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.gpu_job import MODELS, Job, logits, network, photos, settle
+from benchmarks.gpu_job import MODELS, Job, StopAfterFirst, logits, network, photos, settle
 from mpox.mobile.file.network import PhoneNetwork
 from mpox.model.frozen import frozen_features
 from mpox.model.probe import Problem, fit_heads
@@ -67,7 +67,12 @@ def probe(pixels: np.ndarray, targets: np.ndarray, device: str) -> Figures:
     net, view = network(MODELS[0], pixels.shape[1]), job.data().view()
     fold = np.arange(len(targets)) % 4
     parts = torch.from_numpy(np.stack([fold == k for k in range(4)]))
-    problem = {"targets": torch.from_numpy(targets), "val": parts, "train": ~parts, "class_weights": torch.ones(4, 4)}
+    problem: dict[str, Any] = {
+        "targets": torch.from_numpy(targets),
+        "val": parts,
+        "train": ~parts,
+        "class_weights": torch.ones(4, 4),
+    }
     own, there = (frozen_features(net, view, 64, torch.device(place)) for place in ("cpu", device))
     answers = [
         torch.stack([features @ head.weight.T + head.bias for head in fit_heads(Problem(features, **problem), [0.01])])
@@ -87,7 +92,7 @@ def training(pixels: np.ndarray, targets: np.ndarray, device: str) -> Figures:
     job = Job(MODELS[0], pixels, targets, device)
     straight = logits(job.fit(network(MODELS[0], side), 2), pixels, device)
     with tempfile.TemporaryDirectory() as place:
-        job.fit(network(MODELS[0], side), 1, planned=2, place=Path(place))
+        job.fit(network(MODELS[0], side), 2, place=Path(place), callbacks=(StopAfterFirst(),))
         (kept,) = Path(place).glob("last*.ckpt")
         resumed = logits(job.fit(network(MODELS[0], side), 2, resume=kept), pixels, device)
     half = Job(MODELS[0], pixels, targets, device, precision="bf16-mixed")
@@ -95,8 +100,7 @@ def training(pixels: np.ndarray, targets: np.ndarray, device: str) -> Figures:
     chances = {name: float((one.softmax(1) - straight.softmax(1)).abs().mean()) for name, one in
                (("processor", here), ("resumed", resumed), ("bfloat16", mixed))}  # fmt: skip
     return {
-        "good": max(chances.values()) < TRAINED,
-        "resumed_is_the_same": torch.equal(resumed, straight),
+        "good": max(chances.values()) < TRAINED and chances["resumed"] == 0,
         "mean_difference_of_probabilities": chances,
     }
 

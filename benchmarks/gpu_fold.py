@@ -5,11 +5,12 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.gpu_job import MODELS, Job, network, photos, settle
+from benchmarks.gpu_job import MODELS, Job, network, photos, quieten, settle
 
 
 def main(device: str, n: str, side: str, epochs: str, folder: str) -> None:
     """Train; print start and end (seconds since the epoch) and the photos trained on as one line of JSON."""
+    quieten()
     place = Path(folder) / f"fold-{time.time_ns()}"
     place.mkdir()
     pixels, targets = photos(place, int(n), int(side))

@@ -1,5 +1,6 @@
 """One fine-tuning with the project's defaults on pixels in memory, without what a study needs around it."""
 
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import mpox.config  # noqa: F401  # the resolvers of conf/
 from mpox.data.module import FoldData
 from mpox.model.backbone import PhotoClassifier, build, input_record
 from mpox.model.classifier import LesionClassifier
+from mpox.model.features import features_of
 from mpox.model.weights import find
 from mpox.options import config_dir
 from mpox.training.average import MovingAverage
@@ -51,9 +53,18 @@ def photos(folder: Path, n: int, side: int, seed: int = 0) -> tuple[np.memmap, n
 
 def network(model: str, side: int | None = None) -> PhotoClassifier:
     """Return a bundled CNN with its weights and a seeded head."""
-    name = defaults(model).model.timm_name
+    chosen = defaults(model).model
+    name = chosen.timm_name
     torch.manual_seed(0)
-    return build(name, N_CLASSES, input_record(name, side), find(name, "bundled"))
+    return build(name, N_CLASSES, input_record(name, side), find(name, "bundled"), features_of(chosen))
+
+
+class StopAfterFirst(Callback):
+    """End a training when its first epoch is over, as one that is broken off."""
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stop."""
+        trainer.should_stop = True
 
 
 class Job:
@@ -106,22 +117,27 @@ class Job:
         net: PhotoClassifier,
         epochs: int,
         *,
-        planned: int | None = None,
         resume: Path | None = None,
         place: Path | None = None,
         callbacks: tuple[Callback, ...] = (),
         compiled: bool = False,
         photos_on: str = "device",
     ) -> PhotoClassifier:
-        """Train `net` for `epochs` of a schedule of `planned` epochs (as many), from a checkpoint where given."""
+        """Train `net` for `epochs`, from a checkpoint of the same training where given."""
         options = {name: value for name, value in self.cfg.schedule.finetune.items() if name not in LENGTH}
-        module = LesionClassifier(net, instantiate(self.cfg.optimizer), epochs=planned or epochs, **options)
+        module = LesionClassifier(net, instantiate(self.cfg.optimizer), epochs=epochs, **options)
         if compiled:
             net.compile()
         with tempfile.TemporaryDirectory() as scratch:
             trainer = self.trainer(epochs, place or Path(scratch), callbacks)
             trainer.fit(module, self.data(photos_on), ckpt_path=resume and str(resume), weights_only=True)
         return net
+
+
+def quieten() -> None:
+    """Leave out what Lightning prints of every training."""
+    for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def settle(device: str) -> None:
