@@ -22,8 +22,6 @@ from mpox.mobile.int8.scaling import BETWEEN
 CLAMPS = (ATEN.hardtanh.default, ATEN.hardtanh_.default, ATEN.relu6.default)
 PADS = (ATEN.pad.default, ATEN.constant_pad_nd.default)
 AVERAGES = (ATEN.adaptive_avg_pool2d.default, ATEN.mean.dim)
-# What joins averages to the head's input.
-FEATURES = (*AVERAGES, ATEN.cat.default)
 
 
 class PhoneQuantizer(XNNPACKQuantizer):
@@ -43,7 +41,7 @@ class PhoneQuantizer(XNNPACKQuantizer):
     def annotate(self, model: GraphModule) -> GraphModule:
         """Annotate convolutions with a clamp after them as one, and pads; leave the rest to XNNPACK's quantizer."""
         for node in model.graph.nodes:
-            if node.target in FEATURES and self.in_float(node):  # else it would be rounded like its input
+            if node.target in AVERAGES and self.in_float(node):  # else it would be rounded like its input
                 node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(_annotated=True)
             if BETWEEN in node.meta:
                 node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(_annotated=True)
