@@ -5,45 +5,52 @@ import gzip
 import hashlib
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from mpox import __version__
-from mpox.curation.thresholds import QualityThresholds
 from mpox.errors import UserError
 from mpox.files import read_json, replacing_folder, sha256_of, write_json
-from mpox.mobile.file.contract import CONTRACT_FILE
+from mpox.mobile.file.contract import CONTRACT_FILE, resize_of
 from mpox.mobile.file.onnx_session import MAPS_INSIDE, open_session, with_maps
 from mpox.mobile.file.package import MODEL_FILE, ONNX_FILE, SUMS_FILE, recorded_sums, write_sums
 from mpox.mobile.run.golden import EXPECTED, GOLDEN
 from mpox.places import check_replaceable
 
 QUESTIONS = ("site", "onset", "fever", "contacts")
+LIMITS = ("min_side", "min_sharpness", "max_bright", "max_dark", "max_border")
 # Largest difference of a golden probability between this computer and the browser.
 TOLERANCE = 1e-3
-MODEL, SITE, SERVICE, MANIFEST = "model.bin", "site.json", "service.js", "app.webmanifest"
+MODEL, SITE, SERVICE, MANIFEST, NOTICE = "model.bin", "site.json", "service.js", "app.webmanifest", "NOTICE.txt"
 # Not needed by the app itself: not kept on the phone.
-_BESIDE = frozenset({SERVICE, SUMS_FILE, "NOTICE.txt"})
+_BESIDE = frozenset({SERVICE, SUMS_FILE, NOTICE})
 _COLOUR = "#0b5563"
 
 
 @dataclass(frozen=True)
 class SiteOptions:
-    """What the app shows; conf/app.yaml explains each. The first of `languages` is the usual one."""
+    """What the app shows; conf/app.yaml explains each. The first of `languages` is the usual one.
+
+    `limits`: of a photo's quality, beyond which it is refused, under the names of LIMITS.
+    """
 
     title: str
     contact: str | None
     questions: tuple[str, ...]
     languages: tuple[str, ...]
+    limits: Mapping[str, float]
 
 
 def write_site(export: Path, out: Path, options: SiteOptions, *, overwrite: bool) -> dict[str, Any]:
-    """Write the app of the ONNX export into `out`, which appears complete or not at all.
+    """Write the app of an ONNX export into `out`, which appears complete or not at all.
 
-    Returns `files` and `first_visit_bytes`. Raises UserError for an export without ONNX or mpox,
-    changed files, unknown options, a program that is not built, or an `out` that may not be replaced.
+    Returns `files`, how many there are, and `first_visit_bytes`, the bytes of all that a phone fetches once.
+
+    Raises UserError for an export without ONNX or mpox, changed files, unknown options, a program that is not built, or
+    an `out` that may not be replaced.
     """
     contract = _contract(export)
     program = built_program()
@@ -96,9 +103,8 @@ def _contract(export: Path) -> dict[str, Any]:
     if contract["format"] < 2:
         raise UserError(f"{export} was made by an earlier version: export it again")
     if contract["constants"].get("positive") is None:
-        raise UserError(
-            f"{export} knows no class that means mpox (labels: {', '.join(contract['constants']['labels'])})"
-        )
+        labels = ", ".join(contract["constants"]["labels"])
+        raise UserError(f"{export} knows no class that means mpox ({labels}): export a run that has one")
     return contract
 
 
@@ -115,7 +121,7 @@ def _check_free(out: Path, overwrite: bool) -> None:
 
 def _site(export: Path, contract: dict[str, Any], options: SiteOptions) -> dict[str, Any]:
     """The content of site.json but for its version; apps/web/src/measure/site.ts has its types."""
-    facts, limits = contract["constants"], asdict(QualityThresholds())
+    facts = contract["constants"]
     expected = read_json(export / GOLDEN / EXPECTED)["answers"]
     explains = MAPS_INSIDE in open_session(export / ONNX_FILE, 1).get_modelmeta().custom_metadata_map
     return {
@@ -134,22 +140,32 @@ def _site(export: Path, contract: dict[str, Any], options: SiteOptions) -> dict[
             "positive": facts["positive"],
             "image_size": facts["image_size"],
             "interpolation": facts["interpolation"],
+            "resize": resize_of(facts),
             "rule": contract["rule"],
             "explains": explains,
         },
         "golden": [
-            {"photo": f"{GOLDEN}/{name}.png", "probabilities": entry["probabilities"]}
+            {"photo": f"{GOLDEN}/{_photo(export / GOLDEN, name).name}", "probabilities": entry["probabilities"]}
             for name, entry in expected.items()
         ],
         "tolerance": TOLERANCE,
-        "limits": {name: limits[name] for name in ("min_side", "min_sharpness", "max_bright", "max_dark")},
+        "limits": {name: options.limits[name] for name in LIMITS},
     }
 
 
 def _write_golden(source: Path, folder: Path) -> None:
     folder.mkdir()
     for name in read_json(source / EXPECTED)["answers"]:
-        shutil.copyfile(source / f"{name}.png", folder / f"{name}.png")
+        path = _photo(source, name)
+        shutil.copyfile(path, folder / path.name)
+
+
+def _photo(golden: Path, name: str) -> Path:
+    """The file of a golden photo, whatever its format. Raises UserError where it is not there."""
+    found = [path for path in golden.glob(f"{name}.*") if path.stem == name]
+    if len(found) != 1:
+        raise UserError(f"{golden} has no photo {name}: export the model again")
+    return found[0]
 
 
 def _manifest(title: str) -> dict[str, Any]:

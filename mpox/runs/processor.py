@@ -70,7 +70,7 @@ def in_words(facts: dict[str, Any] | None) -> str:
 
 
 def read_cpuinfo(text: str) -> tuple[str, frozenset[str] | None]:
-    """Read Linux's /proc/cpuinfo: the name of the first processor and its features, None where it has no such line."""
+    """Read Linux's /proc/cpuinfo: name of the first processor and its features, None where it has no such line."""
     entries: dict[str, str] = {}
     for line in text.splitlines():
         key, _, value = line.partition(":")

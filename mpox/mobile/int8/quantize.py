@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.nn import functional as F
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+from torchao.quantization.pt2e.utils import _fuse_conv_bn_
 
 from mpox.errors import UserError
 from mpox.mobile.file.network import PhoneNetwork
@@ -22,6 +23,7 @@ from mpox.mobile.int8.pooling import WINDOW, convolve_pools
 from mpox.mobile.int8.quantizer import FEATURES, PhoneQuantizer, static_config
 from mpox.mobile.int8.ranges import Mode, WeightRange, observers, set_mode
 from mpox.mobile.int8.rounding import LAYERS, round_layers
+from mpox.mobile.int8.scaling import scale_channels
 
 # Photos that are run at once; and photos on which weights are rounded and biases corrected, all at once.
 BATCH, ROUNDED = 8, 32
@@ -53,6 +55,7 @@ class Calibrated:
         self.units = units_of(network)
         graph = _exported(network, images_NCHW)
         in_float = _in_float(graph, self.units, self.float_units)
+        scale_channels(graph, lambda: map(network.normalise, images_NCHW.split(BATCH)), in_float)
         self.prepared = prepare_pt2e(graph, PhoneQuantizer(static_config(weight_bits), in_float))
         set_mode(self.prepared, Mode.WATCH)
         with torch.no_grad():
@@ -166,6 +169,7 @@ def _exported(network: PhoneNetwork, images: Tensor) -> GraphModule:
     body = copy.deepcopy(network.body)  # the traced graph would share its tensors, and biases are corrected in place
     graph: GraphModule = torch.export.export(body, (example,), dynamic_shapes=shapes).module()
     convolve_pools(graph)
+    _fuse_conv_bn_(graph)
     return graph
 
 

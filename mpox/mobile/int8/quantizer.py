@@ -1,6 +1,7 @@
 """Which operators are in int8, and in what units: XNNPACK's quantizer, with what it leaves out."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
@@ -16,6 +17,7 @@ from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 from mpox.mobile.int8.pooling import ATEN
 from mpox.mobile.int8.ranges import ActivationRange, WeightRange
 from mpox.mobile.int8.rounding import LAYERS
+from mpox.mobile.int8.scaling import BETWEEN
 
 CLAMPS = (ATEN.hardtanh.default, ATEN.hardtanh_.default, ATEN.relu6.default)
 PADS = (ATEN.pad.default, ATEN.constant_pad_nd.default)
@@ -29,7 +31,7 @@ class PhoneQuantizer(XNNPACKQuantizer):
 
     Unfused, a convolution's output is rounded in its range *before* the clamp, of which 0..6 is usually a small part
     (XNNPACK's quantizer fuses ReLU, but not ReLU6). Left alone, each pad would be a float island between two
-    conversions.
+    conversions. Outputs that are divided by their channel's range (`scale_channels`) need none below -1.
     """
 
     def __init__(self, config: QuantizationConfig, in_float: Callable[[Node], bool]) -> None:
@@ -43,19 +45,27 @@ class PhoneQuantizer(XNNPACKQuantizer):
         for node in model.graph.nodes:
             if node.target in FEATURES and self.in_float(node):  # else it would be rounded like its input
                 node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(_annotated=True)
+            if BETWEEN in node.meta:
+                node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(_annotated=True)
         rounds_outputs = self.config.output_activation is not None  # with dynamic ranges there is nothing to fuse
-        for clamp in model.graph.nodes:
-            if not rounds_outputs or clamp.target not in CLAMPS:
+        for after in model.graph.nodes:
+            layer = after.args[0] if after.args else None
+            scaled = BETWEEN in after.meta and after.target is ATEN.mul.Tensor
+            if not rounds_outputs or not (scaled or after.target in CLAMPS):
                 continue
-            layer = clamp.args[0]
             if layer.target not in LAYERS or len(layer.users) > 1 or self.in_float(layer):
                 continue
             inputs = {layer.args[0]: self.config.input_activation, layer.args[1]: self.config.weight}
             layer.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(input_qspec_map=inputs, _annotated=True)
             layer.args[1].meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(_annotated=True)
-            clamp.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
-                output_qspec=self.config.output_activation, _annotated=True
-            )
+            if scaled:
+                layer.meta[Q_ANNOTATION_KEY].output_qspec = replace(
+                    self.config.output_activation, observer_or_fake_quant_ctr=ActivationRange.with_args(lowest=-1.0)
+                )
+            else:
+                after.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
+                    output_qspec=self.config.output_activation, _annotated=True
+                )
         for pad in model.graph.nodes:
             if rounds_outputs and _pads_with_zeros(pad) and not self.in_float(pad):
                 inputs = {pad.args[0]: self.config.input_activation}

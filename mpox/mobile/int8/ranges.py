@@ -4,6 +4,7 @@ Both observers have three modes: watch, round (return the values of int8, with s
 one prepared network serves calibration, the measurement of sensitivities, and fine-tuning.
 """
 
+import math
 from enum import Enum
 from typing import Any
 
@@ -37,11 +38,13 @@ class ActivationRange(UniformQuantizationObserverBase):
 
     Chosen for the least squared error over samples of equal number from every photo, each photo's error taken as a
     share of its own mean square. So every photo has the same weight, and more photos make the choice more certain, not
-    the range wider: otherwise one photo in a hundred with fifty times larger activations would set the range.
+    the range wider: otherwise one photo in a hundred with fifty times larger activations would set the range. Values
+    below `lowest` count as that.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, lowest: float = -math.inf, **options: Any) -> None:
         super().__init__(eps=SMALLEST_STEP, **options)
+        self.lowest = lowest
         self.mode = Mode.WATCH
         self.samples: list[Tensor] = []
         self.register_buffer("step", torch.ones(1))
@@ -50,7 +53,8 @@ class ActivationRange(UniformQuantizationObserverBase):
     def forward(self, values: Tensor) -> Tensor:
         """Return `values` (photos first), rounded in Mode.ROUND."""
         if self.mode is Mode.WATCH:
-            rows = values.detach().flatten(1) if values.ndim > 1 else values.detach().reshape(1, -1)
+            limited = values.detach().clamp(min=self.lowest)
+            rows = limited.flatten(1) if limited.ndim > 1 else limited.reshape(1, -1)
             self.samples += [_sample(row, seed) for seed, row in enumerate(rows, len(self.samples))]
         elif self.mode is Mode.ROUND:
             step, zero = float(self.step), int(self.zero)
@@ -105,7 +109,7 @@ class WeightRange(UniformQuantizationObserverBase):
         """Nothing to choose."""
 
     def begin_tuning(self, weights: Tensor, exact: Tensor) -> Tensor:
-        """Keep the steps from now on; return values to tune: `exact` (the same shape), within the steps of `weights`.
+        """Keep the steps from now on; return what to tune: `exact` (same shape), within the steps of `weights`.
 
         In Mode.ROUND they are rounded to what `weights` are rounded to, and those that were rounded away from their
         nearest step are close to leaving theirs.

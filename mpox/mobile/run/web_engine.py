@@ -19,10 +19,7 @@ from mpox.temporary import scratch
 
 PACKAGE = "onnxruntime-web"
 FOLDER = "MPOX_WEB"
-REMEDY = (
-    "install Node.js 20 or later, then `npm ci` in apps/web, or "
-    f"{FOLDER}=<folder where `npm install {PACKAGE}` was run>"
-)
+REMEDY = f"install Node.js 20 or later, then `npm ci` in apps/web (or {FOLDER}=<folder with {PACKAGE} in node_modules>)"
 TIMEOUT_S = 1200
 
 

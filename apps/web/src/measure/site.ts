@@ -29,6 +29,7 @@ export interface Model {
   positive: number;
   image_size: number;
   interpolation: Filter;
+  resize: "two_step" | "one_step"; // whether a box comes before the filter
   rule: Rule & { promised_sensitivity?: number | null };
   explains: boolean;
 }

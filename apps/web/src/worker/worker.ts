@@ -2,10 +2,10 @@
 
 import { Answers, Request, SelfTest, Taken } from "../measure/messages";
 import { Pixels } from "../measure/pixels";
-import { quality } from "../measure/quality";
+import { Quality, quality } from "../measure/quality";
 import { resize } from "../measure/resize";
 import { Site } from "../measure/site";
-import { centreSquare, decoded, jpeg, UnreadableError } from "./decode";
+import { centreSquare, jpeg, opened, Square, UnreadableError } from "./decode";
 import { Network } from "./network";
 
 declare const self: DedicatedWorkerGlobalScope;
@@ -33,30 +33,39 @@ async function answer(request: Request): Promise<Answers[keyof Answers]> {
     case "selftest":
       return selfTest();
     case "photo":
-      return taken(await decoded(request.blob));
+      return taken(await opened(request.blob));
     case "frame":
-      return taken(square(request.frame));
+      return taken(request.frame);
     case "watch":
-      return quality(square(request.frame));
+      return used(request.frame, (frame) => measured(centreSquare(frame, site.model)));
     case "classify":
       return network.classify(request.picture);
   }
 }
 
-function square(frame: ImageBitmap): Pixels {
+/** What `use` makes of a picture, whose memory is given back after it. */
+async function used<T>(picture: ImageBitmap, use: (picture: ImageBitmap) => T | Promise<T>): Promise<T> {
   try {
-    return centreSquare(frame);
+    return await use(picture);
   } finally {
-    frame.close();
+    picture.close();
   }
 }
 
-async function taken(photo: Pixels): Promise<Taken> {
-  return { quality: quality(photo), picture: workingPicture(photo), jpeg: await jpeg(photo) };
+function taken(picture: ImageBitmap): Promise<Taken> {
+  return used(picture, async () => {
+    const square = centreSquare(picture, site.model);
+    return { quality: measured(square), picture: workingPicture(square), jpeg: await jpeg(picture, site.model) };
+  });
 }
 
-function workingPicture(photo: Pixels): Pixels {
-  return resize(photo, site.model.image_size, site.model.image_size, site.model.interpolation);
+function measured(square: Square): Quality {
+  return { ...quality(square.reduced), side: square.side };
+}
+
+function workingPicture(square: Square): Pixels {
+  const { image_size: size, interpolation } = site.model;
+  return resize(square.reduced, size, size, interpolation);
 }
 
 /** Ask the model about the golden photos, from their files on: are the answers those of the desk? */
@@ -65,7 +74,8 @@ async function selfTest(): Promise<SelfTest> {
   const photos = [];
   for (const { photo, probabilities } of site.golden) {
     const file = await fetch(base + photo);
-    const { probabilities: given } = await network.classify(workingPicture(await decoded(await file.blob())));
+    const square = await used(await opened(await file.blob()), (picture) => centreSquare(picture, site.model));
+    const { probabilities: given } = await network.classify(workingPicture(square));
     photos.push({ name: photo, difference: Math.max(...probabilities.map((p, k) => Math.abs(p - given[k]))) });
   }
   const good = photos.length > 0 && photos.every(({ difference }) => difference <= site.tolerance);
