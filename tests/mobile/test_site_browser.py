@@ -1,6 +1,5 @@
 """The web app in a real browser: the whole journey with a fake camera, the network cut after the first load."""
 
-import base64
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -150,9 +149,8 @@ class Phone:
     def sound(self) -> None:
         """The screen has the notice, fits, and axe-core finds nothing. MPOX_SCREENS=<folder> keeps a picture of it."""
         if place := os.environ.get("MPOX_SCREENS"):
-            whole = self.browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
-            name = f"{len(list(Path(place).iterdir())):02d}-{self.browser.execute_script('return innerWidth')}.png"
-            (Path(place) / name).write_bytes(base64.b64decode(whole["data"]))
+            width = self.browser.execute_script("return innerWidth")
+            self.browser.save_screenshot(f"{place}/{len(list(Path(place).iterdir())):02d}-{width}.png")
         assert self.texts["never"] in self.body()
         assert self.shows_no_more_than_the_screen()
         assert self.violations() == []

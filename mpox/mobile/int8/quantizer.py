@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
@@ -47,7 +48,7 @@ class PhoneQuantizer(XNNPACKQuantizer):
                 node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(_annotated=True)
         rounds_outputs = self.config.output_activation is not None  # with dynamic ranges there is nothing to fuse
         for after in model.graph.nodes:
-            layer = after.args[0] if after.args else None
+            layer: Any = after.args[0] if after.args else None
             scaled = BETWEEN in after.meta and after.target is ATEN.mul.Tensor
             if not rounds_outputs or not (scaled or after.target in CLAMPS):
                 continue

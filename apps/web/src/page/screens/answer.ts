@@ -40,9 +40,9 @@ function meaning(app: App, found: Result): HTMLElement[] {
   return [...lines.map((line) => element("p", {}, line)), element("table", {}, element("tbody", {}, ...rows))];
 }
 
-/** Of 100, whole; what is not 0 or 100 is never shown as that. */
+/** Of 100, whole; what is not 0 or 100 is never shown as that. Set apart, since right to left "<1" would read ">1". */
 function percent(share: number): string {
   const whole = Math.round(100 * share);
-  if (whole === 0 && share > 0) return "<1";
-  return whole === 100 && share < 1 ? ">99" : String(whole);
+  if (whole === 0 && share > 0) return "\u2066<1\u2069";
+  return whole === 100 && share < 1 ? "\u2066>99\u2069" : String(whole);
 }
