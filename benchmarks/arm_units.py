@@ -1,6 +1,6 @@
 """Count the Arm64 instructions of one photo in int8 with the first units of a network left in float, and print a table.
 
-python -m benchmarks.arm_units --model tf_efficientnet_lite0 [--features stages] [--first 0,1,2,4]
+python -m benchmarks.arm_units --model tf_efficientnet_lite0.in1k [--features stages] [--first 0,1,2,4]
 
 Instructions hardly depend on values: weights are random and ranges come from two pictures of noise.
 Needs the tools of docs/phones_arm.md.

@@ -148,12 +148,14 @@ def broken_files(folder: Path) -> dict[str, Path]:
     whole = jpeg(noise(200, 150))
     start = whole.index(b"\xff\xc0") + 5
     progressive = jpeg(noise(200, 150), progressive=True)
+    frame = progressive.index(b"\xff\xc2") + 5
     scan = progressive[progressive.rindex(b"\xff\xda") : -2]
     contents = {
         "not a JPEG": b"\x89PNG\r\n\x1a\n" + bytes(50),
         "Empty input file": b"",
         "Premature end": whole[: len(whole) // 2],
         "more than 256 megapixels": whole[:start] + b"\xff\xdc\xff\xdc" + whole[start + 4 :],
+        "more than 400 MB": progressive[:frame] + b"\x3e\x00\x3e\x00" + progressive[frame + 4 :],
         "4 colours a pixel": _cmyk(),
         "more than 200 scans": progressive[:-2] + 3000 * scan + progressive[-2:],
     }
