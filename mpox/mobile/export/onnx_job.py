@@ -30,8 +30,8 @@ log = logging.getLogger("mpox")
 # Weights of 7 bits: two products with 8-bit activations fit into 16 bits, so that no processor clips their sum.
 WEIGHT_BITS = 7
 HIDDEN_MAPS = (
-    "the file's one output is the logits: its nodes compute `maps` too, and mpox.mobile.file.onnx_session.with_maps makes "
-    "them an output"
+    "the file's one output is the logits: its nodes compute `maps` too, and mpox.mobile.file.onnx_session.with_maps "
+    "makes them an output"
 )
 # Least share of held-out photos on which all ways of running one file give one answer.
 ENGINES_AGREE = 0.995
