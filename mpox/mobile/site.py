@@ -28,9 +28,9 @@ TOLERANCE = 1e-3
 LEVELS = 0.75
 # Bytes of a golden photo above which phones do not keep it: only ?selftest fetches it.
 LARGE = 500_000
-MODEL, SITE, SERVICE, MANIFEST, NOTICE = "model.bin", "site.json", "service.js", "app.webmanifest", "NOTICE.txt"
+MODEL, SITE, SERVICE, MANIFEST = "model.bin", "site.json", "service.js", "app.webmanifest"
 # Not needed by the app itself: not kept on the phone.
-_BESIDE = frozenset({SERVICE, SUMS_FILE, NOTICE})
+_BESIDE = frozenset({SERVICE, SUMS_FILE})
 _COLOUR = "#0b5563"
 
 
