@@ -13,7 +13,6 @@ import http.server
 import io
 import json
 import shutil
-import struct
 import tempfile
 import threading
 import time
@@ -27,19 +26,14 @@ from PIL import Image, ImageCms
 from selenium import webdriver
 
 from mpox.commands.predict import open_model
-from mpox.data.photos import decoded, open_photo
+from mpox.data.display_p3 import display_p3
+from mpox.data.photos import ORIENTATION, decoded, open_photo
 from mpox.data.walk import walk
 from mpox.data.working_picture import square
 from mpox.mobile.run.decision_rule import DecidingPredictor, decide
 from mpox.mobile.site import LIMITS, SITE, SiteOptions, write_site
 
 LARGE = (4000, 3000)
-ORIENTATION = 0x0112
-P3 = {
-    b"rXYZ": (0.51512, 0.24120, -0.00105),
-    b"gXYZ": (0.29198, 0.69225, 0.04189),
-    b"bXYZ": (0.15710, 0.06657, 0.78407),
-}
 # The slowed browser runs for so many seconds, then is stopped for three times as long.
 RUNS_S, FACTOR = 0.01, 4
 # Limits that refuse no photo.
@@ -70,17 +64,6 @@ const [paths, done] = arguments;
   return { opened, found };
 })().then(done, (error) => done(String(error)));
 """
-
-
-def display_p3() -> bytes:
-    """Return a profile of Display P3: that of sRGB, whose curve it has, with the primaries of P3 (adapted to D50)."""
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    for k in range(int.from_bytes(profile[128:132], "big")):
-        entry = profile[132 + 12 * k : 144 + 12 * k]
-        if (values := P3.get(bytes(entry[:4]))) is not None:
-            place = int.from_bytes(entry[4:8], "big") + 8
-            profile[place : place + 12] = struct.pack(">3i", *(round(value * 65536) for value in values))
-    return bytes(profile)
 
 
 def phone_photo(source: Path, folder: Path, k: int) -> Path:

@@ -113,6 +113,7 @@ def test_a_file_that_cannot_be_run_is_one_line(exported: Path, own_cache: None, 
 
 def test_the_card_holds_the_last_check_alone() -> None:
     core = {"agreement": 1.0, "max_delta_p": 3e-7, "golden_max_delta_p": 3e-7, "heap_bytes": 9_700_000, "ratio": 0.444}
+    core |= {"fp32_heap_bytes": 27_900_000}
     core |= {"instructions": dict.fromkeys(KINDS, 1_000_000)}
     result = {
         "passed": True,
@@ -125,7 +126,7 @@ def test_the_card_holds_the_last_check_alone() -> None:
         "qemu": "7.2",
     }
     first = with_section("# Card\n\ntext\n", result)
-    assert first.startswith("# Card\n\ntext\n\n" + HEADING) and "| 8.0 | 0.444 | 9.7 |" in first
+    assert first.startswith("# Card\n\ntext\n\n" + HEADING) and "| 8.0 | 0.444 | 9.7 | 27.9 |" in first
     result["cores"]["neither"]["agreement"] = 0.5
     again = with_section(first, result | {"passed": False, "reasons": ["neither: it disagrees"]})
     assert again.count(HEADING) == 1 and "50.0%" in again and "Do not ship this file" in again
@@ -157,6 +158,7 @@ def test_an_export_on_three_kinds_of_arm_cores(exported: Path, phone_run: Path, 
     dots = {name: core["instructions"]["dot_products"] for name, core in cores.items()}
     assert dots["neither"] == 0 and 0 < dots["i8mm"] < dots["dotprod"]
     assert cores["neither"]["fp32_instructions"]["float_products"] > 5e6
+    assert 1 < cores["neither"]["fp32_heap_bytes"] / cores["neither"]["heap_bytes"] < 5
     assert read_json(place / "export.json")["arm"] == result
     assert HEADING in (place / "model_card.md").read_text()
     assert all(one.passed for one in check(place))

@@ -57,7 +57,9 @@ def test_the_folder_holds_all_that_a_phone_needs(onnx_exports: dict[str, dict[st
     head, program = (out / "service.js").read_text().split("\n", 1)
     kept = json.loads(head.removeprefix("const SITE = ").rstrip(";"))
     assert program == "// built\n" and kept["version"] == content["version"]
-    beside = {"service.js", "SHA256SUMS"}
+    large = [one for one in content["golden"] if not one["kept"]]
+    assert len(large) == 1 and (out / large[0]["photo"]).stat().st_size > 1_000_000
+    beside = {"service.js", "SHA256SUMS", large[0]["photo"], large[0]["picture"]}
     files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert set(kept["files"]) == files - beside
     for name, integrity in kept["files"].items():

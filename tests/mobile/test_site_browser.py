@@ -212,15 +212,18 @@ def test_journey_by_camera_without_a_network(browser: webdriver.Chrome, site: Pa
     phone.wait(lambda: browser.find_elements(By.CSS_SELECTOR, ".number"))
     browser.get(f"{host.url}?selftest")
     phone.wait(lambda: browser.find_elements(By.CSS_SELECTOR, "[data-result=good]"))
+    large = [one["photo"] for one in read_json(site / SITE)["golden"] if not one["kept"]]
+    assert [phone.texts["selftest_missing"].format(name=name) in phone.body() for name in large] == [True]
     phone.sound()
 
 
 def test_right_to_left_and_dark_on_a_tablet(photos: list[Path], site: Path, video: Path, tmp_path: Path) -> None:
     driver = start(tmp_path, TABLET, arguments(video))
+    host = Host(site)
     try:
         dark = [{"name": "prefers-color-scheme", "value": "dark"}]
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": dark})
-        phone = Phone(driver, Host(site).url, "ar")
+        phone = Phone(driver, host.url, "ar")
         assert driver.execute_script("return getComputedStyle(document.body).direction") == "rtl"
         assert phone.texts["draft"] in phone.body()
         phone.sound()
@@ -233,6 +236,10 @@ def test_right_to_left_and_dark_on_a_tablet(photos: list[Path], site: Path, vide
         phone.sound()
         phone.press("see_answer")
         phone.wait(lambda: driver.find_elements(By.CSS_SELECTOR, ".number"))
+        phone.sound()
+        driver.get(f"{host.url}?selftest&lang=ar")  # with the photo of 12 megapixels
+        phone.wait(lambda: driver.find_elements(By.CSS_SELECTOR, "[data-result=good]"))
+        assert len(driver.find_elements(By.CSS_SELECTOR, "main li")) == len(read_json(site / SITE)["golden"])
         phone.sound()
     finally:
         driver.quit()

@@ -23,8 +23,9 @@ export class App {
     private readonly engine: Promise<Engine>,
     private readonly screens: Record<Name, Screen>,
   ) {
+    const all = new URLSearchParams(location.search).has("selftest");
     const base = new URL(".", location.href).href;
-    this.tested = this.ask({ kind: "open", site, base }).then(() => this.ask({ kind: "selftest" }));
+    this.tested = this.ask({ kind: "open", site, base }).then(() => this.ask({ kind: "selftest", all }));
     this.tested.catch(() => undefined); // whoever awaits it reports the error
     window.addEventListener("popstate", (event) => this.render((event.state as Name | null) ?? "welcome"));
   }
