@@ -43,7 +43,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("program")
 def test_the_folder_holds_all_that_a_phone_needs(onnx_exports: dict[str, dict[str, Any]], tmp_path: Path) -> None:
     export, out = onnx_exports["int8_static"]["place"], tmp_path / "site"
-    make(f"of={export}", f"out={out}", "languages=[en,fr]", "language=fr", "contact=Clinic <b>&", "questions=[site]")
+    make(f"of={export}", f"out={out}", "languages=[en,fr]", "language=fr", "contact='Clinic <b>&'", "questions=[site]")
     content = read_json(out / "site.json")
     contract = read_json(export / "contract.json")
     assert content["model"]["sha256"] == contract["sha256"] and content["model"]["rule"] == contract["rule"]

@@ -29,6 +29,10 @@ from mpox.runs.opened import OpenedRun
 log = logging.getLogger("mpox")
 # Weights of 7 bits: two products with 8-bit activations fit into 16 bits, so that no processor clips their sum.
 WEIGHT_BITS = 7
+HIDDEN_MAPS = (
+    "the file's one output is the logits: its nodes compute `maps` too, and mpox.mobile.file.onnx_session.with_maps "
+    "makes them an output"
+)
 # Least share of held-out photos on which all ways of running one file give one answer.
 ENGINES_AGREE = 0.995
 
@@ -143,5 +147,7 @@ def _complete(place: Path, original: Original, facts: Facts, report: dict[str, A
         "batch": "any number of photos; the first axis is dynamic",
     }
     content["golden"] = "golden/: photos, their working pictures and the expected probabilities"
+    if "explain" in content["methods"]:
+        content["methods"]["explain"]["note"] = HIDDEN_MAPS
     write_json(place / CONTRACT_FILE, content)
     write_json(place / "export.json", report)
