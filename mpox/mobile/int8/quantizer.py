@@ -49,10 +49,10 @@ class PhoneQuantizer(XNNPACKQuantizer):
                 node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(_annotated=True)
         rounds_outputs = self.config.output_activation is not None  # with dynamic ranges there is nothing to fuse
         for after in model.graph.nodes:
-            layer = after.args[0] if after.args else None
             scaled = BETWEEN in after.meta and after.target is ATEN.mul.Tensor
             if not rounds_outputs or not (scaled or after.target in CLAMPS):
                 continue
+            layer = after.args[0]
             if layer.target not in LAYERS or len(layer.users) > 1 or self.in_float(layer):
                 continue
             inputs = {layer.args[0]: self.config.input_activation, layer.args[1]: self.config.weight}

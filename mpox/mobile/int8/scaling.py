@@ -112,7 +112,7 @@ def _streams(graph: GraphModule, in_float: InFloat) -> list[list[Node]]:
 
 
 def _follows_layer(function: Node, graph: GraphModule, in_float: InFloat) -> bool:
-    layer = function.args[0]
+    layer: Any = function.args[0]
     own = isinstance(layer, Node) and has_own_weights(layer, graph) and len(layer.users) == 1
     return own and not in_float(layer) and not in_float(function)
 
