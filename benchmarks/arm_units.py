@@ -1,8 +1,8 @@
 """Count the Arm64 instructions of one photo in int8 with the first units of a network left in float, and print a table.
 
-python -m benchmarks.arm_units --run runs/<study>/<model>/fold-<k> [--first 0,1,2,4]
+python -m benchmarks.arm_units --model tf_efficientnet_lite0.in1k [--features stages] [--first 0,1,2,4]
 
-Instructions hardly depend on values: ranges come from two pictures of noise, so the answers of the files mean nothing.
+Instructions hardly depend on values: weights are random and ranges come from two pictures of noise.
 Needs the tools of docs/phones_arm.md.
 """
 
@@ -17,7 +17,8 @@ from mpox.mobile.file.network import PhoneNetwork
 from mpox.mobile.int8.quantize import Calibrated, units_of
 from mpox.mobile.sdk.program import count, plugin
 from mpox.mobile.sdk.tools import Target, arm64
-from mpox.model.checkpoint import load_checkpoint
+from mpox.model.backbone import build, input_record
+from mpox.model.features import LAST
 from mpox.temporary import scratch
 
 
@@ -33,14 +34,15 @@ def instructions(network: PhoneNetwork, path: Path, target: Target) -> dict[str,
 def main() -> None:
     """Print a row for each number of units."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--run", type=Path, required=True, help="a finished run")
+    parser.add_argument("--model", required=True, help="timm's name")
+    parser.add_argument("--features", default=LAST, help="what the head takes: last or stages (last)")
     parser.add_argument("--first", default="0,1,2,4", help="how many units stay in float, several (0,1,2,4)")
     given = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    trained, card = load_checkpoint(given.run / "checkpoint.ckpt")
-    size = card.record.image_size
-    network = PhoneNetwork(trained, image_size=size, maps=False)
+    record = input_record(given.model)
+    size = record.image_size
+    network = PhoneNetwork(build(given.model, 4, record, features=given.features), image_size=size, maps=False)
     units = list(dict.fromkeys(units_of(network).values()))
     noise, target = torch.rand(2, 3, size, size) * 255, arm64()
     print(f"| in float | {' | '.join(f'{name}, millions, of fp32' for name in CORES)} |")

@@ -41,8 +41,9 @@ RECIPES = {
     "5 epochs": Recipe(epochs=5),
     "depthwise kernels": Recipe(depthwise="train"),
     "stages": Recipe(features=STAGES),
-    "stages, mixup": Recipe(features=STAGES, mix="mixup"),
-    "stages, 5 epochs": Recipe(features=STAGES, epochs=5),
+    "stages with mixup": Recipe(features=STAGES, mix="mixup"),
+    "stages with cutmix": Recipe(features=STAGES, mix="cutmix"),
+    "stages with 5 epochs": Recipe(features=STAGES, epochs=5),
 }
 # Folds of the ten whose networks are fine-tuned, for their mean and for what it teaches.
 TEACHERS = (0, 3, 6)

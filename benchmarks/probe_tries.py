@@ -47,6 +47,8 @@ def tries(views: FrozenViews) -> dict[str, Try]:
     scales = torch.cat([plain, large, larger], 1)
     stages = [views.features(name, STAGES) for name in FLIPS]
     widths = views.widths(STAGES)
+    parts = stages[0].split(list(widths), 1)  # after blocks 2 to 6, and the last features
+    one_unit = torch.cat([(part - part.mean(0)) / part.std(0).clamp_min(1e-6) for part in parts[1:]], 1)
     return {
         PROBE: Try([plain], [plain]),
         "flips at test time": Try([plain], flips),
@@ -55,14 +57,23 @@ def tries(views: FrozenViews) -> dict[str, Try]:
         "trained and tested at 256 pixels": Try([large], [large]),
         "trained and tested at 288 pixels": Try([larger], [larger]),
         "scales 224, 256 and 288 side by side": Try([scales], [scales]),
-        "stages, each part scaled": Try(stages[:1], stages[:1], widths),
-        "stages, as they are": Try(stages[:1], stages[:1]),
+        "stages": Try(stages[:1], stages[:1], widths),
+        "stages, one unit for all": Try(stages[:1], stages[:1]),
+        "stages, the last four": _of(parts[1:]),
+        "stages, those before each stride": _of([parts[k] for k in (0, 2, 4, 5)]),
+        "stages, the last alone, one unit": Try([torch.cat(parts[4:], 1)], [torch.cat(parts[4:], 1)]),
+        "stages, the last four, each feature to its own unit": Try([one_unit], [one_unit]),
         "flips learned from": Try(flips, [plain]),
         "flips learned from and at test time": Try(flips, flips),
         "stages, flips learned from": Try(stages, stages[:1], widths),
         "stages, flips learned from and at test time": Try(stages, stages, widths),
         "three augmented views learned from": Try([plain, *augmented], [plain]),
     }
+
+
+def _of(parts: Sequence[Tensor]) -> Try:
+    features = torch.cat(list(parts), 1)
+    return Try([features], [features], tuple(part.shape[1] for part in parts))
 
 
 def answers(cell: Cell, targets: np.ndarray, one: Try, kept: Heads) -> np.ndarray:

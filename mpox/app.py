@@ -10,7 +10,7 @@ COMMAND = Command(
     examples=(
         "python -m mpox.app model=exports/mine out=site",
         "python -m mpox.app model=exports/mine out=site 'contact=Health centre, telephone 123' language=fr",
-        "python -m http.server --directory site 8000",
+        "python -m mpox.app model=exports/mine out=site overwrite=true questions=[] languages=[en]",
     ),
     renamed={"model": "of"},
     place="out",

@@ -106,6 +106,7 @@ DEFAULTS: tuple[tuple[type, str, str, dict[str, str]], ...] = (
             "tune_rate": "qat.rate",
             "tune_batch": "qat.batch_size",
             "timing_rounds": "timing.rounds",
+            "capture_photos": "capture.photos",
         },
     ),
 )

@@ -70,7 +70,7 @@ EXPORT = """
 from mpox.commands.export import export
 
 report = export(command("export", f"run={place}/runs/default/resnet10t/fold-0", "recipe=int8_nearest",
-    "bound.agreement=0", "bound.balanced_accuracy=1", "timing.rounds=0", "calibration.photos=4",
+    "bound.agreement=0", "bound.balanced_accuracy=1", "timing.rounds=0", "capture.photos=0", "calibration.photos=4",
     f"exports_dir={place}/exports"))
 print(json.dumps({"package": mpox.__file__, "recipe": report["recipe"], "layers": report["contents"]["layers"]}))
 """

@@ -165,7 +165,13 @@ def test_a_run_of_an_own_package_is_trained_then_explained_and_exported_without_
     assert explained["photos"] == len(opened.rows("test"))
     index = pd.read_parquet(Path(explained["folder"]) / "index.parquet")
     assert set(index["label"]) == {"isolate", "reassure"}
-    options = ["recipe=fp32", "bound.agreement=0", "timing.rounds=0", f"exports_dir={tmp_path}/exports"]
+    options = [
+        "recipe=fp32",
+        "bound.agreement=0",
+        "timing.rounds=0",
+        "capture.photos=0",
+        f"exports_dir={tmp_path}/exports",
+    ]
     report = export(command("export", f"run={run}", *options))
     exported = tmp_path / "exports" / report["name"]
     assert read_json(exported / "contract.json")["constants"]["labels"] == ["isolate", "reassure"]

@@ -58,7 +58,7 @@ public final class LesionModel implements AutoCloseable {
         return answer(classifyJpeg(opened(), bytes(jpeg), explain, error));
     }
 
-    /** Answers for the pixels of a bitmap: upright, sRGB, at the photo's own size; R, G, B, A bytes in a direct buffer. */
+    /** Answers for a bitmap's pixels: upright, sRGB, at the photo's own size; R, G, B, A bytes in a direct buffer. */
     public Answer classify(ByteBuffer rgba, int width, int height, int rowBytes, boolean explain) throws IOException {
         if (!rgba.isDirect() || rgba.capacity() < (long) rowBytes * height)
             throw new IOException("give a direct buffer of all rows");

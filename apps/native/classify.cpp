@@ -25,7 +25,8 @@ struct Answer : mpox_answer {
 // Scales a map to the picture's size with bilinear interpolation: values below zero become zero, the largest one.
 std::vector<double> scaled(const std::vector<float>& map, int height, int width, int size) {
   std::vector<double> out(static_cast<size_t>(size) * size);
-  const auto across = mpox::taps(width, size, mpox::Filter::kBilinear), down = mpox::taps(height, size, mpox::Filter::kBilinear);
+  const auto across = mpox::taps(width, size, mpox::Filter::kBilinear),
+             down = mpox::taps(height, size, mpox::Filter::kBilinear);
   double largest = 0;
   for (int y = 0; y < size; ++y) {
     for (int x = 0; x < size; ++x) {
@@ -74,9 +75,11 @@ mpox_answer* answer(mpox_model& model, std::vector<unsigned char> picture, bool 
   made->map_height = outputs.map_height;
   made->map_width = outputs.map_width;
   if (explain) {
-    const auto first = outputs.maps.begin() + static_cast<ptrdiff_t>(decision.label) * made->map_height * made->map_width;
+    const auto first =
+        outputs.maps.begin() + static_cast<ptrdiff_t>(decision.label) * made->map_height * made->map_width;
     made->own_map.assign(first, first + static_cast<ptrdiff_t>(made->map_height) * made->map_width);
-    made->own_overlay = overlay(made->own_picture, scaled(made->own_map, made->map_height, made->map_width, model.size));
+    made->own_overlay =
+        overlay(made->own_picture, scaled(made->own_map, made->map_height, made->map_width, model.size));
     made->map = made->own_map.data();
     made->overlay = made->own_overlay.data();
   }
@@ -87,7 +90,7 @@ std::vector<unsigned char> working_picture(const std::string& path, const mpox_m
   mpox::Jpeg photo(path);
   const mpox::ToSrgb to_srgb(photo.profile(), photo.is_grey());
   photo.start(to_srgb.of_grey());
-  mpox::Square square(photo.width(), photo.height(), photo.orientation(), model.size, model.steps);
+  mpox::Square square(photo.width(), photo.height(), photo.orientation(), model.size, model.steps, model.filter);
   const size_t bytes = to_srgb.of_grey() ? 1 : 3;
   std::vector<uint8_t> row(bytes * photo.width()), rgb(3 * static_cast<size_t>(square.side()));
   for (int y = 0; y < photo.height(); ++y) {
@@ -96,23 +99,21 @@ std::vector<unsigned char> working_picture(const std::string& path, const mpox_m
     const uint8_t* from = row.data() + bytes * square.left();
     square.take(y, to_srgb.convert(from, rgb.data(), square.side()) ? rgb.data() : from);
   }
-  return square.picture(model.filter);
+  return square.picture();
 }
 
 // Runs what may throw: nothing but NULL and a line of text crosses the C interface.
 template <typename Work>
 auto guarded(char* error, const char* of, Work work) -> decltype(work()) {
-  const char* what = "not enough memory: give a smaller photo";
+  std::string what;
   try {
     return work();
-  } catch (const mpox::Failed& failed) {
-    std::snprintf(error, MPOX_ERROR, "%s%s%s", of, *of ? ": " : "", failed.what());
-    return nullptr;
   } catch (const std::bad_alloc&) {
-  } catch (const std::exception& other) {
-    what = other.what();
+    what = "not enough memory: give a smaller photo";
+  } catch (const std::exception& failed) {
+    what = failed.what();
   }
-  std::snprintf(error, MPOX_ERROR, "%s%s%s", of, *of ? ": " : "", what);
+  std::snprintf(error, MPOX_ERROR, "%s%s%s", of, *of ? ": " : "", what.c_str());
   return nullptr;
 }
 
@@ -129,10 +130,11 @@ mpox_answer* mpox_classify_jpeg(mpox_model* model, const char* path, int explain
 mpox_answer* mpox_classify_pixels(mpox_model* model, const unsigned char* pixels, int width, int height, int channels,
                                   size_t row_bytes, int explain, char* error) {
   return guarded(error, "", [&] {
-    if (width < 1 || height < 1 || static_cast<long long>(width) * height > mpox::kMostPixels || (channels != 3 && channels != 4) ||
-        row_bytes < static_cast<size_t>(width) * channels)
-      throw mpox::Failed("these are no pixels of a photo: give width and height, 3 or 4 channels, and the bytes of a row");
-    mpox::Square square(width, height, 1, model->size, model->steps);
+    if (width < 1 || height < 1 || static_cast<long long>(width) * height > mpox::kMostPixels ||
+        (channels != 3 && channels != 4) || row_bytes < static_cast<size_t>(width) * channels)
+      throw mpox::Failed(
+          "these are no pixels of a photo: give width and height, 3 or 4 channels, and the bytes of a row");
+    mpox::Square square(width, height, 1, model->size, model->steps, model->filter);
     std::vector<uint8_t> rgb(3 * static_cast<size_t>(square.side()));
     for (int y = 0; y < height; ++y) {
       if (!square.wants(y)) continue;
@@ -141,12 +143,14 @@ mpox_answer* mpox_classify_pixels(mpox_model* model, const unsigned char* pixels
         std::copy_n(from + static_cast<size_t>(channels) * x, 3, rgb.begin() + 3 * static_cast<ptrdiff_t>(x));
       square.take(y, rgb.data());
     }
-    return answer(*model, square.picture(model->filter), explain != 0);
+    return answer(*model, square.picture(), explain != 0);
   });
 }
 
 int mpox_classes(const mpox_model* model) { return static_cast<int>(model->labels.size()); }
-const char* mpox_label(const mpox_model* model, int number) { return model->labels[static_cast<size_t>(number)].c_str(); }
+const char* mpox_label(const mpox_model* model, int number) {
+  return model->labels[static_cast<size_t>(number)].c_str();
+}
 int mpox_takes_bytes(const mpox_model* model) { return model->takes_bytes; }
 void mpox_free(mpox_answer* answer) { delete static_cast<Answer*>(answer); }
 void mpox_close(mpox_model* model) { delete model; }

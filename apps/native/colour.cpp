@@ -45,8 +45,10 @@ ToSrgb::ToSrgb(const std::string& profile, bool grey) {
                                                INTENT_PERCEPTUAL, cmsFLAGS_NOCACHE);
   if (!transform) return;
   transform_.reset(transform, cmsDeleteTransform);
-  if (changes_colours(transform, of_grey)) of_grey_ = of_grey;
-  else transform_.reset();
+  if (changes_colours(transform, of_grey))
+    of_grey_ = of_grey;
+  else
+    transform_.reset();
 }
 
 bool ToSrgb::convert(const uint8_t* from, uint8_t* to, int count) const {

@@ -13,7 +13,7 @@ class ToSrgb {
   ToSrgb(const std::string& profile, bool grey);
   // Whether `convert` takes grey values; otherwise it takes R, G, B.
   bool of_grey() const { return of_grey_; }
-  // Writes `count` pixels of `from` as R, G, B to `to` and returns true; false: `from` are R, G, B that stay as they are.
+  // Writes `count` pixels of `from` as R, G, B to `to` and returns true; false: `from` is R, G, B that stays as it is.
   bool convert(const uint8_t* from, uint8_t* to, int count) const;
 
  private:

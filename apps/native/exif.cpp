@@ -34,9 +34,12 @@ std::optional<uint32_t> in_exif(const std::string& block) {
   for (uint32_t k = 0; k < entries; ++k) {
     const size_t entry = static_cast<size_t>(*directory) + 2 + 12 * static_cast<size_t>(k);
     if (numbers.at(entry, 2) != kOrientation) continue;
-    const auto kind = numbers.at(entry + 2, 2);
+    const auto kind = numbers.at(entry + 2, 2), count = numbers.at(entry + 4, 4);
     const size_t bytes = kind == kByte ? 1 : kind == kShort ? 2 : kind == kLong ? 4 : 0;
-    return bytes ? numbers.at(entry + 8, bytes) : 0;
+    if (!bytes || !count || *count == 0) return 0;
+    // More than four bytes of values stand elsewhere; an entry whose values are not there is none.
+    const std::optional<size_t> place = bytes * *count <= 4 ? entry + 8 : numbers.at(entry + 8, 4);
+    if (place && numbers.at(*place + bytes * (*count - 1), bytes)) return numbers.at(*place, bytes);
   }
   return {};
 }
@@ -45,9 +48,12 @@ std::optional<uint32_t> in_xmp(const std::string& text) {
   const std::string key = "tiff:Orientation";
   for (size_t at = text.find(key); at != std::string::npos; at = text.find(key, at + 1)) {
     size_t digit = at + key.size();
-    if (text.compare(digit, 2, "=\"") == 0) digit += 2;
-    else if (text.compare(digit, 1, ">") == 0) digit += 1;
-    else continue;
+    if (text.compare(digit, 2, "=\"") == 0)
+      digit += 2;
+    else if (text.compare(digit, 1, ">") == 0)
+      digit += 1;
+    else
+      continue;
     if (digit < text.size() && text[digit] >= '0' && text[digit] <= '9') return text[digit] - '0';
   }
   return {};

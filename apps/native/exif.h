@@ -2,6 +2,6 @@
 #include <string>
 
 namespace mpox {
-// How a photo is stored, 1 to 8, by its EXIF block (TIFF, from its byte order on), else by its XMP; 1 where neither says.
+// How a photo is stored, 1 to 8: by its EXIF block (TIFF, from its byte order on), else by its XMP, else 1.
 int orientation_of(const std::string& exif, const std::string& xmp);
 }  // namespace mpox

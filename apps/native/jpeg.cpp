@@ -1,18 +1,20 @@
 #include "jpeg.h"
 
+#include <jerror.h>
+#include <jpeglib.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csetjmp>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
-#include <jpeglib.h>
-#include <jerror.h>
-
 #include "exif.h"
 #include "failed.h"
+
+using namespace std::string_literals;
 
 namespace mpox {
 namespace {
@@ -42,8 +44,11 @@ void on_warning(j_common_ptr jpeg, int level) {
 }
 
 void on_progress(j_common_ptr jpeg) {
-  if (jpeg->is_decompressor && reinterpret_cast<j_decompress_ptr>(jpeg)->input_scan_number > kMostScans)
-    ERREXIT1(jpeg, JERR_BAD_PROGRESSION, kMostScans);
+  if (!jpeg->is_decompressor || reinterpret_cast<j_decompress_ptr>(jpeg)->input_scan_number <= kMostScans) return;
+  auto* errors = static_cast<Errors*>(jpeg->err);
+  errors->msg_code = JMSG_NOMESSAGE;
+  std::snprintf(errors->text, sizeof errors->text, "more than %d scans", kMostScans);
+  longjmp(errors->jump, 1);
 }
 
 void prepare(Errors& errors) {
@@ -85,20 +90,14 @@ struct Jpeg::Decoder {
     jpeg_read_header(&jpeg, TRUE);
   }
 
-  JOCTET* read_profile(unsigned int* length) {
-    if (setjmp(errors.jump)) fail(errors);
-    JOCTET* bytes = nullptr;
-    return jpeg_read_icc_profile(&jpeg, &bytes, length) ? bytes : nullptr;
-  }
-
-  // The content of all APP1 blocks that begin with `head`, one after the other.
-  std::string blocks(const std::string& head) const {
-    std::string content;
+  // What follows `head` in the APP blocks of this number that begin with it, in their order.
+  std::vector<std::string> blocks(int number, const std::string& head) const {
+    std::vector<std::string> found;
     for (auto* one = jpeg.marker_list; one; one = one->next)
-      if (one->marker == JPEG_APP0 + 1 && one->data_length >= head.size() &&
+      if (one->marker == JPEG_APP0 + number && one->data_length >= head.size() &&
           std::memcmp(one->data, head.data(), head.size()) == 0)
-        content.append(reinterpret_cast<const char*>(one->data) + head.size(), one->data_length - head.size());
-    return content;
+        found.emplace_back(reinterpret_cast<const char*>(one->data) + head.size(), one->data_length - head.size());
+    return found;
   }
 };
 
@@ -113,7 +112,8 @@ Jpeg::Jpeg(const std::string& path) : decoder_(std::make_unique<Decoder>()) {
   const auto& jpeg = decoder_->jpeg;
   const long long pixels = static_cast<long long>(jpeg.image_width) * jpeg.image_height;
   if (pixels > kMostPixels)
-    throw Failed("more than " + std::to_string(kMostPixels / 1'000'000) + " megapixels, which may be an attack: scale it down");
+    throw Failed("more than " + std::to_string(kMostPixels / 1'000'000) +
+                 " megapixels, which may be an attack: scale it down");
   if (jpeg.num_components != 1 && jpeg.num_components != 3)
     throw Failed(std::to_string(jpeg.num_components) + " colours a pixel (CMYK?): save it as RGB");
 }
@@ -124,14 +124,20 @@ int Jpeg::width() const { return static_cast<int>(decoder_->jpeg.output_width); 
 int Jpeg::height() const { return static_cast<int>(decoder_->jpeg.output_height); }
 
 int Jpeg::orientation() const {
-  using namespace std::string_literals;
-  return orientation_of(decoder_->blocks("Exif\0\0"s), decoder_->blocks("http://ns.adobe.com/xap/1.0/\0"s));
+  std::string exif, xmp;
+  for (const auto& block : decoder_->blocks(1, "Exif\0\0"s)) exif += block;
+  for (const auto& block : decoder_->blocks(1, "http://ns.adobe.com/xap/1.0/\0"s)) xmp = block;
+  return orientation_of(exif, xmp);
 }
 
+// A profile is cut into blocks that begin with their number and how many there are.
 std::string Jpeg::profile() const {
-  unsigned int length = 0;
-  const std::unique_ptr<JOCTET, void (*)(void*)> bytes(decoder_->read_profile(&length), std::free);
-  return bytes ? std::string(reinterpret_cast<const char*>(bytes.get()), length) : std::string();
+  auto blocks = decoder_->blocks(2, "ICC_PROFILE\0"s);
+  std::sort(blocks.begin(), blocks.end());
+  if (blocks.empty() || blocks[0].size() < 2 || static_cast<unsigned char>(blocks[0][1]) != blocks.size()) return {};
+  std::string profile;
+  for (const auto& block : blocks) profile += block.substr(std::min<size_t>(2, block.size()));
+  return profile;
 }
 
 void Jpeg::start(bool grey) {
@@ -156,11 +162,11 @@ void write_jpeg(const std::string& path, const uint8_t* pixels, int size) {
   jpeg_compress_struct jpeg{};
   jpeg.err = &errors;
   std::FILE* volatile file = std::fopen(path.c_str(), "wb");
-  if (!file) throw Failed("cannot be written");
+  if (!file) throw Failed(path + ": cannot be written: does its folder exist?");
   if (setjmp(errors.jump)) {
     jpeg_destroy_compress(&jpeg);
     std::fclose(file);
-    throw Failed("cannot be written");
+    throw Failed(path + ": cannot be written: is the disk full?");
   }
   jpeg_create_compress(&jpeg);
   jpeg_stdio_dest(&jpeg, file);
@@ -176,7 +182,7 @@ void write_jpeg(const std::string& path, const uint8_t* pixels, int size) {
   }
   jpeg_finish_compress(&jpeg);
   jpeg_destroy_compress(&jpeg);
-  std::fclose(file);
+  if (std::fclose(file) != 0) throw Failed(path + ": cannot be written: is the disk full?");
 }
 
 }  // namespace mpox

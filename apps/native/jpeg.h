@@ -34,7 +34,7 @@ class Jpeg {
   std::unique_ptr<Decoder> decoder_;
 };
 
-// Writes R, G, B pixels (size x size). Throws Failed.
+// Writes R, G, B pixels (size x size). Throws Failed, with the path.
 void write_jpeg(const std::string& path, const uint8_t* pixels, int size);
 
 }  // namespace mpox

@@ -4,6 +4,8 @@
 // --app: writes what python -m mpox.mobile.check <export> --app <folder> tests (tensors and probabilities.json).
 // --maps: writes <photo>-map.jpg, the working picture with the answer's map in colour.
 // Photos are JPEG, or PPM (P6, 8 bits) for pixels that were decoded elsewhere. Exit code 2 where one has no answer.
+#include <executorch/runtime/platform/platform.h>
+
 #include <cstdio>
 #include <cstring>
 #include <fstream>
@@ -38,7 +40,7 @@ std::string quoted(const std::string& text) {
 void write(const std::string& path, const void* bytes, size_t count) {
   std::ofstream file(path, std::ios::binary);
   if (!file.write(static_cast<const char*>(bytes), static_cast<std::streamsize>(count)).flush())
-    throw mpox::Failed(path + ": cannot be written");
+    throw mpox::Failed(path + ": cannot be written: does its folder exist, has it space?");
 }
 
 // The tensor as the model was given it.
@@ -59,9 +61,11 @@ mpox_answer* classify(mpox_model* model, const std::string& path, bool explain, 
   file >> kind >> width >> height >> most;
   file.get();
   std::vector<unsigned char> pixels;
-  if (file && kind == "P6" && width > 0 && height > 0 && most == 255 && static_cast<long long>(width) * height <= mpox::kMostPixels)
+  if (file && kind == "P6" && width > 0 && height > 0 && most == 255 &&
+      static_cast<long long>(width) * height <= mpox::kMostPixels)
     pixels.resize(3 * static_cast<size_t>(width) * height);
-  if (pixels.empty() || !file.read(reinterpret_cast<char*>(pixels.data()), static_cast<std::streamsize>(pixels.size()))) {
+  if (pixels.empty() ||
+      !file.read(reinterpret_cast<char*>(pixels.data()), static_cast<std::streamsize>(pixels.size()))) {
     std::snprintf(error, MPOX_ERROR, "%s: not a whole PPM of 8-bit pixels: write it again", path.c_str());
     return nullptr;
   }
@@ -127,6 +131,9 @@ bool run(const Options& options) {
 }  // namespace
 
 int main(int count, char** given) {
+  // An error is one line of this program; the runtime's own lines would stand beside it.
+  const auto discard = [](et_timestamp_t, et_pal_log_level_t, const char*, const char*, size_t, const char*, size_t) {};
+  executorch::runtime::register_pal(executorch::runtime::PalImpl::create(discard, __FILE__));
   try {
     return run(options_of(count, given)) ? 0 : 2;
   } catch (const std::exception& error) {

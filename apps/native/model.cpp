@@ -1,7 +1,6 @@
 #include "model.h"
 
 #include <executorch/extension/tensor/tensor.h>
-#include <executorch/runtime/platform/platform.h>
 
 #include <algorithm>
 #include <cmath>
@@ -21,17 +20,12 @@ namespace {
 constexpr int64_t kFormat = 2;
 constexpr double kRounding = 1e-12;
 
-// What is wrong is in the error's one line; the runtime's own lines would stand beside it.
-void discard(et_timestamp_t, et_pal_log_level_t, const char*, const char*, size_t, const char*, size_t) {}
-const bool kSilent = executorch::runtime::register_pal(executorch::runtime::PalImpl::create(discard, __FILE__));
-
 std::vector<float> softmax(const float* logits, size_t count) {
   const double largest = *std::max_element(logits, logits + count);
   double total = 0;
   for (size_t k = 0; k < count; ++k) total += std::exp(logits[k] - largest);
   std::vector<float> probabilities;
-  for (size_t k = 0; k < count; ++k)
-    probabilities.push_back(static_cast<float>(std::exp(logits[k] - largest) / total));
+  for (size_t k = 0; k < count; ++k) probabilities.push_back(static_cast<float>(std::exp(logits[k] - largest) / total));
   return probabilities;
 }
 
@@ -48,9 +42,10 @@ mpox_model::mpox_model(const std::string& path) : module_(path) {
     throw Failed("cannot be loaded: give a whole .pte file that python -m mpox.export wrote");
   const auto names = module_.method_names();
   const auto has = [&](const char* name) { return names.ok() && names->count(name) == 1; };
-  for (const char* name : {"forward", "format", "labels", "image_size", "interpolation", "input", "quantiles"})
+  if (!has("format") || constant("format")[0].toInt() != kFormat)
+    throw Failed("is of another format than this program: export it again");
+  for (const char* name : {"forward", "labels", "image_size", "interpolation", "input", "quantiles"})
     if (!has(name)) throw Failed(std::string("has no ") + name + ": export it again");
-  if (constant("format")[0].toInt() != kFormat) throw Failed("is of another format than this program: export it again");
   for (const EValue& label : constant("labels")) labels.emplace_back(label.toString());
   for (const std::string& label : labels) label_pointers.push_back(label.c_str());
   size = static_cast<int>(constant("image_size")[0].toInt());
@@ -67,7 +62,8 @@ mpox_model::mpox_model(const std::string& path) : module_(path) {
   if (classes < 2 || quantiles_.size() != labels.size() || positive_ >= classes || size < 1 || size > 4096)
     throw Failed("its constants contradict one another: export it again");
   if (module_.load_method("forward") != Error::Ok)
-    throw Failed("its network cannot be loaded: build this program with ExecuTorch's version that exported it, or later");
+    throw Failed(
+        "its network cannot be loaded: build this program with ExecuTorch's version that exported it, or later");
 }
 
 std::vector<EValue> mpox_model::constant(const char* name) {
@@ -93,7 +89,8 @@ mpox_model::Outputs mpox_model::run(const std::vector<uint8_t>& picture, bool ex
                                   : executorch::extension::from_blob(planes.data(), {1, 3, size, size});
   auto values = module_.execute(explain ? "explain" : "forward", EValue(*tensor));
   const size_t expected = explain ? 2 : 1;
-  if (!values.ok() || values->size() != expected || !(*values)[0].isTensor()) throw Failed("the model cannot be run: export it again");
+  if (!values.ok() || values->size() != expected || !(*values)[0].isTensor())
+    throw Failed("the model cannot be run: export it again");
   const auto logits = (*values)[0].toTensor();
   if (logits.numel() != static_cast<ssize_t>(labels.size()) || logits.scalar_type() != ScalarType::Float)
     throw Failed("the model's logits are not one a class: export it again");
@@ -101,7 +98,8 @@ mpox_model::Outputs mpox_model::run(const std::vector<uint8_t>& picture, bool ex
   outputs.probabilities = softmax(logits.const_data_ptr<float>(), labels.size());
   if (explain) {
     const auto maps = (*values)[1].toTensor();
-    if (maps.dim() != 4 || maps.size(1) != static_cast<ssize_t>(labels.size()) || maps.scalar_type() != ScalarType::Float)
+    if (maps.dim() != 4 || maps.size(1) != static_cast<ssize_t>(labels.size()) ||
+        maps.scalar_type() != ScalarType::Float)
       throw Failed("the model's maps are not one a class: export it again");
     outputs.map_height = static_cast<int>(maps.size(2));
     outputs.map_width = static_cast<int>(maps.size(3));
@@ -120,8 +118,9 @@ mpox_model::Decision mpox_model::decide(const std::vector<float>& p) const {
   }
   if (positive_ >= 0 && (largest == positive_ || p[positive_] >= threshold_)) {
     decision.label = positive_;
-    decision.why = labels[positive_] + (largest == positive_ ? " is suspected" : " cannot be ruled out: " +
-                   two_digits(p[positive_]) + " reaches the threshold " + two_digits(threshold_));
+    decision.why = labels[positive_] + (largest == positive_ ? " is suspected"
+                                                             : " cannot be ruled out: " + two_digits(p[positive_]) +
+                                                                   " reaches the threshold " + two_digits(threshold_));
   } else if (within != labels[largest]) {
     decision.why = within.empty() ? "unsure: it is like none of the known classes" : "unsure: it may be " + within;
   }

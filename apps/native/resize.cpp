@@ -11,9 +11,7 @@ namespace {
 // Weights in fixed point, as Pillow has them: the same sums on every processor.
 constexpr int kFixedBits = 22;
 
-double support_of(Filter filter) {
-  return filter == Filter::kBilinear ? 1 : filter == Filter::kBicubic ? 2 : 3;
-}
+double support_of(Filter filter) { return filter == Filter::kBilinear ? 1 : filter == Filter::kBicubic ? 2 : 3; }
 
 double sinc(double x) { return x == 0 ? 1 : std::sin(M_PI * x) / (M_PI * x); }
 
@@ -30,26 +28,21 @@ double value(Filter filter, double at) {
   return 0;
 }
 
-// One pass over 8-bit pixels, (rows, from, 3) to (to, rows, 3): resized along the rows, rounded, transposed.
-std::vector<uint8_t> turned_rows(const std::vector<uint8_t>& pixels, int rows, int from, int to, Filter filter) {
-  std::vector<uint8_t> out(static_cast<size_t>(3) * rows * to);
-  const auto all = taps(from, to, filter);
-  for (int k = 0; k < to; ++k) {
-    std::vector<int32_t> fixed;
-    for (const double weight : all[k].weights)
-      fixed.push_back(static_cast<int32_t>(weight * (1 << kFixedBits) + (weight < 0 ? -0.5 : 0.5)));
-    for (int row = 0; row < rows; ++row) {
-      const uint8_t* in = &pixels[3 * (static_cast<size_t>(row) * from + all[k].first)];
-      int32_t sums[3] = {1 << (kFixedBits - 1), 1 << (kFixedBits - 1), 1 << (kFixedBits - 1)};
-      for (const int32_t weight : fixed)
-        for (int32_t& sum : sums) sum += weight * *in++;
-      for (int c = 0; c < 3; ++c)
-        out[3 * (static_cast<size_t>(k) * rows + row) + c] =
-            static_cast<uint8_t>(std::clamp(sums[c] >> kFixedBits, 0, 255));
-    }
+// Sums of weights and values begin with a half, so that they are rounded.
+constexpr int32_t kHalf = 1 << (kFixedBits - 1);
+
+std::vector<FixedTaps> fixed_taps(int from, int to, Filter filter) {
+  std::vector<FixedTaps> all;
+  for (const Taps& one : taps(from, to, filter)) {
+    FixedTaps fixed{one.first, {}};
+    for (const double weight : one.weights)
+      fixed.weights.push_back(static_cast<int32_t>(weight * (1 << kFixedBits) + (weight < 0 ? -0.5 : 0.5)));
+    all.push_back(std::move(fixed));
   }
-  return out;
+  return all;
 }
+
+uint8_t rounded(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> kFixedBits, 0, 255)); }
 
 }  // namespace
 
@@ -86,7 +79,7 @@ std::vector<Taps> taps(int from, int to, Filter filter) {
   return all;
 }
 
-Square::Square(int width, int height, int orientation, int size, Steps steps)
+Square::Square(int width, int height, int orientation, int size, Steps steps, Filter filter)
     : size_(size),
       right_to_left_(orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8),
       bottom_up_(orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7),
@@ -98,32 +91,60 @@ Square::Square(int width, int height, int orientation, int size, Steps steps)
   // At the left and at the top of the upright photo, the smaller half of an uneven margin is cut off.
   left_ = right_to_left_ ? margin_x - margin_x / 2 : margin_x / 2;
   top_ = bottom_up_ ? margin_y - margin_y / 2 : margin_y / 2;
-  sums_.resize(3 * static_cast<size_t>(reduced_));
-  square_.resize(3 * static_cast<size_t>(reduced_) * reduced_);
+  box_sums_.resize(3 * static_cast<size_t>(reduced_));
+  line_.resize(box_sums_.size());
+  taps_ = fixed_taps(reduced_, size, filter);
+  sums_.assign(box_sums_.size() * size, kHalf);
 }
 
 void Square::take(int row, const uint8_t* pixels) {
   const int at = row - top_, block = bottom_up_ ? reduced_ - 1 - at / box_ : at / box_;
   for (int k = 0; k < reduced_; ++k) {
-    uint32_t* sums = &sums_[3 * static_cast<size_t>(right_to_left_ ? reduced_ - 1 - k : k)];
+    uint32_t* sums = &box_sums_[3 * static_cast<size_t>(right_to_left_ ? reduced_ - 1 - k : k)];
     for (const uint8_t* end = pixels + 3 * box_; pixels < end; pixels += 3)
       for (int c = 0; c < 3; ++c) sums[c] += pixels[c];
   }
-  if (at % box_ == box_ - 1) store_blocks(block);
+  if (at % box_ == box_ - 1) filter_boxes(block);
 }
 
-void Square::store_blocks(int v) {
+void Square::filter_boxes(int at) {
   const uint32_t count = box_ * box_;
-  for (int u = 0; u < reduced_; ++u) {
-    const size_t to = transposed_ ? static_cast<size_t>(u) * reduced_ + v : static_cast<size_t>(v) * reduced_ + u;
-    for (int c = 0; c < 3; ++c) square_[3 * to + c] = static_cast<uint8_t>((sums_[3 * u + c] + count / 2) / count);
+  for (size_t k = 0; k < line_.size(); ++k) line_[k] = static_cast<uint8_t>((box_sums_[k] + count / 2) / count);
+  std::fill(box_sums_.begin(), box_sums_.end(), 0);
+  for (int k = 0; k < size_; ++k) {
+    const auto& [first, weights] = taps_[k];
+    const int last = first + static_cast<int>(weights.size());
+    if (transposed_ && at >= first && at < last) {  // the line is a column: its part of column k of the result
+      const int32_t weight = weights[at - first];
+      int32_t* sums = &sums_[line_.size() * k];
+      for (size_t i = 0; i < line_.size(); ++i) sums[i] += weight * line_[i];
+    } else if (!transposed_) {
+      int32_t* sums = &sums_[3 * (static_cast<size_t>(at) * size_ + k)];
+      const uint8_t* in = &line_[3 * static_cast<size_t>(first)];
+      for (const int32_t weight : weights)
+        for (int c = 0; c < 3; ++c) sums[c] += weight * *in++;
+    }
   }
-  std::fill(sums_.begin(), sums_.end(), 0);
 }
 
-std::vector<uint8_t> Square::picture(Filter filter) const {
-  const auto narrow = turned_rows(square_, reduced_, reduced_, size_, filter);
-  return turned_rows(narrow, size_, reduced_, size_, filter);
+std::vector<uint8_t> Square::picture() const {
+  std::vector<uint8_t> out(3 * static_cast<size_t>(size_) * size_);
+  std::vector<uint8_t> column(3 * static_cast<size_t>(reduced_));
+  for (int x = 0; x < size_; ++x) {
+    for (int y = 0; y < reduced_; ++y) {
+      const size_t at = transposed_ ? static_cast<size_t>(x) * reduced_ + y : static_cast<size_t>(y) * size_ + x;
+      for (int c = 0; c < 3; ++c) column[3 * y + c] = rounded(sums_[3 * at + c]);
+    }
+    for (int k = 0; k < size_; ++k) {
+      const auto& [first, weights] = taps_[k];
+      for (int c = 0; c < 3; ++c) {
+        int32_t sum = kHalf;
+        for (size_t j = 0; j < weights.size(); ++j) sum += weights[j] * column[3 * (first + j) + c];
+        out[3 * (static_cast<size_t>(k) * size_ + x) + c] = rounded(sum);
+      }
+    }
+  }
+  return out;
 }
 
 }  // namespace mpox

@@ -23,10 +23,8 @@ await build({
 });
 cpSync(`${here}static`, aside, { recursive: true });
 cpSync(`${here}texts`, `${aside}/texts`, { recursive: true });
-const modules = `${here}node_modules/onnxruntime-web`;
-const runtime = readFileSync(`${modules}/dist/ort-wasm-simd-threaded.wasm`);
+// Kept packed, whatever the host: the worker unpacks it.
+const runtime = readFileSync(`${here}node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm`);
 writeFileSync(`${aside}/runtime.bin`, gzipSync(runtime, { level: 9 }));
-const { version, license } = JSON.parse(readFileSync(`${modules}/package.json`, "utf8"));
-writeFileSync(`${aside}/NOTICE.txt`, `Holds onnxruntime-web ${version} (${license}), https://onnxruntime.ai\n`);
 rmSync(place, { recursive: true, force: true });
 renameSync(aside, place);

@@ -1,10 +1,12 @@
 """Write a web app from an export. See `python -m mpox.app --help`."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from mpox.config import plain
+from mpox.curation.thresholds import QualityThresholds
 from mpox.errors import UserError
 from mpox.mobile.site import SiteOptions, write_site
 
@@ -19,7 +21,13 @@ def run(cfg: DictConfig) -> None:
     written = write_site(
         Path(options["of"]).expanduser(),
         out,
-        SiteOptions(options["title"], options["contact"], tuple(options["questions"]), tuple(languages)),
+        SiteOptions(
+            options["title"],
+            options["contact"],
+            tuple(options["questions"]),
+            tuple(languages),
+            asdict(QualityThresholds()),
+        ),
         overwrite=options["overwrite"],
     )
     megabytes = written["first_visit_bytes"] / 1e6

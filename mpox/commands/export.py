@@ -58,7 +58,7 @@ def request(cfg: DictConfig, rule: DecisionRule | None = None) -> Request:
         exports_dir=Path(cfg.exports_dir).expanduser(),
         name=cfg.name,
         overwrite=cfg.overwrite,
-        bound=Bound(cfg.bound.agreement, cfg.bound.balanced_accuracy),
+        bound=Bound(**plain(cfg)["bound"]),
         rule=rule,
         target_sensitivity=cfg.target_sensitivity,
         coverage=cfg.coverage,
@@ -67,6 +67,7 @@ def request(cfg: DictConfig, rule: DecisionRule | None = None) -> Request:
         tune_rate=cfg.qat.rate,
         tune_batch=cfg.qat.batch_size,
         timing_rounds=cfg.timing.rounds,
+        capture_photos=cfg.capture.photos,
         seed=cfg.seed,
     )
 

@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -72,6 +71,8 @@ class BatchAugment:
 
     def on_processor(self, pixels: np.ndarray, rows: np.ndarray, draws: Draws) -> Tensor:
         """Augment `pixels[rows]`, uint8 (N, S, S, 3). Returns float32 (B, 3, T, T), 0..255, in channels_last."""
+        import cv2  # not on a machine whose photos are augmented on its GPU
+
         out = np.empty((len(rows), self.size, self.size, 3), np.float32)
         colours = _colour_matrices(draws.factors)
 
@@ -209,6 +210,8 @@ def _colour_matrices(factors: np.ndarray) -> np.ndarray:
 
 def _recolour(image: np.ndarray, matrices: np.ndarray, order: np.ndarray) -> None:
     """Change the colours of one photo (T, T, 3) float32 in place by its `_colour_matrices` (3, 3, 4)."""
+    import cv2
+
     for which in order:
         matrix = matrices[which]
         if matrix[0, 0] == 1:  # no change

@@ -18,7 +18,7 @@ def mode_of(profile: bytes | None) -> str:
         return ""
     try:
         space = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space
-    except (OSError, ImageCms.PyCMSError):  # an unreadable profile: taken as sRGB
+    except (OSError, ValueError, ImageCms.PyCMSError):  # an unreadable profile: taken as sRGB
         return ""
     return _MODES.get(space.strip(), "")
 

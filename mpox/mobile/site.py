@@ -5,45 +5,56 @@ import gzip
 import hashlib
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from mpox import __version__
-from mpox.curation.thresholds import QualityThresholds
 from mpox.errors import UserError
 from mpox.files import read_json, replacing_folder, sha256_of, write_json
-from mpox.mobile.file.contract import CONTRACT_FILE
+from mpox.mobile.file.contract import CONTRACT_FILE, resize_of
 from mpox.mobile.file.onnx_session import MAPS_INSIDE, open_session, with_maps
 from mpox.mobile.file.package import MODEL_FILE, ONNX_FILE, SUMS_FILE, recorded_sums, write_sums
-from mpox.mobile.run.golden import EXPECTED, GOLDEN
+from mpox.mobile.run.golden import EXPECTED, GOLDEN, Golden, read_golden
 from mpox.places import check_replaceable
 
 QUESTIONS = ("site", "onset", "fever", "contacts")
+LIMITS = ("min_side", "min_sharpness", "max_bright", "max_dark", "max_border")
 # Largest difference of a golden probability between this computer and the browser.
 TOLERANCE = 1e-3
-MODEL, SITE, SERVICE, MANIFEST = "model.bin", "site.json", "service.js", "app.webmanifest"
+# Largest mean difference of the working picture of a photo that decoders open a little differently, in levels of 255.
+LEVELS = 0.75
+# Bytes of a golden photo above which phones do not keep it: only ?selftest fetches it.
+LARGE = 500_000
+MODEL, SITE, SERVICE, MANIFEST, NOTICE = "model.bin", "site.json", "service.js", "app.webmanifest", "NOTICE.txt"
 # Not needed by the app itself: not kept on the phone.
-_BESIDE = frozenset({SERVICE, SUMS_FILE, "NOTICE.txt"})
+_BESIDE = frozenset({SERVICE, SUMS_FILE, NOTICE})
 _COLOUR = "#0b5563"
 
 
 @dataclass(frozen=True)
 class SiteOptions:
-    """What the app shows; conf/app.yaml explains each. The first of `languages` is the usual one."""
+    """What the app shows; conf/app.yaml explains each. The first of `languages` is the usual one.
+
+    `limits`: of a photo's quality, beyond which it is refused, under the names of LIMITS.
+    """
 
     title: str
     contact: str | None
     questions: tuple[str, ...]
     languages: tuple[str, ...]
+    limits: Mapping[str, float]
 
 
 def write_site(export: Path, out: Path, options: SiteOptions, *, overwrite: bool) -> dict[str, Any]:
-    """Write the app of the ONNX export into `out`, which appears complete or not at all.
+    """Write the app of an ONNX export into `out`, which appears complete or not at all.
 
-    Returns `files` and `first_visit_bytes`. Raises UserError for an export without ONNX or mpox,
-    changed files, unknown options, a program that is not built, or an `out` that may not be replaced.
+    Returns `files`, how many there are, and `first_visit_bytes`, the bytes of all that a phone fetches once.
+
+    Raises UserError for an export without ONNX or mpox, changed files, unknown options, a program that is not built, or
+    an `out` that may not be replaced.
     """
     contract = _contract(export)
     program = built_program()
@@ -61,12 +72,12 @@ def write_site(export: Path, out: Path, options: SiteOptions, *, overwrite: bool
             if path.stem not in options.languages:
                 path.unlink()
         (folder / MODEL).write_bytes(gzip.compress(with_maps(export / ONNX_FILE), 9, mtime=0))
-        _write_golden(export / GOLDEN, folder / GOLDEN)
+        beside = {*_BESIDE, *_copy_golden(export, folder)}
         write_json(folder / MANIFEST, _manifest(options.title))
         content = _site(export, contract, options)
-        content["version"] = _digest(folder, content)
+        content["version"] = _digest(folder, content, beside)
         write_json(folder / SITE, content)
-        visited = _write_service(folder, content["version"])
+        visited = _write_service(folder, content["version"], beside)
         write_sums(folder)
         _check_free(out, overwrite)
     return {"files": sum(path.is_file() for path in out.rglob("*")), "first_visit_bytes": visited}
@@ -96,9 +107,8 @@ def _contract(export: Path) -> dict[str, Any]:
     if contract["format"] < 2:
         raise UserError(f"{export} was made by an earlier version: export it again")
     if contract["constants"].get("positive") is None:
-        raise UserError(
-            f"{export} knows no class that means mpox (labels: {', '.join(contract['constants']['labels'])})"
-        )
+        labels = ", ".join(contract["constants"]["labels"])
+        raise UserError(f"{export} knows no class that means mpox ({labels}): export a run that has one")
     return contract
 
 
@@ -115,8 +125,7 @@ def _check_free(out: Path, overwrite: bool) -> None:
 
 def _site(export: Path, contract: dict[str, Any], options: SiteOptions) -> dict[str, Any]:
     """The content of site.json but for its version; apps/web/src/measure/site.ts has its types."""
-    facts, limits = contract["constants"], asdict(QualityThresholds())
-    expected = read_json(export / GOLDEN / EXPECTED)["answers"]
+    facts = contract["constants"]
     explains = MAPS_INSIDE in open_session(export / ONNX_FILE, 1).get_modelmeta().custom_metadata_map
     return {
         "title": options.title,
@@ -134,22 +143,37 @@ def _site(export: Path, contract: dict[str, Any], options: SiteOptions) -> dict[
             "positive": facts["positive"],
             "image_size": facts["image_size"],
             "interpolation": facts["interpolation"],
+            "resize": resize_of(facts),
             "rule": contract["rule"],
             "explains": explains,
         },
-        "golden": [
-            {"photo": f"{GOLDEN}/{name}.png", "probabilities": entry["probabilities"]}
-            for name, entry in expected.items()
-        ],
+        "golden": _golden(read_golden(export / GOLDEN)),
         "tolerance": TOLERANCE,
-        "limits": {name: limits[name] for name in ("min_side", "min_sharpness", "max_bright", "max_dark")},
+        "level_tolerance": LEVELS,
+        "limits": {name: options.limits[name] for name in LIMITS},
     }
 
 
-def _write_golden(source: Path, folder: Path) -> None:
-    folder.mkdir()
-    for name in read_json(source / EXPECTED)["answers"]:
-        shutil.copyfile(source / f"{name}.png", folder / f"{name}.png")
+def _golden(golden: Golden) -> list[dict[str, Any]]:
+    """The photos of the self-test, with the answers to those that every decoder opens alike."""
+    return [
+        {
+            "photo": f"{GOLDEN}/{file.name}",
+            "picture": None if file.suffix == ".png" else f"{GOLDEN}/{name}-picture.png",
+            "probabilities": probabilities.tolist(),
+            "kept": file.stat().st_size <= LARGE,
+        }
+        for name, file, probabilities in zip(golden.names, golden.files, golden.probabilities, strict=True)
+    ]
+
+
+def _copy_golden(export: Path, folder: Path) -> list[str]:
+    """Copy the photos; return the paths in the app of those that phones do not keep."""
+    golden = _golden(read_golden(export / GOLDEN))
+    (folder / GOLDEN).mkdir()
+    for name in [one[kind] for one in golden for kind in ("photo", "picture") if one[kind]]:
+        shutil.copyfile(export / name, folder / name)
+    return [one[kind] for one in golden for kind in ("photo", "picture") if not one["kept"]]
 
 
 def _manifest(title: str) -> dict[str, Any]:
@@ -166,23 +190,23 @@ def _manifest(title: str) -> dict[str, Any]:
     }
 
 
-def _needed(folder: Path) -> list[Path]:
+def _needed(folder: Path, beside: Collection[str]) -> list[Path]:
     """The files that a phone keeps, in order."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [path for path in files if path.relative_to(folder).as_posix() not in _BESIDE]
+    return [path for path in files if path.relative_to(folder).as_posix() not in beside]
 
 
-def _digest(folder: Path, content: dict[str, Any]) -> str:
+def _digest(folder: Path, content: dict[str, Any], beside: Collection[str]) -> str:
     """The version of the app: any other file, or any other content of site.json, is another one."""
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
-    for path in (*_needed(folder), folder / SERVICE):
+    for path in (*_needed(folder, beside), folder / SERVICE):
         digest.update(f"{path.relative_to(folder).as_posix()} {sha256_of(path)}\n".encode())
     return digest.hexdigest()[:16]
 
 
-def _write_service(folder: Path, version: str) -> int:
+def _write_service(folder: Path, version: str, beside: Collection[str]) -> int:
     """Put version and files before the service worker's program; return the bytes of all that a first visit fetches."""
-    paths = _needed(folder)
+    paths = _needed(folder, beside)
     files = {
         path.relative_to(folder).as_posix(): f"sha256-{base64.b64encode(bytes.fromhex(sha256_of(path))).decode()}"
         for path in paths

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mpox.errors import UserError
 from mpox.model.features import LAST
@@ -44,18 +45,22 @@ def feature_maps(backbone: Any, normalised_NCHW: Tensor, stages: Stages | None) 
     return [*maps, last]
 
 
-def pooled_features(backbone: Any, maps: Sequence[Tensor], drop_rate: float = 0.0) -> Tensor:
-    """Return features_NF of `feature_maps`: the stages' means over the photo, then what the last linear layer takes.
+def pooled_parts(backbone: Any, maps: Sequence[Tensor]) -> list[Tensor]:
+    """Return the features (N, F) of each of `feature_maps`: means over the photo; at the end, the last features."""
+    # As timm pools, in four dimensions: phones' runtimes have a kernel for that.
+    means = [F.adaptive_avg_pool2d(one, 1).flatten(1) for one in maps[:-1]]
+    return [*means, backbone.forward_head(maps[-1], pre_logits=True).flatten(1)]
 
-    `drop_rate` is of the means in training; timm's models drop of the last features themselves.
+
+def pooled_features(backbone: Any, maps: Sequence[Tensor], drop_rate: float = 0.0) -> Tensor:
+    """Return features_NF of `feature_maps`, all parts side by side.
+
+    `drop_rate` is of the stages' means in training; timm's models drop of the last features themselves.
     """
-    last = backbone.forward_head(maps[-1], pre_logits=True).flatten(1)
-    if len(maps) == 1:
-        return last
-    means = [one.mean((2, 3)) for one in maps[:-1]]
+    *means, last = pooled_parts(backbone, maps)
     if backbone.training and drop_rate:
-        means = [nn.functional.dropout(one, drop_rate) for one in means]
-    return torch.cat([*means, last], 1)
+        means = [F.dropout(one, drop_rate) for one in means]
+    return torch.cat([*means, last], 1) if means else last
 
 
 @torch.no_grad()
@@ -72,10 +77,15 @@ def give_stage_head(backbone: Any, name: str, n_classes: int) -> Stages:
         raise UserError(f"{name} gives no maps of its stages ({reason}): give model.features={LAST}") from error
     finally:
         backbone.train(was_training)
-    place = next(path for path, module in backbone.named_modules() if module is backbone.get_classifier())
-    device = backbone.get_classifier().weight.device
-    backbone.set_submodule(place, nn.Linear(n_features, n_classes, device=device))
+    replace_head(backbone, n_features, n_classes)
     return stages
+
+
+def replace_head(backbone: Any, n_features: int, n_classes: int) -> None:
+    """Put a random linear layer in the place of a timm model's classifier."""
+    old = backbone.get_classifier()
+    place = next(path for path, module in backbone.named_modules() if module is old)
+    backbone.set_submodule(place, nn.Linear(n_features, n_classes, device=old.weight.device))
 
 
 def _find(backbone: Any) -> tuple[Stages, int]:

@@ -9,6 +9,7 @@ from mpox import __version__
 from mpox.console import shown
 from mpox.data.folds import title_of
 from mpox.files import read_json, replacing
+from mpox.mobile.run.capture_report import worst_of
 from mpox.report.page import environment
 from mpox.runs.processor import in_words
 
@@ -37,6 +38,10 @@ def export_table(report: dict[str, Any]) -> Table:
         if found["balanced_accuracy_lost"] is not None:
             table.add_row("balanced accuracy lost", "", _interval(found["balanced_accuracy_lost"]))
         table.add_row("largest, mean |Δp|", "", f"{found['max_delta_p']:.3f}, {found['mean_delta_p']:.4f}")
+    if report.get("captures"):
+        worst = worst_of(report["captures"])
+        words = f"answers kept on {report['captures']['photos']} photos taken again, at worst ({worst['name']})"
+        table.add_row(words, "", _figure(worst["agreement"]))
     table.add_row("size, MB", "", f"{report['size_bytes'] / 1e6:.2f}")
     if report["size_against_fp32"]:
         table.add_row("size, times smaller than fp32", "", f"{1 / report['size_against_fp32']:.2f}")

@@ -106,7 +106,9 @@ def test_colour_profiles_become_srgb(tmp_path: Path, mode: str) -> None:
 
 
 def test_photos_that_are_srgb_already_keep_every_value(tmp_path: Path) -> None:
-    for profile in (None, _profile("sRGB"), b"no profile"):
+    unknown = bytearray(_profile("sRGB"))
+    unknown[16:20] = b"\xa6GB "  # its colour space, which is no ASCII
+    for profile in (None, _profile("sRGB"), b"no profile", bytes(unknown)):
         drawn().save(tmp_path / "x.png", icc_profile=profile)
         assert np.array_equal(np.asarray(open_photo(tmp_path / "x.png")), np.asarray(drawn()))
 

@@ -1,11 +1,13 @@
 """One run, and its export in int8: a real EfficientNet-Lite0 with its ImageNet weights, probed on small photos."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
 from phone_exports import export_config
 
+from mpox.mobile.file.onnx import ONNX_RECIPES
 from mpox.options import config_dir
 from mpox.training.job import train
 
@@ -32,3 +34,16 @@ def exported(phone_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     exports = tmp_path_factory.mktemp("exports")
     report = export(export_config(phone_run, exports, "recipe=int8_static", "name=lite0"))
     return exports / report["name"]
+
+
+@pytest.fixture(scope="session")
+def onnx_exports(phone_run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """The run exported with format=onnx: reports by recipe, with the folder as `place`. Read only."""
+    from mpox.commands.export import export
+
+    folder = tmp_path_factory.mktemp("onnx")
+    reports = {}
+    for recipe in ONNX_RECIPES:
+        options = ["format=onnx", f"recipe={recipe}", f"name={recipe}", "timing.rounds=0"]
+        reports[recipe] = export(export_config(phone_run, folder, *options)) | {"place": folder / recipe}
+    return reports

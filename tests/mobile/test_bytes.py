@@ -10,6 +10,7 @@ from phone_exports import export_config
 from PIL import Image
 
 from mpox.commands.export import export
+from mpox.data.photos import open_photo
 from mpox.data.working_picture import square
 from mpox.errors import UserError
 from mpox.files import read_json
@@ -100,8 +101,8 @@ def write_app(exported: Path, app: Path, made: Callable[[Image.Image], np.ndarra
     """Write the files of an app that gives these bytes to the model."""
     model, golden = PhoneModel(exported), read_golden(exported / GOLDEN)
     probabilities = {}
-    for name, photo in zip(golden.names, golden.photos, strict=True):
-        given = np.ascontiguousarray(made(photo)).reshape(1, SIZE, SIZE, 3)
+    for name, file in zip(golden.names, golden.files, strict=True):
+        given = np.ascontiguousarray(made(open_photo(file))).reshape(1, SIZE, SIZE, 3)
         given.tofile(app / f"{name}.u8")
         probabilities[name] = model.run_unchecked(given)[0].tolist()
     (app / "probabilities.json").write_text(json.dumps(probabilities))

@@ -60,14 +60,18 @@ def test_relu6_and_its_convolution_are_rounded_as_one(calibrated: Calibrated) ->
         assert float(observer.step) <= 6 / 255 + 1e-6 and int(observer.zero) == -128
 
 
-def test_averages_for_the_head_are_not_rounded(calibrated: Calibrated) -> None:
-    """The head takes the averages of the last maps in float; squeeze-and-excitation, by contrast, is in int8."""
-    (average,) = (node for node in calibrated.prepared.graph.nodes if "avg_pool" in str(node.target))
-    users = list(average.users)
-    while users[0].target != torch.ops.aten.linear.default:
-        assert users[0].op == "call_function"  # an observer would be a call of a module
-        users = list(users[0].users)
-    assert average.args[0].op == "call_module"  # the maps themselves are rounded
+def test_averages_for_the_head_are_not_rounded(calibrated: Calibrated, run: OpenedRun) -> None:
+    """The head takes the averages of maps in float; squeeze-and-excitation, by contrast, is in int8."""
+    aten = torch.ops.aten
+    kinds = (aten.adaptive_avg_pool2d.default, aten.mean.dim)
+    averages = [node for node in calibrated.prepared.graph.nodes if node.target in kinds]
+    assert len(averages) == len(run.network.feature_widths) > 1
+    for average in averages:
+        users = list(average.users)
+        while users[0].target != aten.linear.default:
+            assert users[0].op == "call_function"  # an observer would be a call of a module
+            users = list(users[0].users)
+        assert average.args[0].op == "call_module"  # the maps themselves are rounded
     name = "mobilenetv3_small_100.lamb_in1k"
     network = PhoneNetwork(build(name, 4, input_record(name, 64)), image_size=64, maps=False)
     gates = [

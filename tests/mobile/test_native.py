@@ -17,6 +17,7 @@ from PIL import Image
 from mpox.commands.predict import predict
 from mpox.data.photos import open_photo
 from mpox.data.working_picture import square
+from mpox.files import read_json
 from mpox.mobile.check import check
 from mpox.mobile.run.runtime import PhoneModel
 from mpox.options import config_dir
@@ -70,9 +71,10 @@ def as_phones_write(photo: Image.Image, number: int) -> bytes:
 
 def golden_answers(program: Program, exported: Path, folder: Path, cpu: str | None = None) -> None:
     """Run the golden set; mpox.mobile.check must accept tensors and probabilities."""
-    photos = []
-    for path in sorted((exported / "golden").glob("photo-?.*")):
-        photos.append(path if path.suffix == ".jpg" else folder / f"{path.stem}.ppm")
+    golden, photos = exported / "golden", []
+    for name, one in read_json(golden / "expected.json")["answers"].items():
+        path = golden / one.get("file", f"{name}.png")
+        photos.append(path if path.suffix == ".jpg" else folder / f"{name}.ppm")
         if path.suffix != ".jpg":
             open_photo(path).save(photos[-1])
     done = program.ask(exported / "model.pte", *photos, "--app", folder, cpu=cpu)
@@ -146,14 +148,16 @@ def broken_files(folder: Path) -> dict[str, Path]:
     whole = jpeg(noise(200, 150))
     start = whole.index(b"\xff\xc0") + 5
     progressive = jpeg(noise(200, 150), progressive=True)
+    frame = progressive.index(b"\xff\xc2") + 5
     scan = progressive[progressive.rindex(b"\xff\xda") : -2]
     contents = {
         "not a JPEG": b"\x89PNG\r\n\x1a\n" + bytes(50),
         "Empty input file": b"",
         "Premature end": whole[: len(whole) // 2],
         "more than 256 megapixels": whole[:start] + b"\xff\xdc\xff\xdc" + whole[start + 4 :],
+        "more than 400 MB": progressive[:frame] + b"\x3e\x00\x3e\x00" + progressive[frame + 4 :],
         "4 colours a pixel": _cmyk(),
-        "scan": progressive[:-2] + 3000 * scan + progressive[-2:],
+        "more than 200 scans": progressive[:-2] + 3000 * scan + progressive[-2:],
     }
     paths = {}
     for number, (message, content) in enumerate(contents.items()):
@@ -187,6 +191,8 @@ def test_a_model_that_is_none_is_one_line(program: Program, exported: Path, tmp_
         (tmp_path / f"{number}.pte").write_bytes(bad)
         done = program.ask(tmp_path / f"{number}.pte", tmp_path / "x.jpg")
         assert done.returncode == 2 and done.stderr.count("\n") == 1, (number, done)
+    old = Path(__file__).parents[1] / "before_the_move" / "export" / "model.pte"
+    assert "of another format than this program" in program.ask(old, tmp_path / "x.jpg").stderr
     assert program.ask().returncode == 2
 
 
@@ -233,12 +239,13 @@ public class Ask {
 
 @pytest.mark.skipif(shutil.which("javac") is None, reason="no Java compiler here")
 def test_java_wrapper(program: Program, exported: Path, tmp_path: Path) -> None:
-    built = build("host", tmp_path / "build", "-DMPOX_JNI=ON")
+    home = Path(shutil.which("javac") or "").resolve().parents[1]
+    built = build("host", tmp_path / "build", "-DMPOX_JNI=ON", f"-DJNI_INCLUDE_DIR={home / 'include'}")
     (tmp_path / "Ask.java").write_text(HARNESS)
     photo, missing = tmp_path / "Läsion \N{GRINNING FACE}.jpg", tmp_path / "keine.jpg"
     photo.write_bytes(jpeg(noise(300, 200)))
     sources = [str(SOURCE / "LesionModel.java"), str(tmp_path / "Ask.java")]
-    subprocess.run(["javac", "-d", str(tmp_path), *sources], check=True)
+    subprocess.run(["javac", "-encoding", "UTF-8", "-d", str(tmp_path), *sources], check=True)
     command = [
         "java",
         "-Xcheck:jni",

@@ -23,7 +23,7 @@ from mpox.mobile.export.onnx_job import WEIGHT_BITS
 from mpox.mobile.file.contract import facts_in
 from mpox.mobile.file.input_tensor import as_input
 from mpox.mobile.file.network import PhoneNetwork
-from mpox.mobile.file.onnx import ONNX_RECIPES, export_onnx
+from mpox.mobile.file.onnx import export_onnx
 from mpox.mobile.file.onnx_layers import saturating_layers
 from mpox.mobile.file.onnx_session import MAPS, run_file
 from mpox.mobile.file.package import write_sums
@@ -44,14 +44,8 @@ def run(phone_run: Path) -> OpenedRun:
 
 
 @pytest.fixture(scope="module")
-def exports(phone_run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """The run exported with format=onnx: reports by recipe, with the folder as `place`."""
-    folder = tmp_path_factory.mktemp("onnx")
-    reports = {}
-    for recipe in ONNX_RECIPES:
-        options = ["format=onnx", f"recipe={recipe}", f"name={recipe}", "timing.rounds=0"]
-        reports[recipe] = export(export_config(phone_run, folder, *options)) | {"place": folder / recipe}
-    return reports
+def exports(onnx_exports: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return onnx_exports
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mpox.data.photos import open_photo
 from mpox.data.working_picture import square
 from mpox.errors import UserError
 from mpox.mobile.check import check
@@ -120,6 +121,40 @@ def test_the_checker_names_the_mistake(
         assert not probabilities.passed and named in probabilities.text
 
 
+@pytest.mark.parametrize(
+    ("changed", "lacks", "named"),
+    [
+        ("photo-4", "a filter that averages", "without antialiasing (bilinear)"),
+        ("photo-5", "the turn", "not turned upright"),
+        ("photo-6", "the colours", "Display P3"),
+    ],
+)
+def test_the_checker_names_what_an_app_of_real_photos_leaves_out(
+    changed: str, lacks: str, named: str, exported: Path, tmp_path: Path
+) -> None:
+    def careless(file: Path) -> np.ndarray:
+        """As the platform's decoder gives it: neither turned nor converted; resized by its plain bilinear scaler."""
+        if file.stem != changed:
+            return np.asarray(square(open_photo(file), SIZE, "bicubic"), "float32")
+        with Image.open(file) as photo:
+            if lacks != "a filter that averages":
+                return np.asarray(square(photo.convert("RGB"), SIZE, "bicubic"), "float32")
+            pixels = np.asarray(photo)
+        places = (np.arange(SIZE) + 0.5) * (len(pixels) / SIZE) - 0.5
+        low, share = places.astype(int), (places % 1)[:, None]
+        left = (pixels.shape[1] - len(pixels)) // 2
+        rows = pixels[low] * (1 - share[..., None]) + pixels[low + 1] * share[..., None]
+        return rows[:, left + low] * (1 - share) + rows[:, left + low + 1] * share
+
+    write_app_of_files(exported, tmp_path, careless)
+    tensors = check(exported, tmp_path)[-2]
+    assert not tensors.passed and named in tensors.text and f"of {changed}" in tensors.text
+    for file in tmp_path.glob(f"{changed}.*"):
+        file.unlink()
+    tensors = check(exported, tmp_path)[-2]
+    assert tensors.passed and f"not given: {changed}" in tensors.text
+
+
 def test_the_checker_recognises_another_file_and_other_probabilities(exported: Path, tmp_path: Path) -> None:
     (floats,) = (exported.parent / ".fp32").glob("*.pte")
     shutil.copy(floats, tmp_path / "model.pte")
@@ -140,11 +175,16 @@ def test_the_checker_sees_a_changed_export(exported: Path, tmp_path: Path) -> No
 
 
 def write_app(exported: Path, app: Path, made: Callable[[Image.Image], np.ndarray]) -> None:
-    """Write the files of an app that makes its tensors (S, S, 3) in this way."""
+    """Write the files of an app that makes its tensors (S, S, 3) of upright sRGB photos in this way."""
+    write_app_of_files(exported, app, lambda file: made(open_photo(file)))
+
+
+def write_app_of_files(exported: Path, app: Path, made: Callable[[Path], np.ndarray]) -> None:
+    """Write the files of an app that makes its tensors (S, S, 3) of files in this way."""
     model, golden = PhoneModel(exported), read_golden(exported / GOLDEN)
     probabilities = {}
-    for name, photo in zip(golden.names, golden.photos, strict=True):
-        tensor = np.ascontiguousarray(made(photo).transpose(2, 0, 1)[None], "<f4")
+    for name, file in zip(golden.names, golden.files, strict=True):
+        tensor = np.ascontiguousarray(made(file).transpose(2, 0, 1)[None], "<f4")
         tensor.tofile(app / f"{name}.f32")
         probabilities[name] = model.run_unchecked(tensor)[0].tolist()
     (app / "probabilities.json").write_text(json.dumps(probabilities))

@@ -48,7 +48,7 @@ def with_photos(run: OpenedRun, role: str, pictures: np.ndarray) -> OpenedRun:
 
 def request(exports: Path, recipe: str) -> Request:
     """As in `export_config`."""
-    return Request(exports, recipe, bound=Bound(0.75, 0.25), calibration_photos=16, timing_rounds=0)
+    return Request(exports, recipe, bound=Bound(0.75, 0.25), calibration_photos=16, timing_rounds=0, capture_photos=0)
 
 
 @pytest.mark.parametrize(("role", "kept"), [("test", True), ("val", False)])

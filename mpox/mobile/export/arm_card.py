@@ -29,14 +29,16 @@ def section(result: dict[str, Any]) -> str:
         f"The golden set ({photos['golden']} photos){others}, run by ExecuTorch {result['executorch']}'s Arm64 kernels "
         f"on cores that qemu {result['qemu']} emulates, beside this file's answers on the machine that checked it:",
         "",
-        "| core has | same answers | largest abs. Δp | instructions a photo, millions | of fp32's | heap at peak, MB |",
-        "|---|---|---|---|---|---|",
+        "| core has | same answers | largest abs. Δp | million instructions a photo | of fp32's | heap, MB | fp32's |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, core in result["cores"].items():
-        share = "-" if core["ratio"] is None else f"{core['ratio']:.3f}"
+        share, heap = "-", "-"
+        if core["ratio"] is not None:
+            share, heap = f"{core['ratio']:.3f}", f"{core['fp32_heap_bytes'] / 1e6:.1f}"
         lines.append(
             f"| {NAMES[name]} | {core['agreement']:.1%} | {core['max_delta_p']:.1e} | "
-            f"{sum(core['instructions'].values()) / 1e6:.1f} | {share} | {core['heap_bytes'] / 1e6:.1f} |"
+            f"{sum(core['instructions'].values()) / 1e6:.1f} | {share} | {core['heap_bytes'] / 1e6:.1f} | {heap} |"
         )
     bits = "The cores agree to the last bit." if result["same_bits"] else "The cores differ in their last bits."
     lines += ["", f"{bits} {LEFT_OUT}"]

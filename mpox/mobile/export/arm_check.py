@@ -45,10 +45,10 @@ def check_on_arm(folder: Path, photos: CheckPhotos, target: Target) -> dict[str,
     """Run the export in `folder` on each of CORES; return plain values for its export.json, as `arm`.
 
     By core: agreement and largest |Δp| with this machine's answers on the same file, largest |Δp| on the golden set,
-    retired instructions of one photo by kind, the same of the float32 file and the ratio (None where the exporter kept
-    no such file), bytes of heap at the peak. `same_bits`: whether the cores agree to the last bit. `passed`, and
-    `reasons` where not. A target without emulator is this machine, whatever the core's name, and counts nothing. Raises
-    UserError for files that cannot be run, and for an emulator that is too old.
+    retired instructions of one photo by kind, bytes of heap at the peak, the same of the float32 file and the ratio of
+    instructions (None where the exporter kept no such file). `same_bits`: whether the cores agree to the last bit.
+    `passed`, and `reasons` where not. A target without emulator is this machine, whatever the core's name, and counts
+    nothing. Raises UserError for files that cannot be run, and for an emulator that is too old.
     """
     start = time.monotonic()
     emulator = _emulator(target)
@@ -117,15 +117,17 @@ def _reasons(core: dict[str, Any]) -> list[str]:
 
 def _cost(target: Target, file: Path, reference: Path | None, tensor: np.ndarray, cpu: str) -> dict[str, Any]:
     """Instructions of one photo, after a first one; float32 files take planes whatever form the file takes."""
+    costs: dict[str, Any] = dict.fromkeys(("instructions", "fp32_instructions", "fp32_heap_bytes", "ratio"))
     if not target.emulator:
-        return {"instructions": None, "fp32_instructions": None, "ratio": None}
+        return costs
     counter = plugin(target)
     own = count(target, file, tensor, cpu=cpu, plugin=counter).instructions
     assert own is not None
-    costs: dict[str, Any] = {"instructions": own, "fp32_instructions": None, "ratio": None}
+    costs["instructions"] = own
     if reference is not None:
         planes = tensor if tensor.shape[1] == 3 else tensor.transpose(0, 3, 1, 2).astype("float32")
-        other = count(target, reference, planes, cpu=cpu, plugin=counter).instructions
-        assert other is not None
-        costs |= {"fp32_instructions": other, "ratio": sum(own.values()) / sum(other.values())}
+        found = count(target, reference, planes, cpu=cpu, plugin=counter)
+        assert found.instructions is not None
+        costs |= {"fp32_instructions": found.instructions, "fp32_heap_bytes": found.heap_bytes}
+        costs["ratio"] = sum(own.values()) / sum(found.instructions.values())
     return costs

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mpox.errors import UserError
 from mpox.files import read_json
+from mpox.mobile.export.captured import Captured, capture
 from mpox.mobile.file.contract import RUNNABLE
 from mpox.mobile.file.input_tensor import FORMS, PIXELS, PLANES
 from mpox.mobile.file.network import PhoneNetwork
@@ -55,6 +56,7 @@ class Request:
     tune_rate: float = 2e-5
     tune_batch: int = 16
     timing_rounds: int = 5
+    capture_photos: int = 32
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -68,6 +70,8 @@ class Request:
             raise UserError(f"backend=coreml takes no bytes: leave input={PLANES}")
         if self.recipe not in (*RECIPES, "auto"):
             raise UserError(f"recipe={self.recipe} is unknown: choose auto, {', '.join(RECIPES)}")
+        if self.bound.capture is not None and not self.capture_photos:
+            raise UserError("bound.capture needs photos that are taken again: give capture.photos=32")
         if self.calibration_photos < 2:
             raise UserError(
                 f"calibration.photos={self.calibration_photos} is too few to choose a range: give 16 or more"
@@ -105,6 +109,7 @@ class Original:
     test_rows: np.ndarray
     test_logits: np.ndarray
     rule: DecisionRule
+    captured: Callable[[], Captured]
 
     @functools.cached_property
     def self_agreement(self) -> float:
@@ -134,7 +139,17 @@ class Original:
             "note": test["note"] if test["kept"] else missed,
             "decided_on": {"roles": ["calibration", "val"], **{name: deciding[name] for name in named}},
             "verification": test | self.cross_validated,
+            **self._taken_again(deciding["reasons"], logits_of, request),
         }
+
+    def _taken_again(
+        self, reasons: list[str], logits_of: Callable[[np.ndarray], np.ndarray], request: Request
+    ) -> dict[str, Any]:
+        """The report of `mpox.mobile.run.capture_report` as `captures`; a file that is refused already has none."""
+        if not request.capture_photos or reasons:
+            return {"captures": None}
+        found, missed = self.captured().judge(logits_of, self.rule, request.bound.capture)
+        return {"captures": found, "kept": not missed, "reasons": missed}
 
     def _compared(
         self, rows: np.ndarray, own_NC: np.ndarray, logits_of: Callable[[np.ndarray], np.ndarray], request: Request
@@ -187,7 +202,8 @@ def gather_original(run: OpenedRun, request: Request, *, pruned: bool = False) -
     deciding = np.unique(np.concatenate([calibration, val]))
     own, test = (torch_logits(network, run.images(some)) for some in (deciding, rows["test"]))
     rule = _rule_of_pruned(run, network, request) if pruned else _rule(run, request)
-    return Original(run, network, no_maps, run.card.positive, photos, deciding, own, rows["test"], test, rule)
+    taken = functools.cache(lambda: capture(run, network, request.capture_photos, request.seed))
+    return Original(run, network, no_maps, run.card.positive, photos, deciding, own, rows["test"], test, rule, taken)
 
 
 def _rule(run: OpenedRun, request: Request) -> DecisionRule:

@@ -15,14 +15,16 @@ import lightning as L
 import numpy as np
 import torch
 import torch_pruning as tp
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mpox.data.module import Batch, FoldData, Transform
 from mpox.errors import UserError, reason_of
+from mpox.mobile.file.network import StageHead
 from mpox.model.backbone import PhotoClassifier
 from mpox.model.classifier import LesionClassifier
 from mpox.model.cost import Cost, cost_of
+from mpox.model.stages import pooled_parts, replace_head
 from mpox.runs.opened import OpenedRun, logits_of
 from mpox.stats.metrics import classification_metrics
 
@@ -91,22 +93,26 @@ def prune(
     if not 0 < ratio < 1:
         raise UserError(f"prune.ratio={ratio} is no share of channels: give a number between 0 and 1, such as 0.3")
     pruned = copy.deepcopy(network).eval().requires_grad_(True)
+    parted = None if pruned.stages is None else _Parted(pruned).requires_grad_(True)
+    whole, heads = (pruned, [pruned.head]) if parted is None else (parted, [*parted.head.parts])
     side = images_NCHW.shape[-1]
     before = cost_of(pruned, side)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about parameters that belong to no layer, which it prunes correctly
             pruner = tp.pruner.BasePruner(
-                pruned,
+                whole,
                 images_NCHW[:1],
                 importance=tp.importance.GroupTaylorImportance(),
                 pruning_ratio=ratio,
                 round_to=ROUND_TO,
-                ignored_layers=[pruned.head],
+                ignored_layers=heads,
             )
         for images, targets in zip(images_NCHW.split(BATCH), targets_N.split(BATCH), strict=True):
-            F.cross_entropy(pruned(images), targets.to(images.device), reduction="sum").backward()
+            F.cross_entropy(whole(images), targets.to(images.device), reduction="sum").backward()
         pruner.step()
+        if parted is not None:
+            parted.join()
         pruned.zero_grad(set_to_none=True)
         after = cost_of(pruned, side)
     except Exception as error:  # torch-pruning fails in many ways on graphs it does not understand
@@ -120,6 +126,26 @@ def prune(
         )
     _update_widths(pruned, images_NCHW[:1])
     return pruned, before, after
+
+
+class _Parted(nn.Module):
+    """A network whose head on the stages is a layer of each: torch-pruning loses count of features side by side."""
+
+    def __init__(self, network: PhotoClassifier) -> None:
+        super().__init__()
+        self.network, self.head = network, StageHead(network)
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        maps = self.network.maps(self.network.normalise(images_NCHW))
+        return self.head(pooled_parts(self.network.backbone, maps))
+
+    @torch.no_grad()
+    def join(self) -> None:
+        """Give the network one head again, of what is left of the parts."""
+        layers: list[Any] = list(self.head.parts)
+        weight = torch.cat([layer.weight for layer in layers], 1)
+        replace_head(self.network.backbone, weight.shape[1], weight.shape[0])
+        self.network.set_head(weight, layers[-1].bias)
 
 
 class Distilled(LesionClassifier):

@@ -171,6 +171,7 @@ def decision(facts: Facts) -> str:
             "order of the labels). Where the answer is not the only label in the set, say that the photo is unclear, "
             "and refer it."
         )
+    text += " Of several photos of one lesion, decide on the mean of their probabilities."
     return f"{text} The rule was fitted on {rule.fitted_on}." if rule.fitted_on else text
 
 

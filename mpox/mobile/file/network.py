@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mpox.model.backbone import PhotoClassifier
 from mpox.model.class_maps import ClassMaps
-from mpox.model.stages import Stages, feature_maps, pooled_features
+from mpox.model.stages import Stages, feature_maps, pooled_parts
 
 
 class PhoneNetwork(nn.Module):
@@ -34,7 +34,8 @@ class PhoneNetwork(nn.Module):
         self.image_size, self.has_maps = image_size, maps
         example = torch.zeros(1, 3, image_size, image_size)
         projection = ClassMaps(network, example) if maps else None
-        self.body: nn.Module = Body(reparameterize_model(network.backbone), network.stages, projection)
+        head = StageHead(network) if network.stages is not None else None
+        self.body: nn.Module = Body(reparameterize_model(network.backbone), network.stages, head, projection)
 
     @property
     def backbone(self) -> Any:
@@ -59,18 +60,40 @@ class PhoneNetwork(nn.Module):
 class Body(nn.Module):
     """What follows the normalisation: normalised_NCHW to (logits_NC,) or (logits_NC, maps_NChw)."""
 
-    def __init__(self, backbone: Any, stages: Stages | None, projection: ClassMaps | None) -> None:
+    def __init__(
+        self, backbone: Any, stages: Stages | None, head: "StageHead | None", projection: ClassMaps | None
+    ) -> None:
         super().__init__()
-        self.backbone, self.stages, self.projection = backbone, stages, projection
+        self.backbone, self.stages, self.head, self.projection = backbone, stages, head, projection
 
     def forward(self, normalised: Tensor) -> tuple[Tensor, ...]:
         """Return (logits_NC,) or (logits_NC, maps_NChw)."""
         maps = feature_maps(self.backbone, normalised, self.stages)
-        if self.stages is None:
+        if self.head is None:
             logits = self.backbone.forward_head(maps[0])
         else:
-            logits = self.backbone.get_classifier()(pooled_features(self.backbone, maps))
+            logits = self.head(pooled_parts(self.backbone, maps))
         return (logits,) if self.projection is None else (logits, self.projection(maps))
+
+
+class StageHead(nn.Module):
+    """The head on the stages as a linear layer of each part, added up: nothing is joined, which int8 tells apart."""
+
+    def __init__(self, network: PhotoClassifier) -> None:
+        super().__init__()
+        weights = network.head.weight.detach().split(list(network.feature_widths), 1)
+        self.parts = nn.ModuleList(nn.Linear(one.shape[1], one.shape[0], bias=one is weights[-1]) for one in weights)
+        for layer, weight in zip(self.parts, weights, strict=True):
+            layer.weight = nn.Parameter(weight.clone(), requires_grad=False)
+        bias: Any = network.head.bias
+        self.parts[-1].bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Return logits_NC of the features (N, F) of each part."""
+        logits: Tensor = self.parts[-1](features[-1])
+        for layer, part in zip(self.parts[:-1], features[:-1], strict=True):
+            logits = logits + layer(part)
+        return logits
 
 
 class FromPixels(nn.Module):

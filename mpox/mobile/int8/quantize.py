@@ -20,7 +20,7 @@ from torchao.quantization.pt2e.utils import _fuse_conv_bn_
 from mpox.errors import UserError
 from mpox.mobile.file.network import PhoneNetwork
 from mpox.mobile.int8.pooling import WINDOW, convolve_pools
-from mpox.mobile.int8.quantizer import FEATURES, PhoneQuantizer, static_config
+from mpox.mobile.int8.quantizer import AVERAGES, PhoneQuantizer, static_config
 from mpox.mobile.int8.ranges import Mode, WeightRange, observers, set_mode
 from mpox.mobile.int8.rounding import LAYERS, round_layers
 from mpox.mobile.int8.scaling import scale_channels
@@ -158,7 +158,7 @@ def units_of(network: PhoneNetwork) -> dict[str, str]:
         name = os.path.commonpath([path.replace(".", "/") for path in paths]).replace("/", ".") or paths[0]
         for path in paths:
             units[f"backbone.{path}"] = HEAD if path in head else name
-    return units | {"projection": HEAD}
+    return units | {"projection": HEAD, "head": HEAD}
 
 
 def _exported(network: PhoneNetwork, images: Tensor) -> GraphModule:
@@ -178,7 +178,7 @@ def _in_float(graph: GraphModule, units: Mapping[str, str], float_units: Collect
     nodes = list(graph.graph.nodes)
     names = {node.name for node in nodes if _unit(node, units) in kept}
     # In int8 the averages that go into the head would be rounded once more, without a gain.
-    names |= {node.name for node in nodes if node.target in FEATURES and _leads_to_head(node, units)}
+    names |= {node.name for node in nodes if node.target in AVERAGES and _leads_to_head(node, units)}
     return lambda node: node.name in names
 
 

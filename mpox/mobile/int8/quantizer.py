@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
@@ -22,8 +23,6 @@ from mpox.mobile.int8.scaling import BETWEEN
 CLAMPS = (ATEN.hardtanh.default, ATEN.hardtanh_.default, ATEN.relu6.default)
 PADS = (ATEN.pad.default, ATEN.constant_pad_nd.default)
 AVERAGES = (ATEN.adaptive_avg_pool2d.default, ATEN.mean.dim)
-# What joins averages to the head's input.
-FEATURES = (*AVERAGES, ATEN.cat.default)
 
 
 class PhoneQuantizer(XNNPACKQuantizer):
@@ -43,16 +42,16 @@ class PhoneQuantizer(XNNPACKQuantizer):
     def annotate(self, model: GraphModule) -> GraphModule:
         """Annotate convolutions with a clamp after them as one, and pads; leave the rest to XNNPACK's quantizer."""
         for node in model.graph.nodes:
-            if node.target in FEATURES and self.in_float(node):  # else it would be rounded like its input
+            if node.target in AVERAGES and self.in_float(node):  # else it would be rounded like its input
                 node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(_annotated=True)
             if BETWEEN in node.meta:
                 node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(_annotated=True)
         rounds_outputs = self.config.output_activation is not None  # with dynamic ranges there is nothing to fuse
         for after in model.graph.nodes:
+            layer: Any = after.args[0] if after.args else None
             scaled = BETWEEN in after.meta and after.target is ATEN.mul.Tensor
             if not rounds_outputs or not (scaled or after.target in CLAMPS):
                 continue
-            layer = after.args[0]
             if layer.target not in LAYERS or len(layer.users) > 1 or self.in_float(layer):
                 continue
             inputs = {layer.args[0]: self.config.input_activation, layer.args[1]: self.config.weight}

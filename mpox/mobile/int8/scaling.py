@@ -112,9 +112,10 @@ def _streams(graph: GraphModule, in_float: InFloat) -> list[list[Node]]:
 
 
 def _follows_layer(function: Node, graph: GraphModule, in_float: InFloat) -> bool:
-    layer: Any = function.args[0]
-    own = isinstance(layer, Node) and has_own_weights(layer, graph) and len(layer.users) == 1
-    return own and not in_float(layer) and not in_float(function)
+    layer = function.args[0]
+    if not isinstance(layer, Node) or in_float(layer) or in_float(function):
+        return False
+    return has_own_weights(layer, graph) and len(layer.users) == 1
 
 
 def _factor(graph: GraphModule, node: Node, factor_C: Tensor) -> Node:

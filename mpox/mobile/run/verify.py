@@ -18,10 +18,14 @@ CONFIDENCE, RESAMPLES = 0.95, 2000
 
 @dataclass(frozen=True)
 class Bound:
-    """What a file must keep: the least agreement (0..1) and largest fall of balanced accuracy (0..1)."""
+    """What a file must keep: the least agreement (0..1) and largest fall of balanced accuracy (0..1).
+
+    `capture` is the least share (0..1) of its answers that a file keeps when the photo is taken again; None: no bound.
+    """
 
     agreement: float
     balanced_accuracy: float
+    capture: float | None = None
 
 
 DEFAULT_BOUND = Bound(agreement=0.98, balanced_accuracy=0.01)

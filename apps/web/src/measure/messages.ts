@@ -6,7 +6,7 @@ import { Site } from "./site";
 
 export type Request =
   | { kind: "open"; site: Site; base: string }
-  | { kind: "selftest" }
+  | { kind: "selftest"; all: boolean } // with the photos that the phone does not keep
   | { kind: "photo"; blob: Blob } // a picture file
   | { kind: "frame"; frame: ImageBitmap } // of the camera, to be kept as a photo
   | { kind: "watch"; frame: ImageBitmap } // of the camera, to be measured alone
@@ -34,8 +34,15 @@ export interface ClassMaps {
 
 export interface SelfTest {
   good: boolean;
-  photos: { name: string; difference: number }[];
+  photos: Tested[];
   milliseconds: number;
+}
+
+/** A photo of the self-test: how far its answer, or its working picture in levels of 255, is from what it should be. */
+export interface Tested {
+  name: string;
+  of: "answer" | "picture";
+  difference: number | null; // null: not fetched, without a network
 }
 
 export interface Answers {

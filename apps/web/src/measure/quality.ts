@@ -9,6 +9,7 @@ export interface Limits {
   min_sharpness: number;
   max_bright: number;
   max_dark: number;
+  max_border: number;
 }
 
 export interface Quality {
@@ -16,9 +17,10 @@ export interface Quality {
   sharpness: number; // 0 blurred .. 1 sharp
   bright: number; // share of pixels burnt out
   dark: number; // share of pixels lost in the dark
+  padding: number; // share of the picture that is black or white up to an edge, which neither of them counts
 }
 
-export type Fault = "small" | "blurred" | "bright" | "dark";
+export type Fault = "small" | "blurred" | "bright" | "dark" | "padding";
 
 const SIDE = 256;
 const TAPS = 11;
@@ -37,6 +39,7 @@ export function quality(photo: Pixels): Quality {
 export function faults(of: Quality, limits: Limits): Fault[] {
   const found: Fault[] = [];
   if (of.side < limits.min_side) found.push("small");
+  if (of.padding > limits.max_border) found.push("padding");
   if (of.dark > limits.max_dark) found.push("dark");
   if (of.bright > limits.max_bright) found.push("bright");
   if (of.sharpness < limits.min_sharpness) found.push("blurred");
@@ -100,8 +103,8 @@ function blurLine(data: Uint8Array, start: number, stride: number, out: Float32A
   }
 }
 
-/** Shares of pixels burnt out and lost in the dark, of those that are not padding. */
-export function exposure(picture: Pixels): { bright: number; dark: number } {
+/** Shares of pixels burnt out and lost in the dark, of those that are not padding; and the share of padding. */
+export function exposure(picture: Pixels): { bright: number; dark: number; padding: number } {
   const padding = filled(picture);
   let shown = 0;
   let bright = 0;
@@ -112,7 +115,8 @@ export function exposure(picture: Pixels): { bright: number; dark: number } {
     if (picture.data[k] >= BRIGHT) bright++;
     if (picture.data[k] <= DARK) dark++;
   }
-  return shown ? { bright: bright / shown, dark: dark / shown } : { bright: 0, dark: 0 };
+  const share = 1 - shown / padding.length;
+  return { bright: shown && bright / shown, dark: shown && dark / shown, padding: share };
 }
 
 /** Black or white padding that reaches the edge, and 2 pixels around it: 1 where it is. */

@@ -13,6 +13,48 @@ const KERNELS: Record<Filter, { reach: number; at: (x: number) => number }> = {
   lanczos: { reach: 3, at: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) },
 };
 
+/** A centre square of a photo and the factor of the box that comes before the filter. */
+export interface Cut {
+  left: number;
+  top: number;
+  side: number;
+  factor: number;
+}
+
+/** The square that is cut out of a photo for a working picture of `size`; `boxed`: in two steps, the box first. */
+export function cutOf(width: number, height: number, size: number, boxed: boolean): Cut {
+  const shorter = Math.min(width, height);
+  let factor = 1;
+  while (boxed && Math.floor(shorter / (2 * factor)) >= 2 * size) factor *= 2;
+  const side = Math.floor(shorter / factor) * factor;
+  return { left: Math.floor((width - side) / 2), top: Math.floor((height - side) / 2), side, factor };
+}
+
+/** Add the box means of some rows of RGBA, whole blocks of `factor` rows, to `out` from its row `row` on. */
+export function box(rgba: Uint8ClampedArray, width: number, factor: number, out: Pixels, row: number): void {
+  const shift = 2 * Math.log2(factor);
+  const half = (factor * factor) >> 1;
+  const rows = rgba.length / (4 * width * factor);
+  for (let y = 0, to = row * out.width * 3; y < rows; y++) {
+    for (let x = 0; x < out.width; x++) {
+      let red = half;
+      let green = half;
+      let blue = half;
+      for (let line = 0; line < factor; line++) {
+        const start = 4 * ((y * factor + line) * width + x * factor);
+        for (let at = start; at < start + 4 * factor; at += 4) {
+          red += rgba[at];
+          green += rgba[at + 1];
+          blue += rgba[at + 2];
+        }
+      }
+      out.data[to++] = red >> shift;
+      out.data[to++] = green >> shift;
+      out.data[to++] = blue >> shift;
+    }
+  }
+}
+
 /** Resize to `width` x `height`; of the source its part from the upper left corner, `spanX` x `spanY` pixels. */
 export function resize(
   source: Pixels,

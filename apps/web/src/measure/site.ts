@@ -13,6 +13,7 @@ export interface Site {
   model: Model;
   golden: Golden[];
   tolerance: number; // largest difference of a golden probability
+  level_tolerance: number; // largest mean difference of a golden working picture, levels of 255
   limits: Limits;
 }
 
@@ -29,11 +30,14 @@ export interface Model {
   positive: number;
   image_size: number;
   interpolation: Filter;
+  resize: "two_step" | "one_step"; // whether a box comes before the filter
   rule: Rule & { promised_sensitivity?: number | null };
   explains: boolean;
 }
 
 export interface Golden {
   photo: string; // path of the file
+  picture: string | null; // of its working picture, where decoders may differ by rounding; null: its answer is compared
   probabilities: number[];
+  kept: boolean; // whether the phone keeps it; else it is fetched for ?selftest alone
 }

@@ -1,6 +1,6 @@
 /** What all screens share: the site, its words, the worker, the case; and the way from one screen to the next. */
 
-import { SelfTest } from "../measure/messages";
+import { Answers, Request, SelfTest } from "../measure/messages";
 import { Site } from "../measure/site";
 import { Case, newCase } from "./case";
 import { Engine } from "./engine";
@@ -20,14 +20,19 @@ export class App {
   constructor(
     readonly site: Site,
     public texts: Texts,
-    readonly engine: Engine,
+    private readonly engine: Promise<Engine>,
     private readonly screens: Record<Name, Screen>,
   ) {
-    this.tested = engine.ask({ kind: "open", site, base: new URL(".", location.href).href }).then(
-      () => engine.ask({ kind: "selftest" }),
-    );
+    const all = new URLSearchParams(location.search).has("selftest");
+    const base = new URL(".", location.href).href;
+    this.tested = this.ask({ kind: "open", site, base }).then(() => this.ask({ kind: "selftest", all }));
     this.tested.catch(() => undefined); // whoever awaits it reports the error
     window.addEventListener("popstate", (event) => this.render((event.state as Name | null) ?? "welcome"));
+  }
+
+  /** Ask the worker, once its files are there. */
+  async ask<K extends Request["kind"]>(request: Request & { kind: K }, transfer: Transferable[] = []): Promise<Answers[K]> {
+    return (await this.engine).ask<K>(request, transfer);
   }
 
   say(key: string, values?: Record<string, string>): string {

@@ -22,13 +22,18 @@ async function start(): Promise<void> {
   const notices = new Notices(site, texts);
   window.addEventListener("error", (event) => stop(texts, event.message));
   window.addEventListener("unhandledrejection", (event) => stop(texts, String(event.reason)));
-  const kept = await keptOffline();
-  const app = new App(site, texts, new Engine(), SCREENS);
+  notices.tell((words) => [words.say("loading")]);
+  const kept = keptOffline();
+  const app = new App(site, texts, kept.then(() => new Engine()), SCREENS);
   document.addEventListener("language", () => notices.write(app.texts));
-  if (kept) {
-    notices.tell(texts.say("ready"));
-    void watchForUpdate((begin) => notices.tell(app.say("update"), button(app.say("update_now"), begin)));
-  }
+  void kept.then((whole) => {
+    notices.tell((words) => (whole ? [words.say("ready")] : []));
+    if (whole) {
+      void watchForUpdate((begin) =>
+        notices.tell((words) => [words.say("update"), button(words.say("update_now"), begin)]),
+      );
+    }
+  });
   history.replaceState("welcome", "");
   if (new URLSearchParams(location.search).has("selftest")) await selfTestScreen(app);
   else app.render("welcome");
@@ -36,23 +41,29 @@ async function start(): Promise<void> {
 
 /** What stands around every screen: the notice, a draft's warning, and whether the app works without a network. */
 class Notices {
+  private state: (words: Texts) => (string | Node)[] = () => [];
+
   constructor(
     private readonly site: Site,
-    texts: Texts,
+    private words: Texts,
   ) {
-    this.write(texts);
+    this.write(words);
   }
 
-  write(texts: Texts): void {
-    for (const place of document.querySelectorAll(".never")) place.textContent = texts.say("never");
-    const draft = document.querySelector<HTMLElement>("#draft");
-    if (draft) draft.textContent = texts.say("draft");
-    const title = document.querySelector("#title");
-    if (title) title.textContent = this.site.title;
+  write(words: Texts): void {
+    this.words = words;
+    const texts = { ".never": words.say("never"), "#draft": words.say("draft"), "#title": this.site.title };
+    for (const [place, text] of Object.entries(texts)) {
+      const shown = document.querySelector(place);
+      if (shown) shown.textContent = text;
+    }
+    this.tell(this.state);
   }
 
-  tell(...content: (string | Node)[]): void {
-    document.querySelector("#offline")?.replaceChildren(...content);
+  /** Show what `state` makes of the words, in another language too. */
+  tell(state: (words: Texts) => (string | Node)[]): void {
+    this.state = state;
+    document.querySelector("#offline")?.replaceChildren(...state(this.words));
   }
 }
 

@@ -5,8 +5,13 @@ import { Pixels } from "../measure/pixels";
 import { element } from "./dom";
 import { Texts } from "./texts";
 
-/** A figure of the working picture; with the map of class `label` over it, where there is one that is not blank. */
-export function figure(picture: Pixels, maps: ClassMaps | null, label: number, name: string, texts: Texts): HTMLElement {
+/** Figure `number` of a working picture; with the map of class `label` over it, where there is one that is not blank. */
+export function figure(
+  picture: Pixels,
+  maps: ClassMaps | null,
+  { label, name, number }: { label: number; name: string; number: number },
+  texts: Texts,
+): HTMLElement {
   const photo = canvas(picture.width, picture.height);
   paint(photo, (k, c) => (c === 3 ? 255 : picture.data[3 * k + c]));
   photo.setAttribute("role", "img");
@@ -23,11 +28,11 @@ export function figure(picture: Pixels, maps: ClassMaps | null, label: number, n
   over.style.opacity = "0.5";
   layers.append(over);
   const slider = element("input", {
-    type: "range", min: "0", max: "100", value: "50", id: "opacity",
+    type: "range", min: "0", max: "100", value: "50", id: `opacity-${number}`,
     input: (event) => (over.style.opacity = String(Number((event.target as HTMLInputElement).value) / 100)),
   });
   const caption = element("figcaption", {}, texts.say("map_caption", { label: name }));
-  return element("figure", {}, layers, element("label", { for: "opacity" }, texts.say("map_opacity")), slider, caption);
+  return element("figure", {}, layers, element("label", { for: `opacity-${number}` }, texts.say("map_opacity")), slider, caption);
 }
 
 function canvas(width: number, height: number): HTMLCanvasElement {

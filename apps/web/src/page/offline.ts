@@ -4,8 +4,7 @@
 export async function keptOffline(): Promise<boolean> {
   if (!("serviceWorker" in navigator)) return false;
   try {
-    await navigator.serviceWorker.register("service.js", { updateViaCache: "none" });
-    await navigator.serviceWorker.ready;
+    await active(await navigator.serviceWorker.register("service.js", { updateViaCache: "none" }));
     if (!navigator.serviceWorker.controller) {
       await new Promise<void>((done) =>
         navigator.serviceWorker.addEventListener("controllerchange", () => done(), { once: true }),
@@ -15,6 +14,19 @@ export async function keptOffline(): Promise<boolean> {
   } catch {
     return false; // a private window, or a host that changed while it was read: this visit needs the network
   }
+}
+
+/** Wait for the first version to have every file; an error where one was missing or of another version. */
+function active(registration: ServiceWorkerRegistration): Promise<void> {
+  const { installing, waiting, active } = registration;
+  const worker = installing ?? waiting;
+  if (active || !worker) return Promise.resolve();
+  return new Promise((done, failed) =>
+    worker.addEventListener("statechange", () => {
+      if (worker.state === "activated") done();
+      if (worker.state === "redundant") failed(new Error("not every file could be kept"));
+    }),
+  );
 }
 
 /** Call `ready` with a function that starts a new version, once one has been fetched completely. */

@@ -1,66 +1,70 @@
-/** From a picture file to the pixels of its centre square: upright, sRGB, transparency on white. */
+/** From a picture to the pixels of its centre square: upright, sRGB, transparency on white, reduced by the box. */
 
 import { Pixels, pixels } from "../measure/pixels";
+import { box, Cut, cutOf } from "../measure/resize";
+import { Model } from "../measure/site";
 
-// Rows that are read back at once: phones limit the size of a canvas.
+// Rows that are read back at once: phones limit the size of a canvas, and few hold one of a whole photo.
 const STRIP = 256;
 // Above this a browser may end for lack of memory; the desk reads such photos at half their side.
 const MOST_PIXELS = 80_000_000;
+// Longest side of the JPEG that people look at.
+const SHOWN = 1600;
 
 export class UnreadableError extends Error {}
 
-export async function decoded(blob: Blob): Promise<Pixels> {
+/** A photo's centre square: its side in the photo, its pixels as the filter takes them. */
+export interface Square {
+  side: number;
+  reduced: Pixels;
+}
+
+export async function opened(blob: Blob): Promise<ImageBitmap> {
   let bitmap: ImageBitmap;
   try {
     bitmap = await createImageBitmap(blob, { imageOrientation: "from-image", colorSpaceConversion: "default" });
   } catch (error) {
     throw new UnreadableError(String(error));
   }
-  try {
-    if (bitmap.width * bitmap.height > MOST_PIXELS) throw new UnreadableError("too many pixels");
-    return centreSquare(bitmap);
-  } finally {
-    bitmap.close();
-  }
+  if (bitmap.width * bitmap.height <= MOST_PIXELS) return bitmap;
+  bitmap.close();
+  throw new UnreadableError("too many pixels");
 }
 
-export function centreSquare(bitmap: ImageBitmap): Pixels {
-  const side = Math.min(bitmap.width, bitmap.height);
-  const left = Math.floor((bitmap.width - side) / 2);
-  const top = Math.floor((bitmap.height - side) / 2);
-  const out = pixels(side, side, 3);
-  const rows = Math.min(STRIP, side);
-  const canvas = new OffscreenCanvas(side, rows);
-  const context = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" });
-  if (context === null) throw new Error("this browser gives no canvas in a worker");
+export function centreSquare(bitmap: ImageBitmap, model: Model): Square {
+  const { left, top, side, factor } = cut(bitmap, model);
+  const out = pixels(side / factor, side / factor, 3);
+  const rows = Math.min(STRIP - (STRIP % factor) || factor, side);
+  const context = canvas(side, rows);
   context.imageSmoothingEnabled = false;
-  for (let first = 0, at = 0; first < side; first += rows) {
+  for (let first = 0; first < side; first += rows) {
     const height = Math.min(rows, side - first);
     context.fillStyle = "#fff";
     context.fillRect(0, 0, side, height);
     context.drawImage(bitmap, left, top + first, side, height, 0, 0, side, height);
-    const read = context.getImageData(0, 0, side, height).data;
-    for (let k = 0; k < read.length; k += 4, at += 3) {
-      out.data[at] = read[k];
-      out.data[at + 1] = read[k + 1];
-      out.data[at + 2] = read[k + 2];
-    }
+    box(context.getImageData(0, 0, side, height).data, side, factor, out, first / factor);
   }
-  return out;
+  return { side, reduced: out };
 }
 
-/** A JPEG made from pixels alone, at most `longest` pixels a side: nothing of the file it came from is in it. */
-export async function jpeg(source: Pixels): Promise<Blob> {
-  const canvas = new OffscreenCanvas(source.width, source.height);
-  const context = canvas.getContext("2d");
-  if (context === null) throw new Error("this browser gives no canvas in a worker");
-  const image = context.createImageData(source.width, source.height);
-  for (let k = 0, at = 0; k < image.data.length; k += 4, at += 3) {
-    image.data[k] = source.data[at];
-    image.data[k + 1] = source.data[at + 1];
-    image.data[k + 2] = source.data[at + 2];
-    image.data[k + 3] = 255;
-  }
-  context.putImageData(image, 0, 0);
-  return canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 });
+/** A JPEG of the centre square made from pixels alone: nothing else of the file that it came from is in it. */
+export async function jpeg(bitmap: ImageBitmap, model: Model): Promise<Blob> {
+  const { left, top, side } = cut(bitmap, model);
+  const shown = Math.min(side, SHOWN);
+  const context = canvas(shown, shown);
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, shown, shown);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, left, top, side, side, 0, 0, shown, shown);
+  return context.canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 });
+}
+
+function cut(bitmap: ImageBitmap, model: Model): Cut {
+  return cutOf(bitmap.width, bitmap.height, model.image_size, model.resize === "two_step");
+}
+
+function canvas(width: number, height: number): OffscreenCanvasRenderingContext2D {
+  const made = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true, colorSpace: "srgb" });
+  if (made === null) throw new Error("this browser gives no canvas in a worker");
+  return made;
 }

@@ -13,7 +13,9 @@ export async function answer(app: App): Promise<void> {
   const { labels } = app.site.model;
   const { outcome, label, set } = found.decision;
   const named = set.length ? set.map((k) => labels[k]).join(", ") : app.say("unclear_none");
-  const maps = closeUps(app.case).map((photo) => figure(photo.picture, photo.found.maps, label, labels[label], app.texts));
+  const maps = closeUps(app.case).map((photo, number) =>
+    figure(photo.picture, photo.found.maps, { label, name: labels[label], number }, app.texts),
+  );
   show(
     app.say(outcome),
     element("p", { class: `outcome ${outcome}` }, app.say(`${outcome}_text`, { label: labels[label], set: named })),
@@ -29,7 +31,8 @@ function meaning(app: App, found: Result): HTMLElement[] {
   const count = closeUps(app.case).length;
   const photos = count === 1 ? app.say("number_photos_one") : app.say("number_photos", { count: String(count) });
   const lines = [app.say("number_is", { labels: labels.join(", "), count: photos }), app.say("number_is_not")];
-  if (rule.threshold !== null) lines.push(app.say("number_limit", { threshold: percent(rule.threshold) }));
+  // A larger one is reached by the likeliest class alone.
+  if (rule.threshold !== null && rule.threshold < 0.5) lines.push(app.say("number_limit", { threshold: percent(rule.threshold) }));
   if (rule.promised_sensitivity) lines.push(app.say("number_missed", { missed: percent(1 - rule.promised_sensitivity) }));
   const rows = labels.map((label, k) =>
     element("tr", {}, element("th", { scope: "row" }, label), element("td", {}, percent(found.probabilities[k]))),
@@ -37,9 +40,9 @@ function meaning(app: App, found: Result): HTMLElement[] {
   return [...lines.map((line) => element("p", {}, line)), element("table", {}, element("tbody", {}, ...rows))];
 }
 
-/** Of 100, whole; what is not 0 or 100 is never shown as that. */
+/** Of 100, whole; what is not 0 or 100 is never shown as that. Set apart, since right to left "<1" would read ">1". */
 function percent(share: number): string {
   const whole = Math.round(100 * share);
-  if (whole === 0 && share > 0) return "<1";
-  return whole === 100 && share < 1 ? ">99" : String(whole);
+  if (whole === 0 && share > 0) return "\u2066<1\u2069";
+  return whole === 100 && share < 1 ? "\u2066>99\u2069" : String(whole);
 }

@@ -20,16 +20,17 @@ async function camera(app: App, view: "overview" | "close_up"): Promise<void> {
   const shot = new Shot(app, view, refusal);
   const take = button(app.say("take"), () => void shot.fromFrame(video), "primary");
   take.disabled = true;
-  const frame = element("div", { class: "camera", hidden: true }, video, element("div", { class: "ring" }));
+  const frame = element("div", { class: "camera" }, video, element("div", { class: "ring" }));
   show(
     app.say(view),
-    element("p", {}, app.say(`${view}_how`), " ", app.say("light")),
+    element("p", {}, app.say(`${view}_how`)),
     frame,
     guidance,
     refusal,
     element("div", { class: "actions" }, take, chooser(app, shot), skip(app, view)),
+    element("p", { class: "small" }, app.say("light")),
   );
-  await watch(app, video, frame, guidance, take);
+  await watch(app, shot, { video, frame, guidance, take });
 }
 
 function chooser(app: App, shot: Shot): HTMLElement {
@@ -48,12 +49,18 @@ function skip(app: App, view: "overview" | "close_up"): HTMLElement | null {
   return app.case.photos.some((photo) => photo.found) ? button(app.say("skip"), () => app.go("photos")) : null;
 }
 
+interface View {
+  video: HTMLVideoElement;
+  frame: HTMLElement;
+  guidance: HTMLElement;
+  take: HTMLButtonElement;
+}
+
 /** Start the camera and say what it sees until the screen is left. */
-async function watch(app: App, video: HTMLVideoElement, frame: HTMLElement, guidance: HTMLElement, take: HTMLButtonElement): Promise<void> {
-  let shown = true;
+async function watch(app: App, shot: Shot, { video, frame, guidance, take }: View): Promise<void> {
   let stream: MediaStream | null = null;
   app.leave = () => {
-    shown = false;
+    shot.left = true;
     stream?.getTracks().forEach((track) => track.stop());
   };
   try {
@@ -61,27 +68,34 @@ async function watch(app: App, video: HTMLVideoElement, frame: HTMLElement, guid
       audio: false,
       video: { facingMode: "environment", width: { ideal: 1920 }, height: { ideal: 1080 } },
     });
-    if (!shown) return stream.getTracks().forEach((track) => track.stop());
+    if (shot.left) return stream.getTracks().forEach((track) => track.stop());
     video.srcObject = stream;
     await video.play();
   } catch (error) {
-    if (shown) guidance.textContent = app.say("camera_none", { why: error instanceof Error ? error.name : String(error) });
+    frame.hidden = true;
+    if (!shot.left) guidance.textContent = app.say("camera_none", { why: error instanceof Error ? error.name : String(error) });
     return;
   }
-  frame.hidden = false;
   await opened(app);
-  while (shown) {
-    if (video.videoWidth > 0) {
-      const seen = await createImageBitmap(video);
-      const quality = await app.engine.ask({ kind: "watch", frame: seen }, [seen]);
-      const why = complaint(app, quality);
-      const text = why ?? app.say("camera_good");
-      if (guidance.textContent !== text) guidance.textContent = text; // else screen readers repeat it
-      guidance.classList.toggle("good", why === null);
-      take.disabled = why !== null;
+  try {
+    while (!shot.left) {
+      if (video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) await guide(app, video, guidance, take);
+      await new Promise((later) => setTimeout(later, INTERVAL));
     }
-    await new Promise((later) => setTimeout(later, INTERVAL));
+  } catch (error) {
+    if (!shot.left) throw error; // a camera that was switched off gives no picture
   }
+}
+
+/** Look once: say what is wrong, or that all is well, and let a photo be taken only then. */
+async function guide(app: App, video: HTMLVideoElement, guidance: HTMLElement, take: HTMLButtonElement): Promise<void> {
+  const seen = await createImageBitmap(video);
+  const quality = await app.ask({ kind: "watch", frame: seen }, [seen]);
+  const why = complaint(app, quality);
+  const text = why ?? app.say("camera_good");
+  if (guidance.textContent !== text) guidance.textContent = text; // else screen readers repeat it
+  guidance.classList.toggle("good", why === null);
+  take.disabled = why !== null;
 }
 
 function complaint(app: App, quality: Quality): string | null {
@@ -96,6 +110,8 @@ async function opened(app: App): Promise<void> {
 
 /** A photo on its way into the case. */
 class Shot {
+  /** Whether its screen is no longer shown: what is under way then is dropped. */
+  left = false;
   private busy = false;
 
   constructor(
@@ -107,12 +123,12 @@ class Shot {
   fromFrame(video: HTMLVideoElement): Promise<void> {
     return this.keep(async () => {
       const frame = await createImageBitmap(video);
-      return this.app.engine.ask({ kind: "frame", frame }, [frame]);
+      return this.app.ask({ kind: "frame", frame }, [frame]);
     });
   }
 
   fromFile(file: File): Promise<void> {
-    return this.keep(() => this.app.engine.ask({ kind: "photo", blob: file }));
+    return this.keep(() => this.app.ask({ kind: "photo", blob: file }));
   }
 
   private async keep(take: () => Promise<Taken>): Promise<void> {
@@ -127,8 +143,10 @@ class Shot {
         this.refusal.textContent = this.app.say("refused", { why });
         return;
       }
+      if (this.left) return;
       const judged = this.view === "close_up";
-      const found = judged ? await this.app.engine.ask({ kind: "classify", picture: taken.picture }) : null;
+      const found = judged ? await this.app.ask({ kind: "classify", picture: taken.picture }) : null;
+      if (this.left) return;
       if (!judged) this.app.case.photos = this.app.case.photos.filter((photo) => photo.view !== "overview");
       this.app.case.photos.push({ ...taken, view: this.view, found });
       this.app.go(judged ? "photos" : "close_up");

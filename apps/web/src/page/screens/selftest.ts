@@ -11,12 +11,15 @@ export async function selfTestScreen(app: App): Promise<void> {
   show(app.say("selftest"), verdict, list, limit, element("p", { class: "small" }, modelLine(app)));
   const { good, photos, milliseconds } = await app.tested;
   list.append(
-    ...photos.map(({ name, difference }) =>
-      element("li", {}, app.say("selftest_photo", { name, difference: difference.toExponential(1) })),
-    ),
+    ...photos.map(({ name, of, difference }) => {
+      if (difference === null) return element("li", {}, app.say("selftest_missing", { name }));
+      const far = of === "answer" ? difference.toExponential(1) : difference.toFixed(2);
+      return element("li", {}, app.say(of === "answer" ? "selftest_photo" : "selftest_picture", { name, difference: far }));
+    }),
   );
   limit.textContent = app.say("selftest_limit", {
     tolerance: String(app.site.tolerance),
+    levels: String(app.site.level_tolerance),
     seconds: (milliseconds / 1000).toFixed(1),
   });
   verdict.textContent = app.say(good ? "selftest_good" : "selftest_bad");
