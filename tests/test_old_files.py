@@ -28,7 +28,8 @@ TRAINED = (
     *("study=old", "image_size=64", "n_folds=3", "data.size=64", "data.subjects_per_class=4", "batch_size=8"),
     *("data.photos_per_subject=2", "model=mobilenetv3_small_100", "model.name=tiny", "logger=none", "weights=none"),
     *("model.timm_name=test_efficientnet.r160_in1k", "schedule=finetune", "schedule.finetune.epochs=1"),
-    "model.features=last",  # which the files of then do not record
+    "model.features=last",  # which the files of then do not record, nor the next
+    "resize=one_step",
 )
 
 

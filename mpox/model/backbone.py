@@ -11,7 +11,7 @@ from timm.models import group_parameters
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mpox.data.working_picture import ONE_STEP, TWO_STEP
+from mpox.data.working_picture import ONE_STEP, RESIZES, TWO_STEP
 from mpox.errors import UserError, reason_of
 from mpox.model.features import LAST, STAGES
 from mpox.model.stages import Stages, feature_maps, give_stage_head, pooled_features
@@ -40,12 +40,15 @@ def input_record(
     image_size: int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    resize: str = TWO_STEP,
 ) -> InputRecord:
     """Read timm's record of `<architecture>.<weights tag>`; `image_size`, `mean` and `std` (values 0..1) override it.
 
-    Raises UserError for a name that timm does not know, with the closest known names, and for a mean or a standard
-    deviation that is not of three channels.
+    Raises UserError for a name that timm does not know, with the closest known names, for a mean or a standard
+    deviation that is not of three channels, and for another `resize` than `mpox.data.working_picture` has.
     """
+    if resize not in RESIZES:
+        raise UserError(f"resize={resize} is unknown: choose {' or '.join(RESIZES)}")
     known = timm.is_model(timm_name) and timm_name in timm.list_pretrained(f"{timm_name.partition('.')[0]}.*")
     config = timm.get_pretrained_cfg(timm_name) if known else None
     if config is None:
@@ -62,7 +65,7 @@ def input_record(
         mean=(mean[0], mean[1], mean[2]),
         std=(std[0], std[1], std[2]),
         interpolation=config.interpolation,
-        resize=TWO_STEP,
+        resize=resize,
     )
 
 

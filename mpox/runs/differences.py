@@ -50,7 +50,7 @@ _MOVED = {
     "mpox.callbacks.export.": "mpox.training.export_hook.",
 }
 # Options that came later, with the value that older runs were made with.
-_SINCE = {"model.features": "last"}
+_SINCE = {"model.features": "last", "resize": "one_step"}
 _MISSING = "(not set)"
 
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from mpox.config import plain
 from mpox.data.folds import ALL
 from mpox.data.task import Targets
+from mpox.data.working_picture import ONE_STEP
 from mpox.errors import UserError
 from mpox.files import write_json
 from mpox.model.backbone import InputRecord, input_record
@@ -47,7 +48,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
 def run_job(cfg: DictConfig) -> dict[str, Any]:
     """Run a job that `finished_result` found not to be done; return the content of its metrics.json."""
-    record = input_record(cfg.model.timm_name, cfg.image_size, cfg.model.get("mean"), cfg.model.get("std"))
+    model, resize = cfg.model, cfg.get("resize", ONE_STEP)  # a final network of older runs is made as they were
+    record = input_record(model.timm_name, cfg.image_size, model.get("mean"), model.get("std"), resize)
     config = plain(cfg)
     run = RunDirectory(cfg.runs_dir, cfg.study, cfg.model.name, cfg.fold)
     held_out = held_out_predictions(cfg) if cfg.fold == ALL else None
