@@ -53,10 +53,10 @@ def _fingerprint(network: PhotoClassifier) -> str:
     architecture = network.backbone.pretrained_cfg.get("architecture")
     stages = f" {network.stages}" if network.stages is not None else ""
     digest = hashlib.sha256(f"{type(network.backbone).__name__} {architecture}{stages}".encode())
-    # So may two of one architecture, by its options: settings of layers without tensors of their own are in their text.
+    # So may two of one architecture, by its options: the settings of a layer are in its text.
     for layer in network.backbone.modules():
-        if layer is not network.head and next(layer.children(), None) is None:
-            digest.update(repr(layer).encode())
+        if layer is not network.head:
+            digest.update(f"{type(layer).__name__}({layer.extra_repr()})".encode())
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
         if id(tensor) not in head:
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -23,6 +23,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *("weights=none", "model=mobilenetv3_small_100", "n_folds=3", "image_size=96", "batch_size=8", "trainer=cpu"),
         *("schedule=finetune", "schedule.finetune.epochs=1", "logger=none", "callbacks=gradcam", "study=tried"),
         *("data.subjects_per_class=3", "data.photos_per_subject=2", "data.size=96"),
+        "model.features=last",  # Grad-CAM of the last maps is then the whole of it, and rarely blank by random weights
         f"runs_dir={tmp_path_factory.mktemp('explained')}",
     ]
     with initialize_config_dir(config_dir(), version_base="1.3"):

@@ -5,12 +5,12 @@ MPOX_SEEDS=5 python -m pytest -m slow tests/xai/test_planted_shortcut.py    (Ima
 
 import dataclasses
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 
 from benchmarks.audit_calibration import audited, verdict, without_masks
@@ -51,7 +51,8 @@ def test_of_a_network_of_every_photo_each_report_says_that_none_is_held_out(tmp_
     fold = of_set(tmp_path, *options, marked=True, seed=0, subjects=8, photos=2, size=96)["run"]
     final = fold.with_name("fold-all")
     final.mkdir()
-    shutil.copy(fold / "config.yaml", final)
+    config = yaml.safe_load((fold / "config.yaml").read_text())
+    (final / "config.yaml").write_text(yaml.safe_dump({**config, "fold": "all"}))
     network, card = load_checkpoint(fold / "checkpoint.ckpt")
     save_checkpoint(final / "checkpoint.ckpt", network, dataclasses.replace(card, fold="all"))
     caution = "Every photo trained this network: none is held out."
