@@ -17,7 +17,7 @@ from mpox.data.task import Targets
 from mpox.data.working_picture import ONE_STEP
 from mpox.errors import UserError
 from mpox.files import write_json
-from mpox.model.backbone import InputRecord, input_record
+from mpox.model.backbone import InputRecord, PhotoClassifier, input_record
 from mpox.model.backbone import build as build_network
 from mpox.model.checkpoint import Card, save_checkpoint
 from mpox.model.features import features_of
@@ -29,7 +29,7 @@ from mpox.runs.run_directory import RunDirectory
 from mpox.stats.predictions import score, write_predictions
 from mpox.training.final import KEPT_EPOCHS, held_out_predictions
 from mpox.training.finished import finished_result
-from mpox.training.inputs import fold_inputs
+from mpox.training.inputs import FoldInputs, fold_inputs
 from mpox.training.phases import check_trainer, finetune, freezes, make_trainer, predict
 from mpox.training.probing import probe
 from mpox.training.resume import epoch_to_resume
@@ -86,21 +86,10 @@ def _run(
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     clock = Clock()
     inputs = fold_inputs(cfg, record, run.place)
-    classes = inputs.targets.classes
     clock.lap("data")
     # Only now: the first job of a study may search its photos for copies, which draws random numbers.
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    options, name = plain(cfg.model).get("options", {}), cfg.model.timm_name
-    if options and weights.kind in ("bundled", "hub"):
-        raise UserError(
-            f"the weights of {name} ({weights.kind}) are not those of model.options={options}: "
-            "give weights=file weights.path=<file>"
-        )
-    made_with = {**options, "drop_rate": cfg.dropout}
-    network = build_network(name, len(classes), record, weights, features_of(cfg.model), made_with)
-    log.info("%s fold %s: weights %s (%s)", cfg.model.name, cfg.fold, weights.kind, Path(weights.location).name)
-    if weights.kind == "none" and freezes(plain(cfg.schedule)):
-        log.warning("weights=none: frozen layers stay random and learn nothing; schedule=scratch trains every layer")
+    network = _network(cfg, len(inputs.targets.classes), record, weights)
     clock.lap("network")
     trainer, logger = make_trainer(cfg, config, run)
     facts: dict[str, Any] = {}
@@ -115,20 +104,7 @@ def _run(
     predictions = predict(cfg, network, inputs, features) if held_out is None else held_out
     clock.lap("predict")
     result = _scores(predictions, inputs.targets, final=held_out is not None)
-    card = Card(
-        timm_name=cfg.model.timm_name,
-        classes=classes,
-        positive=inputs.targets.positive,
-        record=record,
-        study=cfg.study,
-        model=cfg.model.name,
-        fold=cfg.fold,
-        splits_sha256=inputs.folds.sha256,
-        targets=inputs.label_map,
-        options=options,
-        features=features_of(cfg.model),
-    )
-    save_checkpoint(run.path / "checkpoint.ckpt", network, card)
+    save_checkpoint(run.path / "checkpoint.ckpt", network, _card(cfg, inputs, record))
     write_predictions(predictions, run.path / "predictions.parquet")
     write_json(run.path / "metrics.json", result)
     facts |= {"seed": cfg.seed, "splits_sha256": inputs.folds.sha256, "weights": f"{weights.kind}: {weights.location}"}
@@ -142,6 +118,43 @@ def _run(
             callback.on_run_finished(run.path, Path(cfg.cache_dir), logger)
     run.finish(seconds=round(sum(clock.laps.values()), 2))
     return result
+
+
+def _network(cfg: DictConfig, n_classes: int, record: InputRecord, weights: WeightSource) -> PhotoClassifier:
+    """Build the network, noting where its weights are from. Raises UserError for weights of another architecture."""
+    model, options = cfg.model, _architecture(cfg)
+    if options and weights.kind in ("bundled", "hub"):
+        raise UserError(
+            f"the weights of {model.timm_name} ({weights.kind}) are not those of model.options={options}: "
+            "give weights=file weights.path=<file>"
+        )
+    made_with = {**options, "drop_rate": cfg.dropout}
+    network = build_network(model.timm_name, n_classes, record, weights, features_of(model), made_with)
+    log.info("%s fold %s: weights %s (%s)", model.name, cfg.fold, weights.kind, Path(weights.location).name)
+    if weights.kind == "none" and freezes(plain(cfg.schedule)):
+        log.warning("weights=none: frozen layers stay random and learn nothing; schedule=scratch trains every layer")
+    return network
+
+
+def _card(cfg: DictConfig, inputs: FoldInputs, record: InputRecord) -> Card:
+    return Card(
+        timm_name=cfg.model.timm_name,
+        classes=inputs.targets.classes,
+        positive=inputs.targets.positive,
+        record=record,
+        study=cfg.study,
+        model=cfg.model.name,
+        fold=cfg.fold,
+        splits_sha256=inputs.folds.sha256,
+        targets=inputs.label_map,
+        options=_architecture(cfg),
+        features=features_of(cfg.model),
+    )
+
+
+def _architecture(cfg: DictConfig) -> dict[str, Any]:
+    options: dict[str, Any] = plain(cfg.model).get("options", {})
+    return options
 
 
 def _scores(predictions: pd.DataFrame, targets: Targets, *, final: bool) -> dict[str, Any]:
