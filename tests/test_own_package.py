@@ -140,6 +140,7 @@ def test_an_own_package_takes_part_only_where_the_command_allows_it(
     assert not (tmp_path / "means.json").exists()
 
 
+@pytest.mark.slow
 def test_a_run_of_an_own_package_is_trained_then_explained_and_exported_without_it(
     configured: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,7 @@ def of_bytes(exported: Path, phone_run: Path) -> Path:
     return exported.parent / report["name"]
 
 
+@pytest.mark.slow
 def test_its_probabilities_are_those_of_the_file_that_takes_planes(of_bytes: Path) -> None:
     (planes,) = (of_bytes.parent / ".fp32").glob("*.pte")
     bytes_, floats = PhoneModel(of_bytes), PhoneModel(planes)
@@ -45,6 +46,7 @@ def test_its_probabilities_are_those_of_the_file_that_takes_planes(of_bytes: Pat
     assert measure(of_bytes / "model.pte", runs=2)["latency_ms"] > 0
 
 
+@pytest.mark.slow
 def test_its_contract_asks_for_bytes(of_bytes: Path) -> None:
     contract = read_json(of_bytes / "contract.json")
     (image,) = contract["methods"]["explain"]["inputs"]
@@ -74,6 +76,7 @@ def bilinear(photo: Image.Image) -> np.ndarray:
     return square(photo, SIZE, "bilinear")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("made", "named"), [(bgr, "B, G, R"), (planes, "planes (NCHW)"), (bilinear, "bilinear filter, not bicubic")]
 )
@@ -87,6 +90,7 @@ def test_the_checker_names_the_mistake(
         assert not probabilities.passed and named in probabilities.text
 
 
+@pytest.mark.slow
 def test_the_checker_passes_an_app_that_gives_the_bytes(of_bytes: Path, tmp_path: Path) -> None:
     write_app(of_bytes, tmp_path, right)
     assert all(finding.passed for finding in check(of_bytes, tmp_path))

@@ -32,6 +32,7 @@ def chosen(phone_run: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_export_holds_the_rule_that_was_chosen(chosen: Path, phone_run: Path, tmp_path: Path) -> None:
     options = ["run=null", f"chosen={chosen}", "recipe=fp32", "timing.rounds=0"]
     report = export(export_config(phone_run, tmp_path, *options))

@@ -192,6 +192,7 @@ def pairs_clipped(path: Path) -> int:
     return clipped
 
 
+@pytest.mark.slow
 def test_no_processor_can_saturate_and_what_can_is_refused(
     run: OpenedRun, files: dict[str, Path], exports: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
