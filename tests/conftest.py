@@ -95,7 +95,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
 @pytest.fixture(scope="session")
 def shared_photos() -> Path:
     """The folder of real photos for trying, which is not part of the project."""
-    place = Path(os.environ.get("MPOX_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    place = Path(os.environ.get("MPOX_SHARED_DATA") or Path(__file__).parents[2] / "shared" / "data")
     if not place.is_dir():
         pytest.skip(f"no real photos at {place} (MPOX_SHARED_DATA=<folder> says where they are)")
     return place
