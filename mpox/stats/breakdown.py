@@ -128,10 +128,15 @@ def mistakes(
     classes: Sequence[str],
     count: int,
 ) -> tuple[Mistake, ...]:
-    """Return the `count` photos answered wrongly with the highest probability, that first."""
+    """Return the `count` photos answered wrongly with the highest probability, that first.
+
+    Where none is, those answered rightly with the lowest: what comes nearest to a mistake.
+    """
     answers, stated = probabilities_NC.argmax(1), probabilities_NC.max(1)
     wrong = np.flatnonzero(answers != targets_N)
-    worst = wrong[np.argsort(-stated[wrong], kind="stable")][:count]
+    worst = (wrong[np.argsort(-stated[wrong], kind="stable")] if len(wrong) else np.argsort(stated, kind="stable"))[
+        :count
+    ]
     return tuple(
         Mistake(
             photo_id=str(photos["photo_id"].iloc[i]),
