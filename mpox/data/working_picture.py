@@ -24,8 +24,13 @@ def box_side(width: int, height: int, size: int, resize: str = TWO_STEP) -> int:
 
     The largest that leaves `GAP` times `size` pixels of the shorter side.
     """
+    return largest_halving(min(width, height), GAP * size) if resize == TWO_STEP else 1
+
+
+def largest_halving(side: int, least: int) -> int:
+    """Return the largest power of two by which a side in pixels can be divided and keep `least`; 1 where none does."""
     k = 1
-    while resize == TWO_STEP and min(width, height) // (2 * k) >= GAP * size:
+    while side // (2 * k) >= least:
         k *= 2
     return k
 
@@ -43,7 +48,12 @@ def square(photo: Image.Image, size: int, interpolation: str, resize: str = TWO_
     Cut out the centre square; average blocks of `box_side` pixels a side, sum + half of their number divided by it,
     rounded down; then the antialiased filter, horizontally and vertically, each rounded to whole values.
     """
-    k = box_side(photo.width, photo.height, size, resize)
     # Not `resize(box=…)`: its filter reaches over the box's edge, which no phone's crop-then-resize would do.
+    return np.asarray(boxed(photo, size, resize).resize((size, size), FILTERS[interpolation]))
+
+
+def boxed(photo: Image.Image, size: int, resize: str = TWO_STEP) -> Image.Image:
+    """Return the centre square of a photo as the filter is given it: blocks of `box_side` pixels a side averaged."""
+    k = box_side(photo.width, photo.height, size, resize)
     cropped = photo.crop(centre_square(photo.width, photo.height, k))
-    return np.asarray((cropped.reduce(k) if k > 1 else cropped).resize((size, size), FILTERS[interpolation]))
+    return cropped.reduce(k) if k > 1 else cropped

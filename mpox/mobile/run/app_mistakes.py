@@ -7,9 +7,10 @@ from PIL import Image, ImageOps
 
 from mpox.data.colour import mode_of, to_srgb
 from mpox.data.photos import open_photo
-from mpox.data.working_picture import FILTERS, box_side, centre_square, square
+from mpox.data.working_picture import FILTERS, boxed, square
 from mpox.mobile.file.input_tensor import PIXELS
 from mpox.mobile.run.golden import Golden
+from mpox.mobile.run.sampling import sampled
 
 CORRECT = "as in the contract"
 # Variants of the mistake "values normalised by the app": ImageNet's mean and sd, and 0.5 of both.
@@ -51,24 +52,14 @@ def _wrong_pictures(file: Path, size: int, interpolation: str, resize: str) -> d
         f"resized with the {name} filter, not {interpolation}": square(photo, size, name, resize) for name in others
     }
     for name, kind in SAMPLED.items():
-        made[f"resized without antialiasing ({name})"] = _sampled(photo, size, kind)
-        made[f"reduced by the box, then resized without antialiasing ({name})"] = _boxed(photo, size, kind)
+        made[f"resized without antialiasing ({name})"] = sampled(photo, size, kind)
+        made[f"reduced by the box, then resized without antialiasing ({name})"] = sampled(
+            boxed(photo, size), size, kind
+        )
     made["stretched to a square, not cropped"] = np.asarray(photo.resize((size, size), FILTERS[interpolation]))
     made["not turned upright by the EXIF orientation"] = square(_lying(file), size, interpolation, resize)
     unconverted = square(_unconverted(file), size, interpolation, resize)
     return made | {"colours not converted from the photo's profile (Display P3) to sRGB": unconverted}
-
-
-def _sampled(photo: Image.Image, size: int, kind: Image.Resampling) -> np.ndarray:
-    """Pillow's affine transform samples points and does not average over the pixels between them."""
-    left, top, right, _ = centre_square(photo.width, photo.height)
-    step = (right - left) / size
-    return np.asarray(photo.transform((size, size), Image.Transform.AFFINE, (step, 0, left, 0, step, top), kind))
-
-
-def _boxed(photo: Image.Image, size: int, kind: Image.Resampling) -> np.ndarray:
-    k = box_side(photo.width, photo.height, size)
-    return _sampled(photo.crop(centre_square(photo.width, photo.height, k)).reduce(k), size, kind)
 
 
 def _lying(file: Path) -> Image.Image:

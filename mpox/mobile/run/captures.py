@@ -14,7 +14,8 @@ from PIL import Image, ImageCms, ImageFilter
 
 from mpox.data.colour import to_srgb
 from mpox.data.display_p3 import display_p3
-from mpox.data.working_picture import FILTERS, box_side, centre_square, square
+from mpox.data.working_picture import FILTERS, boxed, centre_square, largest_halving, square
+from mpox.mobile.run.sampling import sampled
 
 # Side in pixels of the centre square of a 12-megapixel photo.
 SIDE = 3024
@@ -83,7 +84,7 @@ def _compressed(quality: int) -> Callable[[Image.Image, Form], np.ndarray]:
 
 
 def _blurred(photo: Image.Image, form: Form) -> np.ndarray:
-    reduced = _boxed(photo, form)
+    reduced = boxed(photo, form.size)
     return form.picture(reduced.filter(ImageFilter.GaussianBlur(BLUR * reduced.width / form.size)))
 
 
@@ -98,7 +99,7 @@ def _lit(red: float, green: float, blue: float) -> Callable[[Image.Image, Form],
         return [int(level) for level in np.rint(255 * encoded)]
 
     table = [*curve(red), *curve(green), *curve(blue)]
-    return lambda photo, form: form.picture(_boxed(photo, form).point(table))
+    return lambda photo, form: form.picture(boxed(photo, form.size).point(table))
 
 
 @functools.cache
@@ -118,17 +119,9 @@ def _of_display_p3(*, converted: bool) -> Callable[[Image.Image, Form], np.ndarr
     return picture
 
 
-def _boxed(photo: Image.Image, form: Form) -> Image.Image:
-    k = box_side(photo.width, photo.height, form.size)
-    return photo.crop(centre_square(photo.width, photo.height, k)).reduce(k)
-
-
 def _sampled(photo: Image.Image, form: Form) -> np.ndarray:
-    """Plain bilinear: two by two pixels around a point, whatever lies between the points."""
-    step = photo.width / form.size
-    places = (step, 0, 0, 0, step, 0)
-    size = form.size, form.size
-    return np.asarray(photo.transform(size, Image.Transform.AFFINE, places, Image.Resampling.BILINEAR))
+    """Plain bilinear: two by two pixels around a point."""
+    return sampled(photo, form.size, Image.Resampling.BILINEAR)
 
 
 def _area(photo: Image.Image, form: Form) -> np.ndarray:
@@ -137,21 +130,12 @@ def _area(photo: Image.Image, form: Form) -> np.ndarray:
 
 def _halved_then_sampled(least: int) -> Callable[[Image.Image, Form], np.ndarray]:
     """Decoded at the largest power of two that leaves `least` times the working side, then plain bilinear."""
-
-    def picture(photo: Image.Image, form: Form) -> np.ndarray:
-        k = 1
-        while photo.width // (2 * k) >= least * form.size:
-            k *= 2
-        return _sampled(photo.reduce(k), form)
-
-    return picture
+    return lambda photo, form: _sampled(photo.reduce(largest_halving(photo.width, least * form.size)), form)
 
 
 def _halved_then_filtered(photo: Image.Image, form: Form) -> np.ndarray:
-    k = 1
-    while photo.width // (2 * k) >= form.size:
-        k *= 2
-    return np.asarray(photo.reduce(k).resize((form.size, form.size), FILTERS[form.interpolation]))
+    halved = photo.reduce(largest_halving(photo.width, form.size))
+    return np.asarray(halved.resize((form.size, form.size), FILTERS[form.interpolation]))
 
 
 CONDITIONS = (
