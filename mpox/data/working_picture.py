@@ -3,6 +3,9 @@
 This is the one definition: training, evaluation, predictions, exported files and apps follow it.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
@@ -17,6 +20,11 @@ ONE_STEP, TWO_STEP = "one_step", "two_step"
 RESIZES = (ONE_STEP, TWO_STEP)
 # The box leaves at least this many times the working side, for the filter to choose from.
 GAP = 2
+
+
+def resize_of(recorded: Mapping[str, Any]) -> str:
+    """Return how pictures are resized by what a file or a run's configuration records; earlier ones do not say."""
+    return str(recorded.get("resize", ONE_STEP))
 
 
 def box_side(width: int, height: int, size: int, resize: str = TWO_STEP) -> int:

@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from mpox.console import accept_every_letter, errors_console, results_console
+from mpox.data.working_picture import resize_of
 from mpox.errors import UserError
 from mpox.files import read_json, sha256_of
-from mpox.mobile.file.contract import CONTRACT_FILE, RUNNABLE, resize_of
+from mpox.mobile.file.contract import CONTRACT_FILE, RUNNABLE
 from mpox.mobile.file.input_tensor import PLANES, as_input
 from mpox.mobile.file.onnx_layers import saturating_layers
 from mpox.mobile.file.onnx_session import open_session

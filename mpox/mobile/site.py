@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from mpox import __version__
+from mpox.data.working_picture import resize_of
 from mpox.errors import UserError
 from mpox.files import read_json, replacing_folder, sha256_of, write_json
-from mpox.mobile.file.contract import CONTRACT_FILE, resize_of
+from mpox.mobile.file.contract import CONTRACT_FILE
 from mpox.mobile.file.onnx_session import MAPS_INSIDE, open_session, with_maps
 from mpox.mobile.file.package import MODEL_FILE, ONNX_FILE, SUMS_FILE, recorded_sums, write_sums
 from mpox.mobile.run.golden import EXPECTED, GOLDEN, Golden, read_golden

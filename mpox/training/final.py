@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from mpox.command_line import command
 from mpox.config import plain, rebased
 from mpox.data.folds import ALL
-from mpox.data.working_picture import ONE_STEP
+from mpox.data.working_picture import resize_of
 from mpox.errors import UserError
 from mpox.files import read_json, read_yaml
 from mpox.model.features import features_of
@@ -43,7 +43,7 @@ def recipe_of_folds(cfg: DictConfig, typed: Iterable[str]) -> DictConfig:
     if FEATURES not in _keys(typed):  # the folds may be older than the default
         asked["model"]["features"] = features_of(base["model"])
     if "resize" not in _keys(typed):
-        asked["resize"] = base.get("resize", ONE_STEP)
+        asked["resize"] = resize_of(base)
     for key in NOT_COMPARED:
         value = OmegaConf.select(cfg, key)
         if value is not None or key in _keys(typed):

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from mpox.config import plain
 from mpox.data.folds import ALL
 from mpox.data.task import Targets
-from mpox.data.working_picture import ONE_STEP
+from mpox.data.working_picture import resize_of
 from mpox.errors import UserError
 from mpox.files import write_json
 from mpox.model.backbone import InputRecord, PhotoClassifier, input_record
@@ -48,8 +48,9 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
 def run_job(cfg: DictConfig) -> dict[str, Any]:
     """Run a job that `finished_result` found not to be done; return the content of its metrics.json."""
-    model, resize = cfg.model, cfg.get("resize", ONE_STEP)  # a final network of older runs is made as they were
-    record = input_record(model.timm_name, cfg.image_size, model.get("mean"), model.get("std"), resize)
+    model = cfg.model
+    # A final network of older runs is made as they were: their configurations do not say how photos are resized.
+    record = input_record(model.timm_name, cfg.image_size, model.get("mean"), model.get("std"), resize_of(cfg))
     config = plain(cfg)
     run = RunDirectory(cfg.runs_dir, cfg.study, cfg.model.name, cfg.fold)
     held_out = held_out_predictions(cfg) if cfg.fold == ALL else None

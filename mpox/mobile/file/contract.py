@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from mpox import __version__
-from mpox.data.working_picture import GAP, ONE_STEP
+from mpox.data.working_picture import GAP, ONE_STEP, resize_of
 from mpox.mobile.file.input_tensor import described, instructions
 from mpox.mobile.file.package import MODEL_FILE
 from mpox.stats.decision import DecisionRule
@@ -45,11 +45,6 @@ def rule_of(constants: Mapping[str, Any]) -> DecisionRule:
     """Return the rule that the constants of a file hold; files of earlier versions have no quantiles."""
     limits = constants.get("quantiles")
     return DecisionRule(constants["temperature"], constants.get("threshold"), None if limits is None else tuple(limits))
-
-
-def resize_of(constants: Mapping[str, Any]) -> str:
-    """Return how the working picture is resized; files of earlier versions do not say: in one step."""
-    return str(constants.get("resize", ONE_STEP))
 
 
 def facts_in(constants: Mapping[str, Any], **changes: Any) -> Facts:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from mpox.data.working_picture import resize_of
 from mpox.errors import UserError
-from mpox.mobile.file.contract import resize_of, rule_of
+from mpox.mobile.file.contract import rule_of
 from mpox.mobile.file.input_tensor import as_input
 from mpox.mobile.file.onnx_session import FACTS, INPUT, MAPS, MAPS_INSIDE, OUTPUT, open_session
 from mpox.mobile.file.package import ONNX_FILE

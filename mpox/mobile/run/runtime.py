@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from mpox.data.working_picture import resize_of
 from mpox.errors import UserError, reason_of
 from mpox.files import sha256_of
-from mpox.mobile.file.contract import resize_of, rule_of
+from mpox.mobile.file.contract import rule_of
 from mpox.mobile.file.input_tensor import PLANES, as_input
 from mpox.mobile.file.package import MODEL_FILE, SUMS_FILE, recorded_sums
 from mpox.mobile.run.native_output import native_stderr_discarded
