@@ -21,7 +21,6 @@ from mpox.model.classifier import LesionClassifier
 from mpox.model.features import features_of
 from mpox.model.weights import find
 from mpox.options import config_dir
-from mpox.training.average import MovingAverage
 from mpox.training.length import LENGTH
 
 N_CLASSES = 4
@@ -92,25 +91,21 @@ class Job:
         )
 
     def trainer(self, epochs: int, place: Path, callbacks: tuple[Callback, ...] = ()) -> L.Trainer:
-        """Return Lightning's trainer as conf/trainer/default.yaml has it, with the average of the weights."""
+        """Return the trainer and the average of the weights as the configuration has them."""
         checkpoints = ModelCheckpoint(
             place, "last", monitor=None, save_weights_only=False, enable_version_counter=False
         )
-        return L.Trainer(
+        trainer: L.Trainer = instantiate(
+            self.cfg.trainer,
             accelerator="gpu" if self.device == "cuda" else "cpu",
-            devices=1,
-            precision=self.precision,  # type: ignore[arg-type]
-            gradient_clip_val=self.cfg.trainer.gradient_clip_val,
-            deterministic="warn",
-            benchmark=False,
-            num_sanity_val_steps=0,
+            precision=self.precision,
             limit_val_batches=0,
             max_epochs=epochs,
             logger=False,
             enable_progress_bar=False,
-            enable_model_summary=False,
-            callbacks=[MovingAverage(decay=self.cfg.callbacks.average.decay), checkpoints, *callbacks],
+            callbacks=[instantiate(self.cfg.callbacks.average), checkpoints, *callbacks],
         )
+        return trainer
 
     def fit(
         self,

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2
 
+from benchmarks.baseline import train_transform
 from benchmarks.busy import Watch, gpu_busy
 from benchmarks.gpu_job import MODELS, Job, network, photos, settle
 from benchmarks.pace import Pace
@@ -96,15 +96,7 @@ class _Jpegs(Dataset[tuple[torch.Tensor, int]]):
     def __init__(self, pixels: np.ndarray, targets: np.ndarray, side: int) -> None:
         self.files = [_jpeg(one) for one in pixels]
         self.targets = targets
-        self.transform = v2.Compose(
-            [
-                v2.ToImage(),
-                v2.RandomRotation(15, interpolation=v2.InterpolationMode.BILINEAR),
-                v2.RandomResizedCrop(side, scale=(0.3, 1.0), antialias=True),
-                v2.RandomHorizontalFlip(),
-                v2.ColorJitter(0.2, 0.2, 0.2),
-            ]
-        )
+        self.transform = train_transform(side)
 
     def __len__(self) -> int:
         return len(self.files)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from benchmarks.baseline import photo_folder, train_transform
 from mpox.data.module import Batch
 from mpox.files import write_json
 
@@ -78,11 +79,6 @@ class Pace(L.Callback):
         write_json(self.path, {"photos_per_second": self.rates, "seconds_per_step": steps})
 
     def _plain(self, side: int, batch_size: int, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
-        from benchmarks.baseline import (
-            photo_folder,
-            train_transform,
-        )  # needs scikit-learn, which a GPU's machine may lack
-
         folder = photo_folder(Path(str(self.photos)), train_transform(side))
         loader: Any = DataLoader(folder, batch_size, shuffle=True, num_workers=workers, drop_last=True)
         while True:
