@@ -26,7 +26,7 @@ from mpox.mobile.file.contract import CONTRACT_FILE, RUNNABLE
 from mpox.mobile.file.input_tensor import PLANES, as_input
 from mpox.mobile.file.onnx_layers import saturating_layers
 from mpox.mobile.file.onnx_session import open_session
-from mpox.mobile.file.package import SUMS_FILE, recorded_sums
+from mpox.mobile.file.package import SUMS_FILE, changed_files, recorded_sums
 from mpox.mobile.run.app_mistakes import CORRECT, possible_tensors
 from mpox.mobile.run.golden import GOLDEN, Golden, read_golden
 from mpox.mobile.run.native_output import native_stderr_discarded
@@ -140,15 +140,9 @@ def _sums(folder: Path) -> CheckResult:
     recorded = recorded_sums(folder)
     if not recorded:
         raise UserError(f"{folder} has no {SUMS_FILE}: give a folder that python -m mpox.export wrote")
-    files = {name: inside(folder, name, folder / SUMS_FILE) for name in recorded}
-    changed = [name for name, digest in recorded.items() if _sum_or_none(files[name]) != digest]
-    if changed:
+    if changed := changed_files(folder):
         return CheckResult(False, f"{', '.join(changed)}: missing or not the file the sums were written for")
     return CheckResult(True, f"all {len(recorded)} files are those that were exported")
-
-
-def _sum_or_none(path: Path) -> str | None:
-    return sha256_of(path) if path.is_file() else None
 
 
 def _check_app(

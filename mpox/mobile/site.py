@@ -16,9 +16,10 @@ from mpox.data.working_picture import resize_of
 from mpox.errors import UserError
 from mpox.files import read_json, replacing_folder, sha256_of, write_json
 from mpox.mobile.file.contract import CONTRACT_FILE
-from mpox.mobile.file.onnx_session import MAPS_INSIDE, open_session, with_maps
+from mpox.mobile.file.onnx_session import with_maps
 from mpox.mobile.file.package import MODEL_FILE, ONNX_FILE, SUMS_FILE, recorded_sums, write_sums
 from mpox.mobile.run.golden import EXPECTED, GOLDEN, Golden, read_golden
+from mpox.mobile.run.onnx_model import OnnxModel
 from mpox.places import check_replaceable
 
 QUESTIONS = ("site", "onset", "fever", "contacts")
@@ -74,9 +75,10 @@ def write_site(export: Path, out: Path, options: SiteOptions, *, overwrite: bool
             if path.stem not in options.languages:
                 path.unlink()
         (folder / MODEL).write_bytes(gzip.compress(with_maps(export / ONNX_FILE), 9, mtime=0))
-        beside = {*_BESIDE, *_copy_golden(export, folder)}
+        golden = _golden(read_golden(export / GOLDEN))
+        beside = {*_BESIDE, *_copy_golden(golden, export, folder)}
         write_json(folder / MANIFEST, _manifest(options.title))
-        content = _site(export, contract, options)
+        content = _site(export, contract, golden, options)
         content["version"] = _digest(folder, content, beside)
         write_json(folder / SITE, content)
         visited = _write_service(folder, content["version"], beside)
@@ -125,10 +127,9 @@ def _check_free(out: Path, overwrite: bool) -> None:
     check_replaceable(out, lambda name: name in sums or name == SUMS_FILE, "app", "out")
 
 
-def _site(export: Path, contract: dict[str, Any], options: SiteOptions) -> dict[str, Any]:
+def _site(export: Path, contract: dict[str, Any], golden: list[dict[str, Any]], options: SiteOptions) -> dict[str, Any]:
     """The content of site.json but for its version; apps/web/src/measure/site.ts has its types."""
     facts = contract["constants"]
-    explains = MAPS_INSIDE in open_session(export / ONNX_FILE, 1).get_modelmeta().custom_metadata_map
     return {
         "title": options.title,
         "contact": options.contact,
@@ -147,9 +148,9 @@ def _site(export: Path, contract: dict[str, Any], options: SiteOptions) -> dict[
             "interpolation": facts["interpolation"],
             "resize": resize_of(facts),
             "rule": contract["rule"],
-            "explains": explains,
+            "explains": OnnxModel(export / ONNX_FILE).explains,
         },
-        "golden": _golden(read_golden(export / GOLDEN)),
+        "golden": golden,
         "tolerance": TOLERANCE if facts["recipe"] == "fp32" else INT8_TOLERANCE,
         "level_tolerance": LEVELS,
         "limits": {name: options.limits[name] for name in LIMITS},
@@ -169,9 +170,8 @@ def _golden(golden: Golden) -> list[dict[str, Any]]:
     ]
 
 
-def _copy_golden(export: Path, folder: Path) -> list[str]:
+def _copy_golden(golden: list[dict[str, Any]], export: Path, folder: Path) -> list[str]:
     """Copy the photos; return the paths in the app of those that phones do not keep."""
-    golden = _golden(read_golden(export / GOLDEN))
     (folder / GOLDEN).mkdir()
     for name in [one[kind] for one in golden for kind in ("photo", "picture") if one[kind]]:
         shutil.copyfile(export / name, folder / name)

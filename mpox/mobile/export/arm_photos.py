@@ -8,10 +8,11 @@ from mpox.data.photos import open_photo
 from mpox.data.walk import walk
 from mpox.data.working_picture import square
 from mpox.errors import UserError
-from mpox.files import read_json, sha256_of
+from mpox.files import read_json
 from mpox.mobile.export.arm_check import CheckPhotos
 from mpox.mobile.file.contract import CONTRACT_FILE, RUNNABLE
 from mpox.mobile.file.network import PhoneNetwork
+from mpox.mobile.file.package import check_made_of
 from mpox.mobile.run.float_file import is_pruned
 from mpox.mobile.run.golden import GOLDEN, read_golden
 from mpox.mobile.run.run_model import NetworkModel
@@ -45,8 +46,7 @@ def check_photos(folder: Path, count: int, *, run: Path | None = None, photos: P
 def _of_run(folder: Path, path: Path, model: PhoneModel, count: int) -> tuple[np.ndarray, np.ndarray | None, str]:
     """Pictures; the network's probabilities at the file's temperature (a pruned one is not there); what they are."""
     run = open_run(path, device="cpu")
-    if sha256_of(run.path / "checkpoint.ckpt") != model.facts["checkpoint_sha256"]:
-        raise UserError(f"{folder} was not exported from {path}: give the run that its export.json names")
+    check_made_of(folder, model.facts["checkpoint_sha256"], run.path)
     pictures = run.pixels[_drawn(run.rows("test"), count)]
     of = "photos that trained the network" if run.is_final else "held-out photos of its fold"
     if is_pruned(folder):

@@ -8,13 +8,12 @@ from typing import Any
 import torch
 
 from mpox.errors import UserError
-from mpox.files import sha256_of
 from mpox.mobile.export.onnx_job import WEIGHT_BITS
 from mpox.mobile.file.contract import facts_in
 from mpox.mobile.file.input_tensor import PLANES
 from mpox.mobile.file.network import PhoneNetwork
 from mpox.mobile.file.onnx import export_onnx
-from mpox.mobile.file.package import MODEL_FILE
+from mpox.mobile.file.package import MODEL_FILE, check_made_of
 from mpox.mobile.int8.quantize import Calibrated
 from mpox.mobile.run.adb import find_phone, time_on_phone
 from mpox.mobile.run.float_file import float_file, is_pruned
@@ -88,8 +87,7 @@ def _on_host(files: dict[str, Path], threads: list[int], rounds: int, runs: int)
 def _other_engines(run: OpenedRun, model: PhoneModel, place: Path, folder: Path) -> dict[str, Path]:
     """The run's checkpoint, and its network for onnxruntime, written into `folder`."""
     checkpoint = run.path / "checkpoint.ckpt"
-    if sha256_of(checkpoint) != model.facts["checkpoint_sha256"]:
-        raise UserError(f"{place} was not exported from {run.path}: give the run that its export.json names")
+    check_made_of(place, model.facts["checkpoint_sha256"], run.path)
     note = " (unpruned)" if is_pruned(place) else ""
     size = run.card.record.image_size
     network = PhoneNetwork(run.network.cpu(), image_size=size, maps=False)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mpox.errors import UserError, reason_of
+from mpox.mobile.file.onnx_session import read_onnx
 
 # Largest int8 weight, in steps, whose products with 8-bit activations fit in pairs into 16 bits.
 LARGEST_WEIGHT = 64
@@ -17,13 +17,9 @@ def saturating_layers(path: Path) -> list[str]:
     16 bits, and clip what does not fit (vpmaddubsw of AVX2): 2 * 255 * 64 fits, 2 * 255 * 65 does not. Which weights
     are neighbours depends on the engine, so that none may be larger. Raises UserError for a file that cannot be read.
     """
-    import onnx
     from onnx import numpy_helper
 
-    try:
-        graph = onnx.load(path).graph
-    except Exception as error:  # protobuf's exceptions share no base class
-        raise UserError(f"{path} cannot be read as ONNX ({reason_of(error)}): export the model again") from error
+    graph = read_onnx(path).graph
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     source = {output: node for node in graph.node for output in node.output}
     found = []
@@ -42,9 +38,7 @@ def saturating_layers(path: Path) -> list[str]:
 
 def layers_of(path: Path) -> dict[str, int]:
     """Count the convolutions and linear layers of a file by their arithmetic: int8 where input and weights are."""
-    import onnx
-
-    graph = onnx.load(path).graph
+    graph = read_onnx(path).graph
     rounded = {output for node in graph.node if node.op_type == "DequantizeLinear" for output in node.output}
     layers: dict[str, int] = {}
     for node in graph.node:

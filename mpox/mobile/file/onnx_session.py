@@ -41,17 +41,22 @@ def open_session(path: Path, threads: int, *, precise: bool = False, maps: bool 
         raise UserError(f"{path} cannot be loaded ({reason_of(error)}): export the model again") from error
 
 
+def read_onnx(path: Path) -> Any:
+    """Return a file as onnx's own message. Raises UserError for one that cannot be read."""
+    import onnx
+
+    try:
+        return onnx.load(path)
+    except Exception as error:  # protobuf's exceptions share no base class
+        raise UserError(f"{path} cannot be read as ONNX ({reason_of(error)}): export the model again") from error
+
+
 def with_maps(path: Path) -> bytes:
     """Return a file's bytes with the class maps that it computes inside, where it does, as the output after the logits.
 
     Raises UserError for a file that cannot be read.
     """
-    import onnx
-
-    try:
-        model = onnx.load(path)
-    except Exception as error:  # protobuf's exceptions share no base class
-        raise UserError(f"{path} cannot be read as ONNX ({reason_of(error)}): export the model again") from error
+    model = read_onnx(path)
     model.graph.output.extend(value for value in model.graph.value_info if value.name == MAPS)
     content: bytes = model.SerializeToString()
     return content

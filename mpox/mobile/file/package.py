@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mpox.errors import UserError
 from mpox.files import replacing, replacing_folder, sha256_of
-from mpox.places import check_replaceable
+from mpox.places import check_replaceable, inside
 
 MODEL_FILE, ONNX_FILE = "model.pte", "model.onnx"
 SUMS_FILE = "SHA256SUMS"
@@ -35,9 +35,10 @@ def updated(folder: Path) -> Iterator[Path]:
 
     A failing block leaves `folder` as it was. Raises UserError where its files are not those of its sums.
     """
-    for name, digest in recorded_sums(folder).items():
-        if not (folder / name).is_file() or sha256_of(folder / name) != digest:
-            raise UserError(f"{folder / name} is missing or not the file its {SUMS_FILE} was written for: export again")
+    if changed := changed_files(folder):
+        raise UserError(
+            f"{folder / changed[0]} is missing or not the file its {SUMS_FILE} was written for: export again"
+        )
     with replacing_folder(folder) as temporary:
         shutil.copytree(folder, temporary, dirs_exist_ok=True)
         yield temporary
@@ -69,3 +70,19 @@ def recorded_sums(folder: Path) -> dict[str, str]:
     path = folder / SUMS_FILE
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def changed_files(folder: Path) -> list[str]:
+    """Return the names of the files that the folder's SHA256SUMS lists and that are missing or others now.
+
+    Raises UserError for a name that leads out of the folder.
+    """
+    sums = recorded_sums(folder)
+    files = {name: inside(folder, name, folder / SUMS_FILE) for name in sums}
+    return [name for name, digest in sums.items() if not files[name].is_file() or sha256_of(files[name]) != digest]
+
+
+def check_made_of(folder: Path, checkpoint_sha256: str, run: Path) -> None:
+    """Raise UserError where an export, which records the hash of its checkpoint, was not made of the run at `run`."""
+    if sha256_of(run / "checkpoint.ckpt") != checkpoint_sha256:
+        raise UserError(f"{folder} was not exported from {run}: give the run that its export.json names")

@@ -1,5 +1,6 @@
 """An exported `.onnx` as an app with onnxruntime runs it, with the interface of `PhoneModel`. No PyTorch."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,11 @@ class OnnxModel:
         """Whether the file gives maps; those of earlier versions do not."""
         return MAPS_INSIDE in self._session.get_modelmeta().custom_metadata_map
 
+    @functools.cached_property
+    def _explaining(self) -> Any:
+        """The file with its maps as an output, opened when they are first asked for."""
+        return open_session(self.path, 1, maps=True)
+
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Return probabilities (N, C) float32; `images` as `PhoneModel.probabilities` takes them."""
         return softmax(self._run(images)).astype("float32")
@@ -58,8 +64,7 @@ class OnnxModel:
                 f"{self.path} has no maps (its contract.json gives the reason): python -m mpox.explain makes them"
             )
         tensors = as_input(images, self.image_size)
-        session = open_session(self.path, 1, maps=True)
-        results = [session.run([OUTPUT, MAPS], {INPUT: one[None]}) for one in tensors]
+        results = [self._explaining.run([OUTPUT, MAPS], {INPUT: one[None]}) for one in tensors]
         logits, maps = (np.concatenate(parts) for parts in zip(*results, strict=True))
         return logits * np.float32(self.temperature), maps
 
