@@ -28,7 +28,9 @@ def main(place: Path = PLACE) -> None:
     pages = {f"{command.name}.md": page(command) for command in commands}
     for command in commands:
         for group in read_options(command.configuration)[0]:
-            pages[f"group_{group.name}.md"] = group_page(group.name, members(command.configuration, group))
+            name = f"group_{group.name}.md"
+            if name not in pages:  # several commands have it
+                pages[name] = group_page(group.name, members(command.configuration, group))
     pages["index.md"] = contents(commands)
     place.mkdir(parents=True, exist_ok=True)
     for old in set(place.glob("*.md")) - {place / name for name in pages}:

@@ -21,6 +21,8 @@ from mpox.stats import predictions
 
 # What conf/predict.yaml has, too.
 TARGET_SENSITIVITY, REFER_BELOW = 0.95, 0.5
+# Of metrics.json.
+PARTS = ("val", "test", "cross_validated")
 
 
 class Model:
@@ -67,13 +69,14 @@ def read_study(place: str | Path) -> pd.DataFrame:
     """Return the runs of a study (`runs/<study>`), or the one run of a run directory: one row each.
 
     Columns: `model`, `fold` (a number, or "all"), `state` (done, failed, …), `path`, and of a finished run the figures
-    of metrics.json as `val/<metric>` and `test/<metric>`, floats. Raises UserError where there is no run.
+    of metrics.json as `val/<metric>` and `test/<metric>`, floats; of a network of every photo (fold "all") as
+    `cross_validated/<metric>`. Raises UserError where there is no run.
     """
     rows = []
     for run in _runs(place):
         path = run / "metrics.json"
         metrics: dict[str, Any] = read_json(path) if path.is_file() else {}
-        figures = {f"{part}/{name}": x for part in ("val", "test") for name, x in metrics.get(part, {}).items()}
+        figures = {f"{part}/{name}": x for part in PARTS for name, x in metrics.get(part, {}).items()}
         rows.append({"model": run.parent.name, "fold": fold_of(run), "state": state_of(run), "path": run, **figures})
     return pd.DataFrame(rows)
 

@@ -31,8 +31,8 @@ def final_figures(result: dict[str, Any]) -> dict[str, float]:
     """Return the figures of metrics.json by names such as `test_final/accuracy`; what is not defined is left out."""
     return {
         f"{split}_final/{name}": float(value)
-        for split in ("val", "test")
-        for name, value in result[split].items()
+        for split in wandb.PARTS
+        for name, value in result.get(split, {}).items()
         if isinstance(value, int | float) and np.isfinite(value)
     }
 
