@@ -21,7 +21,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("report",),
     ("mobile",),
     ("study",),
-    ("xai", "external", "curation"),
+    ("xai", "external", "curation", "field"),
     ("runs",),
     ("stats",),
     ("model",),
