@@ -15,7 +15,7 @@ CHECKOUT = Path(__file__).parents[1]
 DOORS = ("app", "bench", "compare", "curate", "doctor", "evaluate", "explain", "export", "predict", "train")
 # From top to bottom; rooms of one line do not import one another.
 ROOMS: tuple[tuple[str, ...], ...] = (
-    (*DOORS, "__main__"),
+    (*DOORS, "__main__", "api"),
     ("commands",),
     ("training",),
     ("report",),
