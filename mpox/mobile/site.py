@@ -44,8 +44,8 @@ _COLOUR = "#0b5563"
 class SiteOptions:
     """What the app shows; conf/app.yaml explains each. The first of `languages` is the usual one.
 
-    `limits`: of a photo's quality, beyond which it is refused, under the names of LIMITS. `recipient`: to whom referrals
-    go; None: none are offered.
+    `limits`: of a photo's quality, beyond which it is refused, under the names of LIMITS. `recipient`: to whom
+    referrals go; None: none are offered.
     """
 
     title: str
