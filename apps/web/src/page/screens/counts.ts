@@ -58,7 +58,7 @@ function tables(app: App, { name, sha256, days, cases }: Field["models"][number]
   return [
     element("h2", {}, app.say("counts_model", { name, hash: sha256.slice(0, 12) })),
     element("p", {}, app.say("counts_photos", { taken: String(taken), refused: String(refused) })),
-    element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)),
+    element("table", { class: "counted" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)),
   ];
 }
 

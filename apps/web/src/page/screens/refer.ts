@@ -62,7 +62,7 @@ function cards(app: App, { view, jpeg, map }: Picture, number: string, urls: str
   const card = (blob: Blob, caption: string): HTMLElement => {
     const src = URL.createObjectURL(blob);
     urls.push(src);
-    return element("li", {}, element("img", { src, alt: caption }), element("span", {}, caption));
+    return element("li", {}, element("img", { src, alt: app.say("refer_picture", { name: caption }) }), element("span", {}, caption));
   };
   return [card(jpeg, name), ...(map ? [card(map, app.say("refer_map", { name }))] : [])];
 }

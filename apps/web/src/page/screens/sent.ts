@@ -72,14 +72,13 @@ class Sent {
 
   private async card(one: Referral): Promise<HTMLElement> {
     const { app } = this;
-    const date = this.date(one.made);
     return element(
       "li",
       { "data-id": one.id, "data-state": one.state },
-      element("h2", { tabindex: "-1" }, app.say("sent_of", { date })),
+      element("h2", { tabindex: "-1", id: `of-${one.id}` }, app.say("sent_of", { date: this.date(one.made) })),
       element("p", { class: "state" }, this.state(one)),
       one.answer ? this.answer(one.answer) : null,
-      element("div", { class: "actions" }, ...(await this.actions(one)), this.remover(one.id, date)),
+      element("div", { class: "actions" }, ...(await this.actions(one)), this.remover(one.id)),
       element("p", { class: "small" }, app.say("sent_number", { number: one.id })),
     );
   }
@@ -116,32 +115,34 @@ class Sent {
     if (handed === null || (server !== null && fault === null)) return again;
     return [
       ...again,
-      ...(canShare() ? [this.action("share", () => share(handed))] : []),
-      this.action("save", () => save(handed)),
+      ...(canShare() ? [this.action("share", () => share(handed), "primary")] : []),
+      this.action("save", () => save(handed), canShare() ? "" : "primary"),
       this.action("handed", () => confirm(id)),
       element("p", { class: "small" }, app.say("handed_why")),
     ];
   }
 
   /** A button that does one thing at a time; what fails is reported in words. */
-  private action(key: string, run: () => unknown): HTMLElement {
+  private action(key: string, run: () => unknown, kind = ""): HTMLElement {
     let busy = false;
-    return button(this.app.say(key), () => {
+    const press = (): void => {
       if (busy) return;
       busy = true;
       void this.saying(async () => void (await run())).finally(() => (busy = false));
-    });
+    };
+    return button(this.app.say(key), press, kind);
   }
 
   /** Asks once more before it removes. */
-  private remover(id: string, date: string): HTMLElement {
+  private remover(id: string): HTMLElement {
     const { app } = this;
-    const made = button(app.say("sent_remove", { date }), () => {
+    const made = button(app.say("sent_remove"), () => {
       if (made.dataset["sure"]) return void this.saying(() => this.remove(id));
       made.dataset["sure"] = "yes";
       made.textContent = app.say("sent_remove_sure");
     });
     made.classList.add("plain");
+    made.setAttribute("aria-describedby", `of-${id}`);
     return made;
   }
 
