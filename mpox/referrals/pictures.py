@@ -26,10 +26,12 @@ def check_picture(content: bytes, mime: str, name: str) -> tuple[int, int]:
             warnings.simplefilter("ignore")
             width, height = picture.size
             if width * height > MAX_PIXELS:
-                raise RefusedError(f"{name} has {width}x{height} pixels, more than {MAX_PIXELS // 1_000_000} million")
+                raise RefusedError(f"{name} has more than {MAX_PIXELS // 1_000_000} million pixels")
             picture.load()
     except RefusedError:
         raise
+    except Image.DecompressionBombError as error:
+        raise RefusedError(f"{name} has more than {MAX_PIXELS // 1_000_000} million pixels") from error
     except Exception as error:  # decoders raise whatever they meet
         raise RefusedError(f"{name} cannot be decoded ({reason_of(error)})") from error
     return width, height
