@@ -20,6 +20,8 @@ from mpox.referrals.state import OPEN, LostError, Page, State
 
 # Referrals that are kept opened: the photos of a page are asked for one by one.
 KEPT_OPEN = 4
+# Answered cases that the list shows, the last first.
+CLOSED_SHOWN = 100
 
 
 class Desk:
@@ -59,14 +61,16 @@ class Desk:
         """Return what the list shows a page: cases in their order, without the model's results if `blind`."""
         now = datetime.now(UTC).timestamp()
         rows = []
-        for case in self.state.cases(self.order):
+        cases = self.state.cases(self.order)
+        closed = sum(case["state"] != OPEN for case in cases)
+        for case in cases[: len(cases) - closed + CLOSED_SHOWN]:
             row = {name: case[name] for name in ("id", "authored", "photos", "state", "clinician", "label", "trouble")}
             held = case["state"] == OPEN and case["holder"] is not None and case["until"] > now
             row |= {"holder": case["holder_name"] if held else None, "until": case["until"] if held else None}
             row["mine"] = held and case["holder"] == session
             rows.append(row)
         refused = [f"{one['name']}: {one['refused']}" for one in self.state.refused()]
-        return {"cases": rows, "refused": refused, "others": self.others, "troubles": self.troubles}
+        return {"cases": rows, "closed": closed, "refused": refused, "others": self.others, "troubles": self.troubles}
 
     def open(self, number: str, page: Page) -> dict[str, Any]:
         """Hold a case for a page and return what it shows. Raises LostError, RefusedError."""

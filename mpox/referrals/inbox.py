@@ -22,8 +22,9 @@ from mpox.referrals.referral import Referral, read_referral
 from mpox.referrals.refused import RefusedError
 from mpox.referrals.state import TAKEN, State
 
-ENDINGS = (".mpox", ".json")
-ANSWERS = (".answer.mpox", ".answer.fhir.json")
+# Some phones hand over known kinds of file alone, and the app calls it a text there.
+ENDINGS = (".mpox", ".json", ".mpox.txt", ".json.txt")
+ANSWER = ".answer."
 REFUSED, LIST = "refused", "refused.csv"
 # A file that changed less than so many seconds ago may still be being written.
 SETTLED = 2.0
@@ -58,7 +59,7 @@ def opened(content: bytes, place: str, key: ClinicKey | None) -> tuple[Referral,
 def _look_at_folder(state: State, folder: Path, key: ClinicKey | None) -> Found:
     found = Found()
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.is_dir() or path.name.endswith(ANSWERS):
+        if path.name.startswith(".") or path.is_dir() or ANSWER in path.name:
             continue
         if not path.name.endswith(ENDINGS):
             found.others += 1

@@ -11,6 +11,9 @@ from mpox.clinic import COMMAND
 from mpox.errors import UserError
 from mpox.referrals.keys import PRIVATE, PUBLIC, read_key
 
+for name in ("fhir.resources", "pyhpke"):
+    pytest.importorskip(name, reason=f"no {name} here: pip install 'mpox[clinic]'")
+
 
 def clinic(*arguments: str) -> int:
     with pytest.raises(SystemExit) as ended:

@@ -80,7 +80,7 @@ function drawList() {
   at("nothing").hidden = cases.length > 0;
   const closed = queue.cases.filter((one) => one.state !== "open");
   at("done-part").hidden = !closed.length;
-  at("done-count").textContent = closed.length;
+  at("done-count").textContent = closed.length < queue.closed ? `${queue.closed}, the last ${closed.length} here` : closed.length;
   at("done").replaceChildren(...closed.map(closedRow));
   at("refused-part").hidden = !queue.refused.length;
   at("refused-count").textContent = queue.refused.length;
@@ -151,6 +151,7 @@ function drawCase() {
   at("facts").textContent = `Case ${open.id.slice(0, 8)}, asked ${age(open.authored)}`;
   at("lease").textContent = `yours until ${clock(open.until)}`;
   at("answers").replaceChildren(...open.answers.flatMap(([question, answer]) => [bidi("dt", question), bidi("dd", answer)]));
+  at("consent").textContent = open.consent;
   at("result").hidden = at("words-part").hidden = !second;
   if (second) drawResult(result);
   at("first").hidden = !(BLIND && open.first);
