@@ -35,7 +35,15 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("errors", "_torchvision"),
 )
 # The wings of mpox/mobile/, from top to bottom; `check` and the like test a finished export.
-WINGS: tuple[tuple[str, ...], ...] = (("arm", "check", "site"), ("export",), ("int8",), ("run",), ("sdk",), ("file",))
+WINGS: tuple[tuple[str, ...], ...] = (
+    ("arm", "check", "site"),
+    ("recipient",),
+    ("export",),
+    ("int8",),
+    ("run",),
+    ("sdk",),
+    ("file",),
+)
 # Who may name Hydra and omegaconf: rooms below are given plain values.
 CONFIGURED = {"cli", "commands", "config", "training", "usage"}
 
