@@ -9,7 +9,11 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image, ImageDraw
+
+pytest.importorskip("fhir.resources", reason="no fhir.resources here: pip install 'mpox[clinic]'")
+pytest.importorskip("pyhpke", reason="no pyhpke here: pip install 'mpox[clinic]'")
 from pyhpke import AEADId, CipherSuite, KDFId, KEMId
 
 ORDER = ("suspected", "not_ruled_out", "unclear", "not_suspected")
