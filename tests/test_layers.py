@@ -12,16 +12,19 @@ import mpox
 
 PACKAGE = Path(mpox.__file__).parent
 CHECKOUT = Path(__file__).parents[1]
-DOORS = ("app", "bench", "compare", "curate", "doctor", "evaluate", "explain", "export", "predict", "publish", "train")
+DOORS = (
+    *("app", "bench", "clinic", "compare", "curate", "doctor", "evaluate", "explain", "export", "predict", "publish"),
+    "train",
+)
 # From top to bottom; rooms of one line do not import one another.
 ROOMS: tuple[tuple[str, ...], ...] = (
     (*DOORS, "__main__", "api"),
     ("commands",),
     ("training",),
-    ("report",),
+    ("report", "referrals"),
     ("mobile",),
     ("study",),
-    ("xai", "external", "curation"),
+    ("xai", "external", "curation", "field"),
     ("runs",),
     ("stats",),
     ("model",),
@@ -35,7 +38,15 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("errors", "_torchvision"),
 )
 # The wings of mpox/mobile/, from top to bottom; `check` and the like test a finished export.
-WINGS: tuple[tuple[str, ...], ...] = (("arm", "check", "site"), ("export",), ("int8",), ("run",), ("sdk",), ("file",))
+WINGS: tuple[tuple[str, ...], ...] = (
+    ("arm", "check", "site"),
+    ("recipient",),
+    ("export",),
+    ("int8",),
+    ("run",),
+    ("sdk",),
+    ("file",),
+)
 # Who may name Hydra and omegaconf: rooms below are given plain values.
 CONFIGURED = {"cli", "commands", "config", "training", "usage"}
 

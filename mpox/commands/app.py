@@ -2,12 +2,14 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
 from mpox.config import plain
 from mpox.curation.thresholds import QualityThresholds
 from mpox.errors import UserError
+from mpox.mobile.recipient import Recipient, recipient
 from mpox.mobile.site import SiteOptions, write_site
 
 
@@ -27,9 +29,19 @@ def run(cfg: DictConfig) -> None:
             tuple(options["questions"]),
             tuple(languages),
             asdict(QualityThresholds()),
+            _recipient(options["referral"]),
         ),
         overwrite=options["overwrite"],
     )
     megabytes = written["first_visit_bytes"] / 1e6
     print(f"{out}: {written['files']} files, {megabytes:.1f} MB at the first visit. Research software: no diagnosis.")
     print(f"look at it: python -m http.server --directory {out} 8000, then http://localhost:8000/?selftest")
+
+
+def _recipient(referral: dict[str, Any]) -> Recipient | None:
+    key, server = referral["key"], referral["server"]
+    if referral["offer"]:
+        return recipient(Path(key).expanduser() if key else None, server)
+    if key or server:
+        raise UserError("referral.offer=false goes without referral.key and referral.server: leave one of them out")
+    return None

@@ -18,6 +18,7 @@ from mpox.files import read_json, replacing_folder, sha256_of, write_json
 from mpox.mobile.file.contract import CONTRACT_FILE
 from mpox.mobile.file.onnx_session import with_maps
 from mpox.mobile.file.package import MODEL_FILE, ONNX_FILE, SUMS_FILE, recorded_sums, write_sums
+from mpox.mobile.recipient import Recipient
 from mpox.mobile.run.golden import EXPECTED, GOLDEN, Golden, read_golden
 from mpox.mobile.run.onnx_model import OnnxModel
 from mpox.places import check_replaceable
@@ -31,7 +32,9 @@ TOLERANCE, INT8_TOLERANCE = 1e-3, 0.02
 LEVELS = 0.75
 # Bytes of a golden photo above which phones do not keep it: only ?selftest fetches it.
 LARGE = 500_000
-MODEL, SITE, SERVICE, MANIFEST = "model.bin", "site.json", "service.js", "app.webmanifest"
+MODEL, SITE, SERVICE, MANIFEST, PAGE = "model.bin", "site.json", "service.js", "app.webmanifest", "index.html"
+# What the page may ask beside its own files: nothing, but for a configured server (in the page's policy).
+_ASKED = "connect-src 'self'"
 # Not needed by the app itself: not kept on the phone.
 _BESIDE = frozenset({SERVICE, SUMS_FILE})
 _COLOUR = "#0b5563"
@@ -41,7 +44,8 @@ _COLOUR = "#0b5563"
 class SiteOptions:
     """What the app shows; conf/app.yaml explains each. The first of `languages` is the usual one.
 
-    `limits`: of a photo's quality, beyond which it is refused, under the names of LIMITS.
+    `limits`: of a photo's quality, beyond which it is refused, under the names of LIMITS. `recipient`: to whom
+    referrals go; None: none are offered.
     """
 
     title: str
@@ -49,6 +53,7 @@ class SiteOptions:
     questions: tuple[str, ...]
     languages: tuple[str, ...]
     limits: Mapping[str, float]
+    recipient: Recipient | None = None
 
 
 def write_site(export: Path, out: Path, options: SiteOptions, *, overwrite: bool) -> dict[str, Any]:
@@ -78,6 +83,7 @@ def write_site(export: Path, out: Path, options: SiteOptions, *, overwrite: bool
         golden = _golden(read_golden(export / GOLDEN))
         beside = {*_BESIDE, *_copy_golden(golden, export, folder)}
         write_json(folder / MANIFEST, _manifest(options.title))
+        _let_ask(folder / PAGE, options.recipient)
         content = _site(export, contract, golden, options)
         content["version"] = _digest(folder, content, beside)
         write_json(folder / SITE, content)
@@ -154,7 +160,18 @@ def _site(export: Path, contract: dict[str, Any], golden: list[dict[str, Any]], 
         "tolerance": TOLERANCE if facts["recipe"] == "fp32" else INT8_TOLERANCE,
         "level_tolerance": LEVELS,
         "limits": {name: options.limits[name] for name in LIMITS},
+        "referral": options.recipient.plain() if options.recipient else None,
     }
+
+
+def _let_ask(page: Path, recipient: Recipient | None) -> None:
+    """Let the page ask the server's origin, and nothing else."""
+    if recipient is None or recipient.origin is None:
+        return
+    text = page.read_text(encoding="utf-8")
+    if text.count(_ASKED) != 1:
+        raise UserError(f"{page} of the built program has another policy than this version's: run make app again")
+    page.write_text(text.replace(_ASKED, f"{_ASKED} {recipient.origin}"), encoding="utf-8")
 
 
 def _golden(golden: Golden) -> list[dict[str, Any]]:

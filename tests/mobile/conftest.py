@@ -7,9 +7,12 @@ import pytest
 from hydra import compose, initialize_config_dir
 from phone_exports import export_config
 
+from mpox.data.synthetic import generate
 from mpox.mobile.file.onnx import ONNX_RECIPES
 from mpox.options import config_dir
 from mpox.training.job import train
+
+pytest.register_assert_rewrite("app_in_browser")
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +50,11 @@ def onnx_exports(phone_run: Path, tmp_path_factory: pytest.TempPathFactory) -> d
         options = ["format=onnx", f"recipe={recipe}", f"name={recipe}", "timing.rounds=0"]
         reports[recipe] = export(export_config(phone_run, folder, *options)) | {"place": folder / recipe}
     return reports
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Synthetic photos of 720 pixels."""
+    folder = tmp_path_factory.mktemp("lesions")
+    table = generate(folder, subjects_per_class=1, photos_per_subject=2, size=720, seed=3)
+    return [folder / path for path in table["path"]]

@@ -18,6 +18,7 @@ from mpox.errors import UserError
 from mpox.files import read_json
 from mpox.mobile import site
 from mpox.mobile.file.package import recorded_sums, write_sums
+from mpox.mobile.recipient import recipient
 from mpox.options import config_dir
 
 WEB = Path(__file__).parents[2] / "apps" / "web"
@@ -136,3 +137,90 @@ def test_every_language_has_every_text() -> None:
     source = "".join(path.read_text() for path in (WEB / "src" / "page").rglob("*.ts"))
     for key in re.findall(r'say\(\s*"(\w+)"', source):
         assert key in english, key
+
+
+# A clinic's key: the curve's base point, which is the public key of the private key 1.
+BASE = (
+    "04"
+    "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
+    "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
+)
+
+
+def clinic_key(folder: Path, point: str = BASE, **changed: Any) -> Path:
+    """A public key's file; a field changed to None is left out."""
+    raw = bytes.fromhex(point)
+    content = {
+        "format": "mpox-clinic-key",
+        "version": 1,
+        "suite": "DHKEM(P-256, HKDF-SHA256), HKDF-SHA256, AES-256-GCM",
+        "public": base64.urlsafe_b64encode(raw).decode().rstrip("="),
+        "id": hashlib.sha256(raw).hexdigest()[:16],
+        "name": " Clinic <b>& ",
+        **changed,
+    }
+    path = folder / "clinic.pub.json"
+    path.write_text(json.dumps({name: value for name, value in content.items() if value is not None}))
+    return path
+
+
+@pytest.mark.usefixtures("program")
+def test_the_page_may_ask_the_server_and_nothing_else(onnx_exports: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    export, key = onnx_exports["fp32"]["place"], clinic_key(tmp_path)
+    asked = {
+        "": "'self'",
+        "https://fhir.example.org:8443/r4/": "'self' https://fhir.example.org:8443",
+        "http://localhost:9/": "'self' http://localhost:9",
+    }
+    for number, (server, policy) in enumerate(asked.items()):
+        out = tmp_path / f"site{number}"
+        given = [f"referral.key={key}", f"referral.server={server}"] if server else []
+        make(f"of={export}", f"out={out}", *given)
+        assert re.findall("connect-src ([^;]*);", (out / "index.html").read_text()) == [policy]
+        referral = read_json(out / "site.json")["referral"]
+        assert referral["server"] == (server.rstrip("/") or None)
+        if server:
+            assert referral["key"]["name"] == "Clinic <b>&" and referral["key"].keys() == {"id", "name", "public"}
+    make(f"of={export}", f"out={tmp_path / 'off'}", "referral.offer=false")
+    assert read_json(tmp_path / "off" / "site.json")["referral"] is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"format": "mpox-referral"}, "is no clinic's key"),
+        ({"private": "AA"}, "holds the private key"),
+        ({"version": 2}, "another version or suite"),
+        ({"suite": "X25519"}, "another version or suite .X25519"),
+        ({"public": None}, "no point of P-256"),
+        ({"public": "é"}, "no point of P-256"),
+        ({"point": BASE[:-2] + "f6"}, "no point of P-256"),
+        ({"id": "0" * 16}, "id is not that of its public key"),
+        ({"name": "a\nb"}, "name must be"),
+        ({"name": 7}, "name must be"),
+    ],
+)
+def test_a_wrong_key_is_one_clear_line(tmp_path: Path, changed: dict[str, Any], why: str) -> None:
+    path = clinic_key(tmp_path, **changed)
+    with pytest.raises(UserError, match=why) as caught:
+        recipient(path, None)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("server", "why"),
+    [
+        ("http://fhir.example.org", "is not HTTPS"),
+        ("ftp://fhir.example.org", "is not HTTPS"),
+        ("fhir.example.org/r4", "is no address"),
+        ("https://[::1", "is no address"),
+        ("https://a.example:port/", "is no address"),
+        ("https://a.example; script-src *", "is no address"),
+        ("https://bücher.example", "is no address"),
+        ("https://ann:secret@a.example/", "holds a name, a query"),
+        ("https://a.example/?token=1", "holds a name, a query"),
+    ],
+)
+def test_a_wrong_server_is_one_clear_line(server: str, why: str) -> None:
+    with pytest.raises(UserError, match=why):
+        recipient(None, server)

@@ -15,6 +15,18 @@ export interface Site {
   tolerance: number; // largest difference of a golden probability
   level_tolerance: number; // largest mean difference of a golden working picture, levels of 255
   limits: Limits;
+  referral: Recipient | null; // to whom a case may be sent; null: it is not offered
+}
+
+export interface Recipient {
+  key: ClinicKey | null; // files are encrypted to it; null: they are not
+  server: string | null; // base address of a FHIR server, without a slash at its end
+}
+
+export interface ClinicKey {
+  id: string;
+  name: string; // the clinic's
+  public: string; // base64url of an uncompressed point of P-256
 }
 
 export type Question = "site" | "onset" | "fever" | "contacts";

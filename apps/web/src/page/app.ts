@@ -2,12 +2,16 @@
 
 import { Answers, Request, SelfTest } from "../measure/messages";
 import { Site } from "../measure/site";
-import { Case, newCase } from "./case";
+import { Counted } from "../referral/counts";
+import { Case, closeUps, MOST_CLOSE_UPS, newCase } from "./case";
 import { Engine } from "./engine";
 import { Texts } from "./texts";
 
 export type Screen = (app: App) => void | Promise<void>;
-export type Name = "welcome" | "questions" | "overview" | "close_up" | "photos" | "answer" | "next";
+export type Name = "welcome" | "questions" | "overview" | "close_up" | "photos" | "answer" | "next" | "refer" | "sent" | "counts";
+
+// Screens about what was sent and counted: they need no case.
+const ANY_TIME: Name[] = ["sent", "counts"];
 
 export class App {
   case: Case = newCase();
@@ -35,6 +39,12 @@ export class App {
     return (await this.engine).ask<K>(request, transfer);
   }
 
+  /** Count something on this phone. Where the browser keeps nothing nothing is counted, which the screen of counts says. */
+  count(change: (counted: Counted) => Promise<void>): void {
+    const { model, version } = this.site;
+    change({ model, site: version }).catch(() => undefined);
+  }
+
   say(key: string, values?: Record<string, string>): string {
     return this.texts.say(key, values);
   }
@@ -59,8 +69,11 @@ export class App {
 
   /** Where what a screen needs is not there (a photo that was removed, a page that was loaded again), an earlier one. */
   private allowed(name: Name): Name {
+    if (ANY_TIME.includes(name)) return name;
     if (!this.consented) return "welcome";
-    const judged = this.case.photos.some((photo) => photo.found !== null);
-    return ["photos", "answer", "next"].includes(name) && !judged ? "close_up" : name;
+    if (name === "refer" && (this.site.referral === null || this.case.sent !== null)) return "sent";
+    const judged = closeUps(this.case).length > 0;
+    if (name === "close_up" && closeUps(this.case).length >= MOST_CLOSE_UPS) return "photos";
+    return ["photos", "answer", "next", "refer"].includes(name) && !judged ? "close_up" : name;
   }
 }

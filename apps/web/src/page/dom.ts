@@ -22,6 +22,18 @@ export function button(text: string, press: () => void, kind = ""): HTMLButtonEl
   return element("button", { type: "button", class: kind, click: press }, text);
 }
 
+/** A label that looks like a button and opens a file; the same file may be opened again. */
+export function fileButton(text: string, { id, accept }: { id: string; accept: string }, open: (file: File) => Promise<void>): HTMLElement {
+  const choose = async (event: Event): Promise<void> => {
+    const input = event.target as HTMLInputElement;
+    const file = input.files?.[0];
+    if (file) await open(file);
+    input.value = "";
+  };
+  const input = element("input", { type: "file", accept, class: "hidden", id, change: (event) => void choose(event) });
+  return element("label", { class: "button", for: id }, input, text);
+}
+
 /** Show a screen: its heading takes the focus, so that screen readers begin there. */
 export function show(heading: string, ...children: Child[]): void {
   const title = element("h1", { tabindex: "-1" }, heading);

@@ -1,20 +1,26 @@
 /** The page: its words, the files kept for use without a network, then the screens. */
 
 import { Site } from "../measure/site";
+import { keepSending } from "../referral/send";
 import { App, Name, Screen } from "./app";
 import { button, element, show } from "./dom";
 import { Engine } from "./engine";
 import { keptOffline, watchForUpdate } from "./offline";
 import { answer } from "./screens/answer";
 import { closeUp, overview } from "./screens/camera";
+import { counts } from "./screens/counts";
 import { next } from "./screens/next";
 import { photos } from "./screens/photos";
 import { questions } from "./screens/questions";
+import { refer } from "./screens/refer";
 import { selfTestScreen } from "./screens/selftest";
+import { sent } from "./screens/sent";
 import { welcome } from "./screens/welcome";
 import { chosen, load, Texts } from "./texts";
 
-const SCREENS: Record<Name, Screen> = { welcome, questions, overview, close_up: closeUp, photos, answer, next };
+const SCREENS: Record<Name, Screen> = {
+  welcome, questions, overview, close_up: closeUp, photos, answer, next, refer, sent, counts,
+};
 
 async function start(): Promise<void> {
   const site = (await (await fetch("site.json")).json()) as Site;
@@ -34,6 +40,7 @@ async function start(): Promise<void> {
       );
     }
   });
+  keepSending();
   history.replaceState("welcome", "");
   if (new URLSearchParams(location.search).has("selftest")) await selfTestScreen(app);
   else app.render("welcome");

@@ -5,6 +5,9 @@ import { Pixels } from "../measure/pixels";
 import { element } from "./dom";
 import { Texts } from "./texts";
 
+// Of the colours, until the slider is moved; and in a referral.
+const OPACITY = 0.5;
+
 /** Figure `number` of a working picture; with the map of class `label` over it, where there is one that is not blank. */
 export function figure(
   picture: Pixels,
@@ -12,20 +15,16 @@ export function figure(
   { label, name, number }: { label: number; name: string; number: number },
   texts: Texts,
 ): HTMLElement {
-  const photo = canvas(picture.width, picture.height);
-  paint(photo, (k, c) => (c === 3 ? 255 : picture.data[3 * k + c]));
+  const photo = plainPicture(picture);
   photo.setAttribute("role", "img");
   photo.setAttribute("aria-label", texts.say("answer_photo"));
-  const values = maps && scaled(maps, label, picture.width, picture.height);
-  const peak = values ? values.reduce((most, one) => Math.max(most, one), 0) : 0;
   const layers = element("div", { class: "layers" }, photo);
-  if (!values || peak === 0) {
+  const over = colours(picture, maps, label);
+  if (over === null) {
     return element("figure", {}, layers, element("figcaption", {}, texts.say("map_none", { label: name })));
   }
-  const over = canvas(picture.width, picture.height);
-  paint(over, (k, c) => coloured(Math.max(0, values[k]) / peak)[c]);
   over.setAttribute("aria-hidden", "true");
-  over.style.opacity = "0.5";
+  over.style.opacity = String(OPACITY);
   layers.append(over);
   const slider = element("input", {
     type: "range", min: "0", max: "100", value: "50", id: `opacity-${number}`,
@@ -33,6 +32,35 @@ export function figure(
   });
   const caption = element("figcaption", {}, texts.say("map_caption", { label: name }));
   return element("figure", {}, layers, element("label", { for: `opacity-${number}` }, texts.say("map_opacity")), slider, caption);
+}
+
+/** A PNG of a working picture with the colours of class `label` over it; null where there are none. */
+export async function mapPicture(picture: Pixels, maps: ClassMaps | null, label: number): Promise<Blob | null> {
+  const over = colours(picture, maps, label);
+  if (over === null) return null;
+  const both = plainPicture(picture);
+  const context = both.getContext("2d");
+  if (context === null) return null;
+  context.globalAlpha = OPACITY;
+  context.drawImage(over, 0, 0);
+  return new Promise((done) => both.toBlob(done, "image/png"));
+}
+
+function plainPicture(picture: Pixels): HTMLCanvasElement {
+  const photo = canvas(picture.width, picture.height);
+  paint(photo, (k, c) => (c === 3 ? 255 : picture.data[3 * k + c]));
+  return photo;
+}
+
+/** The map of class `label` in colours, as large as the picture; null where there is none, or nothing above zero. */
+function colours({ width, height }: Pixels, maps: ClassMaps | null, label: number): HTMLCanvasElement | null {
+  if (maps === null) return null;
+  const values = scaled(maps, label, width, height);
+  const peak = values.reduce((most, one) => Math.max(most, one), 0);
+  if (peak === 0) return null;
+  const over = canvas(width, height);
+  paint(over, (k, c) => coloured(Math.max(0, values[k]) / peak)[c]);
+  return over;
 }
 
 function canvas(width: number, height: number): HTMLCanvasElement {

@@ -8,8 +8,9 @@ import { Model } from "../measure/site";
 const STRIP = 256;
 // Above this a browser may end for lack of memory; the desk reads such photos at half their side.
 const MOST_PIXELS = 80_000_000;
-// Longest side of the JPEG that people look at.
-const SHOWN = 1600;
+// Longest side, and quality, of the JPEG that people look at, which is also what a referral holds.
+const SHOWN = 2048;
+const QUALITY = 0.9;
 
 export class UnreadableError extends Error {}
 
@@ -56,7 +57,7 @@ export async function jpeg(bitmap: ImageBitmap, model: Model): Promise<Blob> {
   context.fillRect(0, 0, shown, shown);
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, left, top, side, side, 0, 0, shown, shown);
-  return context.canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 });
+  return context.canvas.convertToBlob({ type: "image/jpeg", quality: QUALITY });
 }
 
 function cut(bitmap: ImageBitmap, model: Model): Cut {

@@ -1,5 +1,6 @@
 /** The answer in plain words, what its number means and does not, and the map over each close-up. */
 
+import { countAnswered } from "../../referral/counts";
 import { App } from "../app";
 import { closeUps, result, Result } from "../case";
 import { button, element, show } from "../dom";
@@ -12,6 +13,11 @@ export async function answer(app: App): Promise<void> {
   const found = result(app.case, app.site.model);
   const { labels } = app.site.model;
   const { outcome, label, set } = found.decision;
+  if (app.case.counted !== outcome) {
+    const before = app.case.counted;
+    app.count((counted) => countAnswered(counted, outcome, before));
+    app.case.counted = outcome;
+  }
   const named = set.length ? set.map((k) => labels[k]).join(", ") : app.say("unclear_none");
   const maps = closeUps(app.case).map((photo, number) =>
     figure(photo.picture, photo.found.maps, { label, name: labels[label], number }, app.texts),
@@ -34,10 +40,15 @@ function meaning(app: App, found: Result): HTMLElement[] {
   // A larger one is reached by the likeliest class alone.
   if (rule.threshold !== null && rule.threshold < 0.5) lines.push(app.say("number_limit", { threshold: percent(rule.threshold) }));
   if (rule.promised_sensitivity) lines.push(app.say("number_missed", { missed: percent(1 - rule.promised_sensitivity) }));
+  return [...lines.map((line) => element("p", {}, line)), shares(labels, found.probabilities)];
+}
+
+/** Probabilities in a table, of 100. */
+export function shares(labels: string[], probabilities: number[]): HTMLElement {
   const rows = labels.map((label, k) =>
-    element("tr", {}, element("th", { scope: "row" }, label), element("td", {}, percent(found.probabilities[k]))),
+    element("tr", {}, element("th", { scope: "row" }, label), element("td", {}, percent(probabilities[k]))),
   );
-  return [...lines.map((line) => element("p", {}, line)), element("table", {}, element("tbody", {}, ...rows))];
+  return element("table", {}, element("tbody", {}, ...rows));
 }
 
 /** Of 100, whole; what is not 0 or 100 is never shown as that. Set apart, since right to left "<1" would read ">1". */

@@ -2,8 +2,10 @@
 
 import { Taken } from "../../measure/messages";
 import { faults, Quality } from "../../measure/quality";
+import { countRefused, countTaken } from "../../referral/counts";
 import { App } from "../app";
-import { button, element, show } from "../dom";
+import { addPhoto } from "../case";
+import { button, element, fileButton, show } from "../dom";
 import { UnreadableError } from "../engine";
 
 // Milliseconds between two looks at what the camera sees.
@@ -20,6 +22,7 @@ async function camera(app: App, view: "overview" | "close_up"): Promise<void> {
   const shot = new Shot(app, view, refusal);
   const take = button(app.say("take"), () => void shot.fromFrame(video), "primary");
   take.disabled = true;
+  const choose = fileButton(app.say("choose"), { id: "file", accept: "image/*" }, (file) => shot.fromFile(file));
   const frame = element("div", { class: "camera" }, video, element("div", { class: "ring" }));
   show(
     app.say(view),
@@ -27,21 +30,10 @@ async function camera(app: App, view: "overview" | "close_up"): Promise<void> {
     frame,
     guidance,
     refusal,
-    element("div", { class: "actions" }, take, chooser(app, shot), skip(app, view)),
+    element("div", { class: "actions" }, take, choose, skip(app, view)),
     element("p", { class: "small" }, app.say("light")),
   );
   await watch(app, shot, { video, frame, guidance, take });
-}
-
-function chooser(app: App, shot: Shot): HTMLElement {
-  const choose = async (event: Event): Promise<void> => {
-    const input = event.target as HTMLInputElement;
-    const file = input.files?.[0];
-    if (file) await shot.fromFile(file);
-    input.value = ""; // the same file may be chosen again
-  };
-  const input = element("input", { type: "file", accept: "image/*", class: "hidden", id: "file", change: (e) => void choose(e) });
-  return element("label", { class: "button", for: "file" }, input, app.say("choose"));
 }
 
 function skip(app: App, view: "overview" | "close_up"): HTMLElement | null {
@@ -138,20 +130,22 @@ class Shot {
     try {
       await opened(this.app);
       const taken = await take();
-      const why = complaint(this.app, taken.quality);
-      if (why !== null) {
-        this.refusal.textContent = this.app.say("refused", { why });
+      const [fault] = faults(taken.quality, this.app.site.limits);
+      if (fault !== undefined) {
+        this.app.count((counted) => countRefused(counted, fault));
+        this.refusal.textContent = this.app.say("refused", { why: this.app.say(`fault_${fault}`) });
         return;
       }
       if (this.left) return;
       const judged = this.view === "close_up";
+      if (judged) this.app.count(countTaken);
       const found = judged ? await this.app.ask({ kind: "classify", picture: taken.picture }) : null;
       if (this.left) return;
-      if (!judged) this.app.case.photos = this.app.case.photos.filter((photo) => photo.view !== "overview");
-      this.app.case.photos.push({ ...taken, view: this.view, found });
+      addPhoto(this.app.case, { ...taken, view: this.view, at: new Date(), found });
       this.app.go(judged ? "photos" : "close_up");
     } catch (error) {
       if (!(error instanceof UnreadableError)) throw error;
+      this.app.count((counted) => countRefused(counted, "unreadable"));
       this.refusal.textContent = this.app.say("unreadable");
     } finally {
       this.busy = false;

@@ -12,10 +12,24 @@ export function next(app: App): void {
     app.say("what_next"),
     element("ul", { class: "advice" }, ...keys.map((key) => element("li", {}, app.say(key)))),
     contact ? element("p", { class: "urgent" }, app.say("next_where", { contact })) : null,
-    element("div", { class: "actions" }, button(app.say("again"), () => app.startAgain())),
+    element(
+      "div",
+      { class: "actions" },
+      ...sending(app, decision.refer),
+      button(app.say("again"), () => app.startAgain()),
+      button(app.say("counts"), () => app.go("counts"), "plain"),
+    ),
     element("p", { class: "small" }, app.say("again_hint")),
     element("p", { class: "small" }, modelLine(app)),
   );
+}
+
+/** The way to a clinician: the first thing offered where the answer leads to one. */
+function sending(app: App, refers: boolean): HTMLElement[] {
+  if (app.site.referral === null) return [];
+  const list = button(app.say("sent"), () => app.go("sent"), "plain");
+  if (app.case.sent !== null) return [list];
+  return [button(app.say("refer"), () => app.go("refer"), refers ? "primary" : ""), list];
 }
 
 export function modelLine(app: App): string {

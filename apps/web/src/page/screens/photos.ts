@@ -1,7 +1,7 @@
 /** The photos of the case: look at them, remove one, add another close-up, ask for the answer. */
 
 import { App } from "../app";
-import { closeUps, Photo } from "../case";
+import { closeUps, MOST_CLOSE_UPS, Photo, removePhoto } from "../case";
 import { button, element, show } from "../dom";
 
 export function photos(app: App): void {
@@ -21,7 +21,7 @@ export function photos(app: App): void {
       "div",
       { class: "actions" },
       button(app.say("see_answer"), () => app.go("answer"), "primary"),
-      button(app.say("another"), () => app.go("close_up")),
+      count < MOST_CLOSE_UPS ? button(app.say("another"), () => app.go("close_up")) : null,
     ),
   );
 }
@@ -29,7 +29,7 @@ export function photos(app: App): void {
 function card(app: App, photo: Photo, name: string): { item: HTMLElement; url: string } {
   const url = URL.createObjectURL(photo.jpeg);
   const remove = button(app.say("remove", { name }), () => {
-    app.case.photos = app.case.photos.filter((one) => one !== photo);
+    removePhoto(app.case, photo);
     app.render("photos");
   });
   return { item: element("li", {}, element("img", { src: url, alt: name }), element("span", {}, name), remove), url };

@@ -22,15 +22,20 @@ export function questions(app: App): void {
 
 function field(app: App, name: Question): HTMLElement {
   const given = app.case.answers[name] ?? "";
-  const options = ANSWERS[name].map((answer) => {
-    const text = app.say(name === "site" || name === "onset" ? `${name}_${answer}` : answer);
-    return element("option", { value: answer, selected: answer === given }, text);
-  });
+  const options = ANSWERS[name].map((answer) =>
+    element("option", { value: answer, selected: answer === given }, answerName(app, name, answer)),
+  );
   const keep = (event: Event): void => {
     const value = (event.target as HTMLSelectElement).value;
     if (value) app.case.answers[name] = value;
     else delete app.case.answers[name];
+    app.case.sent = null;
   };
   const select = element("select", { id: name, change: keep }, element("option", { value: "" }, app.say("open")), ...options);
   return element("p", { class: "field" }, element("label", { for: name }, app.say(`question_${name}`)), select);
+}
+
+/** An answer in the words of the screen. */
+export function answerName(app: App, name: Question, answer: string): string {
+  return app.say(name === "site" || name === "onset" ? `${name}_${answer}` : answer);
 }

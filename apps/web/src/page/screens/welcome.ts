@@ -5,7 +5,9 @@ import { button, element, show } from "../dom";
 import { load } from "../texts";
 
 export function welcome(app: App): void {
-  const paragraphs = ["welcome_is", "welcome_is_not", "welcome_private"].map((key) => element("p", {}, app.say(key)));
+  const { referral } = app.site;
+  const private_ = referral === null ? "welcome_private" : "welcome_private_refer";
+  const paragraphs = ["welcome_is", "welcome_is_not", private_].map((key) => element("p", {}, app.say(key)));
   const box = element("input", { type: "checkbox", id: "consent" });
   box.checked = app.consented;
   const warning = element("p", { role: "alert", class: "warning" });
@@ -24,7 +26,7 @@ export function welcome(app: App): void {
     element("p", { class: "urgent" }, app.say("welcome_urgent")),
     element("label", { class: "tick", for: "consent" }, box, app.say("consent")),
     warning,
-    element("div", { class: "actions" }, begin),
+    element("div", { class: "actions" }, begin, referral && button(app.say("sent"), () => app.go("sent"), "plain")),
     languages(app),
   );
 }

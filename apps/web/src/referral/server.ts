@@ -1,0 +1,59 @@
+/** A FHIR server asked: to take a referral, and for the answer to one. */
+
+import { Answer, answerOf, AnswerError, list, plain, resources } from "./answer";
+
+const JSON_TYPE = "application/fhir+json";
+// A case is some megabytes, and a phone's network may be slow.
+const LONGEST_POST = 15 * 60_000;
+const LONGEST_GET = 60_000;
+const IDENTIFIER = "urn:ietf:rfc:3986|urn:uuid:";
+
+/** Why a server did not do what it was asked: "network", or its status of HTTP. */
+export class ServerError extends Error {
+  constructor(
+    readonly fault: string,
+    why: unknown = fault,
+  ) {
+    super(String(why));
+  }
+}
+
+/** Post a transaction, until the server has said that every entry is there. Raises ServerError. */
+export async function post(server: string, bundle: string): Promise<void> {
+  const reply = await request(server, { method: "POST", body: bundle, headers: { "Content-Type": JSON_TYPE, Accept: JSON_TYPE } }, LONGEST_POST);
+  const statuses = list(plain(reply)["entry"]).map((entry) => String(plain(entry["response"])["status"]));
+  const posted = (JSON.parse(bundle) as { entry: unknown[] }).entry.length;
+  // 200: it was there already, from a try whose reply did not come back.
+  const taken = statuses.length === posted && statuses.every((status) => /^20[01]\b/.test(status));
+  if (plain(reply)["type"] !== "transaction-response" || !taken) throw new ServerError("reply");
+}
+
+/** The answer to referral `id`; null while there is none. Raises ServerError. */
+export async function answerAt(server: string, id: string): Promise<Answer | null> {
+  const found = await get(server, `Task?identifier=${encodeURIComponent(IDENTIFIER + id)}`);
+  const task = resources(found).find((one) => one["resourceType"] === "Task");
+  const given = list(task?.["output"]).find((one) => plain(one["type"])["text"] === "answer");
+  const place = /(?:^|\/)(DiagnosticReport\/[A-Za-z0-9.-]{1,64})(?:\/_history\/\w+)?$/.exec(String(plain(given?.["valueReference"])["reference"]));
+  if (task?.["status"] !== "completed" || place === null) return null;
+  try {
+    return answerOf(await get(server, place[1]));
+  } catch (error) {
+    throw error instanceof AnswerError ? new ServerError("reply", error) : error;
+  }
+}
+
+function get(server: string, path: string): Promise<unknown> {
+  return request(`${server}/${path}`, { headers: { Accept: JSON_TYPE }, cache: "no-store" }, LONGEST_GET);
+}
+
+async function request(url: string, options: RequestInit, longest: number): Promise<unknown> {
+  const signal = AbortSignal.timeout(longest);
+  let response: Response;
+  try {
+    response = await fetch(url, { ...options, signal, credentials: "omit", redirect: "error", referrerPolicy: "no-referrer" });
+    if (response.ok) return await response.json();
+  } catch (error) {
+    throw error instanceof SyntaxError ? new ServerError("reply", error) : new ServerError("network", error);
+  }
+  throw new ServerError(String(response.status));
+}

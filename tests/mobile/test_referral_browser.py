@@ -1,0 +1,393 @@
+"""Sending a case to a clinician in a real browser: by file, and to a real FHIR server while network and tab are cut."""
+
+import base64
+import io
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+from app_in_browser import PHONE, Phone, written
+from browser import TABLET, start
+from fhir_line import Line, fhir_server, held
+from PIL import Image
+from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.select import Select
+from served import Host
+
+pytest.importorskip("pyhpke", reason="pyhpke is not installed: pip install mpox[clinic]")
+
+from clinic_key import Clinic, answer_bundle, answer_file
+
+from mpox.files import read_json
+from mpox.mobile.recipient import Recipient, recipient
+
+pytestmark = pytest.mark.slow
+# A camera that shows a test picture, and nobody to ask for it.
+CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+STORED = """
+const names = ["referrals", "contents", "days", "cases"];
+const open = indexedDB.open("mpox " + location.pathname);
+await new Promise(done => (open.onsuccess = done));
+const transaction = open.result.transaction(names);
+const all = {};
+for (const name of names) {
+  const asked = transaction.objectStore(name).getAll();
+  await new Promise(done => (asked.onsuccess = done));
+  all[name] = asked.result.map(one => ({...one, replyKey: one.replyKey ? String(one.replyKey) : null}));
+}
+open.result.close();
+return all;
+"""
+
+
+@pytest.fixture(scope="module")
+def export(onnx_exports: dict[str, dict[str, Any]]) -> Path:
+    place: Path = onnx_exports["int8_static"]["place"]
+    return place
+
+
+@contextmanager
+def opened(folder: Path, size: tuple[int, int] = PHONE, dark: bool = False) -> Iterator[webdriver.Chrome]:
+    """A browser whose profile is in `folder`, so that a later one finds what is stored; downloads go beside it."""
+    (folder / "downloads").mkdir(exist_ok=True)
+    arguments = [*CAMERA, f"--user-data-dir={folder / 'profile'}"]
+    browser = start(folder / "downloads", size, arguments, mobile=size == PHONE)
+    try:
+        if dark:
+            scheme = [{"name": "prefers-color-scheme", "value": "dark"}]
+            browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
+        yield browser
+    finally:
+        with suppress(WebDriverException, OSError):  # a test may have killed it
+            browser.quit()
+        browser.service.stop()
+
+
+class Person(Phone):
+    """Somebody with a case."""
+
+    def judged(self, photo: Path, site: str | None = None) -> None:
+        """From the first screen to what to do next."""
+        self.browser.find_element(By.ID, "consent").click()
+        self.press("begin")
+        self.at("questions")
+        if site:
+            Select(self.browser.find_element(By.ID, "site")).select_by_visible_text(self.texts[f"site_{site}"])
+        self.press("next")
+        self.at("overview")
+        self.choose(photo)
+        self.at("close_up")
+        self.choose(photo)
+        self.at("photos")
+        self.press("see_answer")
+        self.wait(lambda: self.browser.find_elements(By.CSS_SELECTOR, ".number"))
+        self.press("what_next")
+        self.at("what_next")
+
+    def preview(self) -> None:
+        self.press("refer")
+        self.at("refer")
+        loaded = "const all = [...document.images]; return all.length && all.every(one => one.naturalWidth > 0)"
+        self.wait(lambda: self.browser.execute_script(loaded))
+
+    def pictures(self) -> list[bytes]:
+        """The files of the pictures on the screen, as the browser has them: the page's own policy forbids to ask."""
+        ask = self.browser.execute_cdp_cmd
+        ask("Page.enable", {})
+        frame = ask("Page.getFrameTree", {})["frameTree"]["frame"]["id"]
+        addresses = self.browser.execute_script("return [...document.images].map(one => one.src)")
+        contents = [ask("Page.getResourceContent", {"frameId": frame, "url": one}) for one in addresses]
+        return [base64.b64decode(one["content"]) for one in contents]
+
+    def agree(self, button: str) -> None:
+        self.browser.find_element(By.ID, "agree").click()
+        self.press(button)
+
+    def refer(self, photo: Path, button: str) -> str:
+        """A referral from the first screen on; returns its id."""
+        self.judged(photo)
+        self.preview()
+        self.agree(button)
+        self.at("sent")
+        return self.referral()
+
+    def referral(self) -> str:
+        self.wait(lambda: self.browser.find_elements(By.CSS_SELECTOR, "[data-id]"))
+        return str(self.browser.find_element(By.CSS_SELECTOR, "[data-id]").get_attribute("data-id"))
+
+    def states(self) -> list[str]:
+        script = "return [...document.querySelectorAll('[data-state]')].map(one => one.dataset.state)"
+        found: list[str] = self.browser.execute_script(script)
+        return found
+
+    def stored(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.asks(STORED)
+        return found
+
+    def to_sent(self) -> None:
+        self.press("sent")
+        self.at("sent")
+
+    def saved(self, folder: Path, name: str) -> Path:
+        path = folder / "downloads" / name
+        self.wait(path.is_file)
+        return path
+
+    def open_answer(self, path: Path) -> None:
+        self.browser.find_element(By.ID, "answer").send_keys(str(path))
+
+
+def photos_in(bundle: dict[str, Any]) -> list[bytes]:
+    resources = [entry["resource"] for entry in bundle["entry"]]
+    contents = [one["content"] for one in resources if one["resourceType"] == "DocumentReference"]
+    return [base64.b64decode(content[0]["attachment"]["data"]) for content in contents]
+
+
+def test_an_encrypted_file_and_the_answer_to_it(export: Path, photos: list[Path], tmp_path: Path) -> None:
+    clinic = Clinic()
+    key = tmp_path / "clinic.pub.json"
+    key.write_text(json.dumps(clinic.public))
+    host = Host(written(export, tmp_path / "site", recipient(key, None)))
+    turned = tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[274], exif[305], exif.get_ifd(34853)[1] = 1, "secret", "N"
+    Image.open(photos[-1]).save(turned, exif=exif)
+    with opened(tmp_path) as browser:
+        phone = Person(browser, host.url)
+        phone.judged(turned, "hand")
+        phone.sound()
+        phone.preview()
+        shown = phone.pictures()
+        assert "Clinic <b>&" in phone.body() and phone.texts["site_hand"] in phone.body()
+        phone.sound()
+        phone.press("refer_make")
+        phone.wait(lambda: phone.texts["consent_needed"] in phone.body())
+        assert phone.stored()["referrals"] == []
+        phone.agree("refer_make")
+        phone.at("sent")
+        number = phone.referral()
+        phone.sound()
+        stored = phone.stored()
+        assert stored["contents"][0]["bundle"] is None  # on the disk it is encrypted already
+        phone.press("save")
+        envelope = read_json(phone.saved(tmp_path, f"{number}.mpox"))
+        bundle, reply = clinic.opened(envelope)
+        sent = photos_in(bundle)
+        assert len(sent) == 3 and sent == shown  # what was shown is what goes, and nothing else
+        assert not Image.open(io.BytesIO(sent[1])).getexif() and b"secret" not in sent[0] + sent[1]
+        phone.press("handed")
+        phone.wait(lambda: phone.states() == ["sent"])
+        assert phone.stored()["contents"] == []
+        phone.sound()
+        browser.get(f"{host.url}?lang=en")  # closed and opened again
+        phone.at("welcome")
+        phone.to_sent()
+        wrong, right = tmp_path / "wrong.answer.mpox", tmp_path / "right.answer.mpox"
+        wrong.write_text(answer_file(answer_bundle(number), number, bytes(32)))
+        right.write_text(answer_file(answer_bundle(number, "mpox"), number, reply))
+        phone.open_answer(wrong)
+        phone.wait(lambda: phone.texts["answer_wrong"] in phone.body())
+        phone.open_answer(right)
+        phone.wait(lambda: phone.states() == ["answered"])
+        assert "<img src=x onerror=alert(1)>" in phone.body() and "Dr. <i>N</i>" in phone.body()
+        assert not browser.find_elements(By.CSS_SELECTOR, ".reply img, .reply i")
+        assert phone.texts["answer_wrong"] not in phone.body()
+        phone.sound()
+        phone.press("counts")
+        phone.at("counts")
+        phone.sound()
+        phone.press("counts_save")
+        phone.wait(lambda: list((tmp_path / "downloads").glob("mpox-field-*.json")))
+        counted = read_json(next((tmp_path / "downloads").glob("mpox-field-*.json")))
+        (model,) = counted["models"]
+        outcome, share = stored["referrals"][0]["outcome"], stored["referrals"][0]["mpox"]
+        assert model["sha256"] == read_json(tmp_path / "site" / "site.json")["model"]["sha256"]
+        assert model["cases"] == [{"outcome": outcome, "mpox": pytest.approx(share, abs=0.005), "clinician": "mpox"}]
+        (day,) = model["days"]
+        assert (day["answered"], day["referred"], day["taken"], day["refused"]) == ({outcome: 1}, {outcome: 1}, 1, {})
+        assert number not in json.dumps(counted)
+        browser.back()
+        phone.at("sent")
+        remove = browser.find_element(By.CSS_SELECTOR, "[data-id] button.plain")
+        remove.click()
+        assert phone.stored()["referrals"] and remove.text == phone.texts["sent_remove_sure"]
+        remove.click()
+        phone.wait(lambda: phone.texts["sent_none"] in phone.body())
+        assert (phone.stored()["referrals"], len(phone.stored()["cases"])) == ([], 1)
+
+
+def test_unencrypted_files_right_to_left_dark_on_a_tablet(export: Path, photos: list[Path], tmp_path: Path) -> None:
+    host = Host(written(export, tmp_path / "site", Recipient(None, None)))
+    with opened(tmp_path, TABLET, dark=True) as browser:
+        phone = Person(browser, host.url, "ar")
+        phone.judged(photos[0], "arm")
+        phone.sound()
+        phone.preview()
+        assert phone.texts["refer_open"] in phone.body()
+        phone.sound()
+        phone.agree("refer_make")
+        phone.at("sent")
+        number = phone.referral()
+        phone.press("save")
+        bundle = read_json(phone.saved(tmp_path, f"{number}.fhir.json"))
+        assert bundle["resourceType"] == "Bundle"
+        answer = tmp_path / f"{number}.answer.fhir.json"
+        answer.write_text(json.dumps(answer_bundle(number)))
+        phone.open_answer(answer)
+        phone.wait(lambda: phone.states() == ["answered"])
+        phone.sound()
+        phone.press("counts")
+        phone.at("counts")
+        phone.sound()
+        # A share sheet that takes text files alone, as Chrome's on phones does.
+        browser.execute_script(
+            "window.shared = []; navigator.canShare = ({files}) => files[0].name.endsWith('.txt');"
+            "navigator.share = async ({files}) => shared.push([files[0].name, await files[0].text()]);"
+        )
+        browser.execute_script("history.go(-3)")
+        phone.at("what_next")
+        phone.press("again")
+        phone.at("welcome")
+        number = phone.refer(photos[0], "refer_make")
+        phone.press("share")
+        phone.wait(lambda: browser.execute_script("return shared.length"))
+        ((name, text),) = browser.execute_script("return shared")
+        assert name == f"{number}.fhir.json.txt" and json.loads(text)["resourceType"] == "Bundle"
+        assert phone.states() == ["waiting", "answered"]  # shared is not arrived
+
+
+def killed(browser: webdriver.Chrome) -> None:
+    """End the browser as a phone that runs out of battery does."""
+    for process in psutil.Process(browser.service.process.pid).children(recursive=True):  # type: ignore[attr-defined]
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+ONE_CASE = {
+    "Patient": 1, "Device": 1, "DocumentReference": 3, "QuestionnaireResponse": 0, "Observation": 1,
+    "ServiceRequest": 1, "Task": 1, "Provenance": 1,
+}  # fmt: skip
+
+
+def test_nothing_is_lost_or_doubled_on_the_way_to_a_server(export: Path, photos: list[Path], tmp_path: Path) -> None:
+    """The browser killed between storing and sending, each part of a POST cut; then the answer comes back."""
+    with fhir_server() as server:
+        line = Line(server)
+        host = Host(written(export, tmp_path / "site", recipient(None, line.url)))
+        line.state = "held"
+        with opened(tmp_path) as browser:
+            phone = Person(browser, host.url)
+            number = phone.refer(photos[0], "refer_send")
+            phone.wait(lambda: line.arrived == 1)
+            phone.sound()
+            killed(browser)
+        line.state = "cut_request"
+        with opened(tmp_path) as browser:
+            phone = Person(browser, host.url)
+            phone.wait(lambda: line.arrived == 2)  # sent again by itself
+            phone.to_sent()
+            phone.wait(lambda: phone.stored()["referrals"][0]["fault"] == "network")
+            assert (phone.referral(), phone.states(), line.posted) == (number, ["waiting"], 0)
+            assert set(held(server).values()) == {0}
+            line.state = "cut_reply"
+            phone.press("send_now")
+            phone.wait(lambda: line.posted == 1)
+            assert held(server) == ONE_CASE  # it has arrived, and nobody here knows
+            phone.wait(lambda: phone.stored()["referrals"][0]["tries"] == 2)
+            assert phone.states() == ["waiting"] and phone.texts["state_waiting"] in phone.body()
+            killed(browser)
+        line.state = "up"
+        with opened(tmp_path) as browser:
+            phone = Person(browser, host.url)
+            phone.to_sent()
+            phone.wait(lambda: browser.execute_script("window.dispatchEvent(new Event('online')); return 1"))
+            phone.wait(lambda: phone.states() == ["sent"])
+            assert held(server) == ONE_CASE and line.posted >= 2
+            stored = phone.stored()
+            assert stored["contents"] == [] and stored["referrals"][0]["id"] == number
+            phone.sound()
+            phone.press("ask")
+            phone.wait(lambda: phone.texts["ask_none"] in phone.body())
+            answer_at(server, number)
+            browser.get(f"{host.url}?lang=en")
+            phone.at("welcome")
+            phone.to_sent()  # which asks by itself
+            phone.wait(lambda: phone.states() == ["answered"])
+            assert phone.texts["answer_label"].format(label="mpox") in phone.body()
+            phone.sound()
+            assert len(phone.stored()["cases"]) == 1
+        line.stop()
+
+
+def answer_at(server: str, referral: str) -> None:
+    """A clinician's answer, posted as the clinic does."""
+    report, _ = (entry["resource"] for entry in answer_bundle(referral, "mpox")["entry"])
+    posted = requests.post(f"{server}/DiagnosticReport", json=report, timeout=20)
+    posted.raise_for_status()
+    found = requests.get(f"{server}/Task?identifier=urn:ietf:rfc:3986|urn:uuid:{referral}", timeout=20).json()
+    (task,) = (entry["resource"] for entry in found["entry"])
+    output = {"type": {"text": "answer"}, "valueReference": {"reference": f"DiagnosticReport/{posted.json()['id']}"}}
+    task |= {"status": "completed", "output": [output]}
+    requests.put(f"{server}/Task/{task['id']}", json=task, timeout=20).raise_for_status()
+
+
+def test_two_tabs_send_once(export: Path, photos: list[Path], tmp_path: Path) -> None:
+    with fhir_server() as server, opened(tmp_path) as browser:
+        line = Line(server)
+        line.seconds = 3
+        host = Host(written(export, tmp_path / "site", recipient(None, line.url)))
+        phone = Person(browser, host.url)
+        phone.refer(photos[0], "refer_send")
+        phone.wait(lambda: line.arrived == 1)
+        browser.switch_to.new_window("tab")
+        other = Person(browser, host.url)
+        other.to_sent()
+        assert other.states() == ["waiting"]
+        other.press("send_now")
+        other.wait(lambda: other.states() == ["sent"])  # as the first tab reports
+        time.sleep(2 * line.seconds)
+        assert (line.arrived, line.posted, held(server)) == (1, 1, ONE_CASE)
+        line.stop()
+
+
+def test_no_room_and_no_storage_are_reported_in_words(export: Path, photos: list[Path], tmp_path: Path) -> None:
+    host = Host(written(export, tmp_path / "site", Recipient(None, None)))
+    with opened(tmp_path) as browser:
+        phone = Person(browser, host.url)
+        phone.wait(lambda: phone.texts["ready"] in phone.body())
+        origin = host.url.rstrip("/")
+        browser.execute_cdp_cmd("Storage.overrideQuotaForOrigin", {"origin": origin, "quotaSize": 1000})
+        browser.get("about:blank")  # a database that is open keeps what it knows of its room for a while
+        phone = Person(browser, host.url)
+        phone.judged(photos[0])  # the app answers all the same
+        phone.preview()
+        phone.agree("refer_make")
+        phone.wait(lambda: phone.texts["storage_full"] in phone.body())
+        phone.sound()
+        browser.execute_cdp_cmd("Storage.overrideQuotaForOrigin", {"origin": origin})
+        phone.press("refer_make")
+        phone.at("sent")
+        phone.referral()
+        refuse = "Object.defineProperty(window, 'indexedDB', {get() { throw new DOMException('', 'SecurityError'); }});"
+        browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": refuse})
+        browser.get(f"{host.url}?lang=en")
+        phone.at("welcome")
+        phone.to_sent()
+        phone.wait(lambda: phone.texts["storage_refused"] in phone.body())
+        phone.press("counts")
+        phone.at("counts")
+        assert phone.texts["storage_refused"] in phone.body()
+        phone.press("home")
+        phone.at("welcome")
+        phone.judged(photos[0])
+        phone.preview()
+        phone.agree("refer_make")
+        phone.wait(lambda: phone.texts["storage_refused"] in phone.body())
