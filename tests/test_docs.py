@@ -69,7 +69,7 @@ def test_options_have_pages(tmp_path: Path) -> None:
     options_pages().main(tmp_path)
     assert {f"{name}.md" for name in DOORS} < {path.name for path in tmp_path.iterdir()}
     text = (tmp_path / "train.md").read_text()
-    assert "| `batch_size` | `32` | photos a training step (whole number of at least 1) |" in text
+    assert "| `batch_size` | `32` | photos in a training step (whole number of at least 1) |" in text
     assert "[`schedule`](group_schedule.md) | `probe_then_finetune`" in text
     assert (
         "| `schedule.finetune.epochs` | `100` | passes over the training photos"
