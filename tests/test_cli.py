@@ -225,7 +225,7 @@ def test_doctor_without_a_network(tiny: list[str]) -> None:
     sound = mpox(*options, "weights=bundled", module="mpox.doctor")
     assert sound.returncode == 0, sound.stdout + sound.stderr
     without_weights = len(list(Path(config_dir()).glob("model/*.yaml"))) - 3  # three networks' are bundled
-    assert f"no weights at hand for {without_weights} other models" in sound.stdout
+    assert f"no weights found for {without_weights} other models" in sound.stdout
     assert "vgg16.tv_in1k.safetensors" in sound.stdout and "xception" in sound.stdout
     without = mpox(*options, "weights=bundled", "model=vgg16", module="mpox.doctor")
     assert without.returncode == 1

@@ -79,8 +79,8 @@ def test_options_have_pages(tmp_path: Path) -> None:
 
 def test_an_option_without_a_comment_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(CHECKOUT / "conf", tmp_path / "conf")
-    path = tmp_path / "conf" / "bench.yaml"
-    path.write_text(path.read_text().replace("adb: adb # path: the command", "adb: adb"))
+    path = tmp_path / "conf" / "curate.yaml"
+    path.write_text(re.sub(r"^(undecided: keep) #.*$", r"\1", path.read_text(), flags=re.MULTILINE))
     monkeypatch.setattr(mpox.options, "config_dir", lambda name="conf": str(tmp_path / name))
-    with pytest.raises(UserError, match=r"conf/bench\.yaml: adb: no comment says what it is"):
+    with pytest.raises(UserError, match=r"conf/curate\.yaml: undecided: no comment says what it is"):
         options_pages().main(tmp_path / "pages")

@@ -96,6 +96,7 @@ def published(folder: Path, run: Path, *typed: str) -> None:
         publish(compose("publish", [f"run={run}", f"to={folder}", *typed]))
 
 
+@pytest.mark.slow
 def test_a_published_run_is_read_by_timm(
     configured: Configured, tmp_path: Path, hub: tuple[Path, dict[str, str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
