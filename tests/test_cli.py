@@ -166,6 +166,12 @@ def test_examples_of_the_help_compose() -> None:
             checked(command, words[3:])
 
 
+def test_help_may_be_cut_by_its_reader() -> None:
+    typed = f"{shlex.quote(sys.executable)} -m mpox.train --help | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", typed], capture_output=True, text=True, env=ENVIRONMENT)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_mpox_lists_its_commands_and_runs_them() -> None:
     shown = mpox("--help", module="mpox")
     assert shown.returncode == 0
