@@ -56,14 +56,14 @@ def features(views: FrozenViews, root: Path) -> dict[str, Tensor]:
         manifest = read_manifest(views.place / "runs" / "views-native" / "manifest.parquet")
         record = input_record(f"{MODEL}.in1k")
         form, random = Form(record.image_size, record.interpolation, TWO_STEP), np.random.default_rng(0)
-        names = manifest.loc[manifest["keep"], "path"]
-        made = np.stack([pictures(decoded(root / name), form, random) for name in names], 1)
-        network = build(
-            f"{MODEL}.in1k", len(views.photos.classes), record, find(f"{MODEL}.in1k", "bundled", None), STAGES
-        )
-        found = [
-            frozen_features(network, as_they_are(one), BATCH, torch.device("cpu")) for one in np.stack(made, axis=1)
-        ]
+        made: list[np.ndarray] = []
+        for name in manifest.loc[manifest["keep"], "path"]:
+            with decoded(root / name) as photo:
+                made.append(pictures(photo.picture, form, random))
+        weights = find(f"{MODEL}.in1k", "bundled", None)
+        network = build(f"{MODEL}.in1k", len(views.photos.classes), record, weights, STAGES)
+        by_scaler = [as_they_are(one) for one in np.stack(made, axis=1)]
+        found = [frozen_features(network, one, BATCH, torch.device("cpu")) for one in by_scaler]
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, torch.stack(found).numpy())
     return dict(zip((*LEARNED, WITHIN), torch.from_numpy(np.load(path)), strict=True))
