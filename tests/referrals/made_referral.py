@@ -1,4 +1,4 @@
-"""Referrals as the app makes them (docs/reference/referral.md), with drawn photos, and encrypted as the app does."""
+"""Referrals as the app makes them (docs/reference/referral.md), of drawn photos, and the app's encryption."""
 
 import base64
 import hashlib
