@@ -44,10 +44,15 @@ RECIPES = {
     "stages with mixup": Recipe(features=STAGES, mix="mixup"),
     "stages with cutmix": Recipe(features=STAGES, mix="cutmix"),
     "stages with 5 epochs": Recipe(features=STAGES, epochs=5),
+    "stages with last blocks only": Recipe(features=STAGES, frozen_depth=0.7),
+    "stages with last blocks only for 5 epochs": Recipe(features=STAGES, frozen_depth=0.7, epochs=5),
 }
 # Folds of the ten whose networks are fine-tuned, for their mean and for what it teaches.
 TEACHERS = (0, 3, 6)
 FOLDS, DISTILLED, STUDENT_OF = "a fold's network", "distilled", "distilled from the mean of three"
+PROBE = "probe"
+# What each table of the report compares with.
+REFERENCES = {"default": DEFAULT, "recipes": DEFAULT, "against_the_probe": PROBE, "handovers": FOLDS}
 SIDE = "side-256"
 TESTED = (*FLIPS, SIDE)
 
@@ -84,9 +89,7 @@ class Trainings:
         if self.path(name).exists():
             return
         recipe = RECIPES.get(name, Recipe())
-        if recipe.features not in self._starts:
-            self._starts[recipe.features] = start(self.views, self.cell, recipe.features)
-        folds, final = self._starts[recipe.features]
+        folds, final = self._start(recipe.features)
         soft, rows, head = None, self.cell.rest, final
         began = time.process_time()
         if name.startswith("fold-"):
@@ -105,6 +108,16 @@ class Trainings:
             torch.save(network.state_dict(), self.path(name).with_suffix(".pt"))
         with replacing(self.path(name)) as temporary, temporary.open("wb") as file:
             np.savez(file, **found)
+
+    def probe(self, kind: str) -> np.ndarray:
+        """Return the logits (n, C) of the probe on features of a kind, of the test photos."""
+        head = self._start(kind)[1]
+        return np.asarray(self.views.features("plain", kind)[self.cell.test] @ head.weight.T + head.bias)
+
+    def _start(self, kind: str) -> tuple[list[LinearHead], LinearHead]:
+        if kind not in self._starts:
+            self._starts[kind] = start(self.views, self.cell, kind)
+        return self._starts[kind]
 
     @torch.no_grad()
     def _taught(self, epoch: int) -> Tensor:
@@ -132,6 +145,7 @@ def report(views: FrozenViews, seeds: Sequence[int], outer: int) -> dict[str, An
         Trainings(views, cell) for seed in seeds for cell in itertools.islice(cells(views.photos, seed), outer)
     ]
     result: dict[str, Any] = {}
+    gains: dict[str, Any] = {}
     for name in (name for name in RECIPES if name != DEFAULT):
         pairs, spent = defaultdict(list), defaultdict(list)
         for one in everything:
@@ -140,8 +154,10 @@ def report(views: FrozenViews, seeds: Sequence[int], outer: int) -> dict[str, An
                 for label, found in ((DEFAULT, default), (name, other)):
                     pairs[label].append((one.cell.test, found["plain"]))
                     spent[label].append(float(found["seconds"]))
+                pairs[PROBE].append((one.cell.test, one.probe(LAST)))
         if pairs:
             row = _joined(pairs, views, DEFAULT)[name]
+            gains[name] = _joined(pairs, views, PROBE)[name]
             result[name] = row | {"trainings": len(spent[name]), "seconds": round(float(np.mean(spent[name])), 1)}
             result[name]["default_seconds"] = round(float(np.mean(spent[DEFAULT])), 1)
     pairs = defaultdict(list)
@@ -150,10 +166,8 @@ def report(views: FrozenViews, seeds: Sequence[int], outer: int) -> dict[str, An
             pairs[DEFAULT].append((one.cell.test, usual["plain"]))
             pairs["flips at test time"].append((one.cell.test, _mean_log([usual[view] for view in FLIPS])))
             pairs["tested at 256 pixels"].append((one.cell.test, usual[SIDE]))
-            for name, kind in (("probe", LAST), ("probe, stages", STAGES)):
-                probe = start(views, one.cell, kind)[1]
-                features = views.features("plain", kind)[one.cell.test]
-                pairs[name].append((one.cell.test, (features @ probe.weight.T + probe.bias).numpy()))
+            pairs[PROBE].append((one.cell.test, one.probe(LAST)))
+            pairs["probe, stages"].append((one.cell.test, one.probe(STAGES)))
     found_ = _joined(pairs, views, DEFAULT) if pairs else {}
     handed: dict[str, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
     for one in everything:
@@ -167,7 +181,8 @@ def report(views: FrozenViews, seeds: Sequence[int], outer: int) -> dict[str, An
             handed["trained on all"].append((test, all_["plain"]))
             handed[STUDENT_OF].append((test, pupil["plain"]))
     hand = _joined(handed, views, FOLDS) if handed else {}
-    return {"seeds": list(seeds), "outer": outer, "recipes": result, "default": found_, "handovers": hand}
+    tables = {"default": found_, "recipes": result, "against_the_probe": gains, "handovers": hand}
+    return {"seeds": list(seeds), "outer": outer, **tables}
 
 
 def _joined(
@@ -209,7 +224,7 @@ def main() -> None:
         print(f"{training.cell.seed}-{training.cell.outer} {name}", flush=True)
     result = report(views, seeds, options.outer)
     write_json(options.place / "finetune_tries.json", result)
-    for part, reference in (("default", DEFAULT), ("recipes", DEFAULT), ("handovers", FOLDS)):
+    for part, reference in REFERENCES.items():
         print(f"\n{part}\n{table(result[part], reference)}")
 
 

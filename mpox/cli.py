@@ -18,7 +18,7 @@ from mpox.errors import Stopped, UsageError, UserError, one_line
 DONE, FAILED, USAGE = 0, 1, 2
 HELP = ("-h", "--help", "help")
 # The commands in the order of the work, each a module of this package with a COMMAND.
-DOORS = ("curate", "train", "compare", "evaluate", "explain", "export", "predict", "app", "bench", "doctor")
+DOORS = ("curate", "train", "compare", "evaluate", "explain", "export", "predict", "app", "clinic", "bench", "doctor")
 
 
 def start(command: Command, arguments: Sequence[str] | None = None) -> None:

@@ -14,6 +14,9 @@ from mpox.data.augment import Draws, fuse
 from mpox.errors import UserError
 
 Transform = Callable[[Tensor], Tensor]
+# From a view (None: as they are; else the epoch) and rows to what frozen layers give for these photos, (B, D) float32;
+# None where only the photos are there.
+Maps = Callable[[int | None, np.ndarray], Tensor | None]
 Batch = dict[str, Tensor]
 # Mixed into the per-photo seeds so that augmentation and the order of photos draw from different streams.
 AUGMENT_STREAM, ORDER_STREAM = 1, 2
@@ -33,7 +36,8 @@ class Photos(Dataset[Batch]):
     Item: image (3, S, S) uint8 RGB, target (int64), row (int64, of the manifest). With `transform`, item i of epoch e
     is the same whatever was drawn before it: chance is a function of (seed, e, row). What `fuse` understands
     is applied to the batch (image is float32, 0..255); anything else photo by photo, and torch's generator is restored.
-    With `bare`, the pixels are elsewhere: a batch holds rows and what was drawn for them, no images.
+    With `bare`, the pixels are elsewhere: a batch holds rows and what was drawn for them, no images. With `maps`,
+    a batch holds those instead of images.
     """
 
     def __init__(
@@ -44,8 +48,9 @@ class Photos(Dataset[Batch]):
         transform: Transform | None = None,
         seed: int = 0,
         bare: bool = False,
+        maps: Maps | None = None,
     ) -> None:
-        self.pixels, self.targets, self.rows = pixels, targets, rows
+        self.pixels, self.targets, self.rows, self.maps = pixels, targets, rows, maps
         self.transform, self.seed, self.epoch = transform, seed, 0
         self.fused = None if transform is None else fuse(transform, pixels.shape[1])
         self.bare = bare and (transform is None or self.fused is not None)
@@ -60,6 +65,8 @@ class Photos(Dataset[Batch]):
         """Return the items as one batch: each entry with a first dimension of len(items)."""
         rows = np.asarray([self.rows[item] for item in items], np.int64)
         batch = {"target": torch.from_numpy(self.targets[rows].astype(np.int64)), "row": torch.from_numpy(rows)}
+        if self.maps and (found := self.maps(None if self.transform is None else self.epoch, rows)) is not None:
+            return batch | {"maps": found}
         key = stream_seed(AUGMENT_STREAM, self.seed, self.epoch)
         draws = self.fused.draw(key, rows) if self.fused else None
         if self.bare:
@@ -136,6 +143,8 @@ class FoldData(L.LightningDataModule):
         self.pixels, self.targets, self.roles = pixels, targets, roles
         self.batch_size, self.num_workers = batch_size, num_workers
         self.transform, self.sampling, self.seed = transform, sampling, seed
+        # Set while a network is trained from what its frozen layers give.
+        self.maps: Maps | None = None
 
     def rows(self, role: str) -> np.ndarray:
         """Return the rows of the manifest (int64) that have this role."""
@@ -179,7 +188,7 @@ class FoldData(L.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Add the images of a bare batch, on the device it is on."""
-        if "image" in batch:
+        if "image" in batch or "maps" in batch:
             return batch
         photos = held(self.pixels, batch["row"].device)[batch["row"]]
         names = [field.name for field in dataclasses.fields(Draws)]
@@ -192,7 +201,7 @@ class FoldData(L.LightningDataModule):
         return batch | {"image": image}
 
     def _photos(self, role: str, transform: Transform | None = None) -> Photos:
-        return Photos(self.pixels, self.targets, self.rows(role), transform, self.seed, self._on_device())
+        return Photos(self.pixels, self.targets, self.rows(role), transform, self.seed, self._on_device(), self.maps)
 
     def _on_device(self) -> bool:
         if self.photos_on != "auto" or self.trainer is None:
@@ -204,7 +213,7 @@ class FoldData(L.LightningDataModule):
         return DataLoader(
             photos,
             batch_size=self.batch_size,
-            num_workers=0 if photos.bare else self.num_workers,
+            num_workers=0 if photos.bare or photos.maps else self.num_workers,
             pin_memory=torch.cuda.is_available(),
             collate_fn=_as_it_is,  # type: ignore[arg-type]  # a batch comes whole from __getitems__
             **options,  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from mpox.data.module import Batch, stream_seed
 from mpox.errors import UserError
 from mpox.model.backbone import PhotoClassifier, layer_depths
+from mpox.model.trunk import Trunk
 
 # The random stream of torch's generator (dropout, mixup), separate from those of the data.
 STEP_STREAM = 3
@@ -56,6 +57,8 @@ class LesionClassifier(L.LightningModule):
         self.first_layer_rate, self.frozen_depth, self.norms = first_layer_rate, frozen_depth, norms
         self.label_smoothing = label_smoothing
         self.register_buffer("class_weights", class_weights, persistent=False)
+        # Set where batches hold what the frozen layers give.
+        self.trunk: Trunk | None = None
         n_classes = network.backbone.num_classes
         self.val_balanced_accuracy = MulticlassAccuracy(n_classes, average="macro")
         for name, depth in layer_depths(network).items():
@@ -71,7 +74,7 @@ class LesionClassifier(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Set the configured mode of the norms; Lightning has just set all of them to training."""
-        self._freeze_norms()
+        self.freeze_norms()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed dropout and mixing from (seed, epoch, step, rank): a resumed job draws the same values."""
@@ -79,17 +82,18 @@ class LesionClassifier(L.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Cross-entropy with label smoothing and class weights; logs `train/loss` once an epoch."""
-        images, targets = batch["image"], batch["target"]
+        targets = batch["target"]
         if self.mix is not None:
-            images, targets = self.mix(images.float(), targets)
+            images, targets = self.mix(batch["image"].float(), targets)
+            batch = {"image": images}
         weights: Any = self.class_weights
-        loss = F.cross_entropy(self(images), targets, weight=weights, label_smoothing=self.label_smoothing)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(images))
+        loss = F.cross_entropy(self._logits(batch), targets, weight=weights, label_smoothing=self.label_smoothing)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(targets))
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Log `val/nll` and `val/balanced_accuracy`."""
-        logits = self(batch["image"]).float()
+        logits = self._logits(batch).float()
         self.val_balanced_accuracy(logits, batch["target"])
         nll = F.cross_entropy(logits, batch["target"])
         self.log("val/nll", nll, on_epoch=True, batch_size=len(logits), sync_dist=True)
@@ -98,6 +102,10 @@ class LesionClassifier(L.LightningModule):
     def predict_step(self, batch: Batch, *_: int) -> Mapping[str, Tensor]:
         """Return row (of the manifest) and logits (float32) of each photo."""
         return {"row": batch["row"], "logits": self(batch["image"]).float()}
+
+    def _logits(self, batch: Batch) -> Tensor:
+        """Return logits_NC of a batch of images, or of what the frozen layers gave for them."""
+        return self.trunk.logits(batch["maps"]) if self.trunk is not None and "maps" in batch else self(batch["image"])
 
     def configure_optimizers(self) -> Any:
         """One group a layer and kind of parameter; linear warm-up, then a cosine to zero, by step."""
@@ -128,7 +136,7 @@ class LesionClassifier(L.LightningModule):
                 group["weight_decay"] = 0.0
         return list(groups.values())
 
-    def _freeze_norms(self) -> None:
+    def freeze_norms(self) -> None:
         """Keep pretrained statistics: in all norms, or in those whose layer is frozen."""
         for module in self.network.modules():
             if not isinstance(module, NORMS):

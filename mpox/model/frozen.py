@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mpox.cached import kept
 from mpox.data.module import Photos
@@ -56,8 +56,22 @@ def _fingerprint(network: PhotoClassifier) -> str:
     # So may two of one architecture, by its options: the settings of a layer are in its text.
     for layer in network.backbone.modules():
         if layer is not network.head:
-            digest.update(f"{type(layer).__name__}({layer.extra_repr()})".encode())
+            digest.update(_own_settings(layer).encode())
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
         if id(tensor) not in head:
-            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+            digest.update(name.encode() + bytes_of(tensor))
     return digest.hexdigest()
+
+
+def settings_of(module: nn.Module) -> str:
+    """Return the settings of a layer and of all layers in it, as text."""
+    return " ".join(_own_settings(layer) for layer in module.modules())
+
+
+def bytes_of(tensor: Tensor) -> bytes:
+    """Return the values of a tensor, in order."""
+    return tensor.detach().cpu().contiguous().numpy().tobytes()
+
+
+def _own_settings(layer: nn.Module) -> str:
+    return f"{type(layer).__name__}({layer.extra_repr()})"

@@ -14,6 +14,8 @@ NOT_COMPARED = frozenset(
             "threads",
             "num_workers",
             "photos_on",
+            "frozen_maps",
+            "cache_gb",
             "compile",
             "logger",
             "splits",

@@ -23,6 +23,7 @@ from mpox.runs.run_directory import RunDirectory
 from mpox.stats.predictions import predictions_table
 from mpox.training.epoch_progress import EpochProgress
 from mpox.training.final import median_epochs
+from mpox.training.frozen_maps import frozen_maps
 from mpox.training.inputs import FoldInputs, class_weights
 from mpox.training.length import LENGTH, epochs_to_train, rate_of_several
 from mpox.training.resume import KEPT, LAST, ResumeCheckpoints
@@ -119,7 +120,12 @@ def finetune(
     )
     if cfg.compile:
         network.compile()
-    trainer.fit(module, inputs.data, ckpt_path=resumed and str(resumed), weights_only=True)
+    maps = frozen_maps(cfg, trainer, inputs, module)
+    inputs.data.maps, module.trunk = maps, maps.trunk if maps else None
+    try:
+        trainer.fit(module, inputs.data, ckpt_path=resumed and str(resumed), weights_only=True)
+    finally:
+        inputs.data.maps = None
     kept = run.resume / KEPT
     if kept.exists():
         content = torch.load(kept, map_location="cpu", weights_only=True)

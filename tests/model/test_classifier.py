@@ -38,7 +38,7 @@ def test_biases_and_norms_do_not_decay() -> None:
 @pytest.mark.parametrize(("norms", "frozen_depth"), [("frozen", 0.0), ("train", 0.0), ("train", 0.5)])
 def test_norms(norms: str, frozen_depth: float) -> None:
     classifier = module(norms=norms, frozen_depth=frozen_depth).train()
-    classifier._freeze_norms()
+    classifier.freeze_norms()
     depths = layer_depths(classifier.network)
     for name, layer in classifier.network.named_modules():
         if isinstance(layer, NORMS):
