@@ -115,15 +115,15 @@ def test_the_second_clinician_is_told_who_has_the_case_and_reads_blind_as_well(s
     assert ask(server, "answer", {"id": number, "label": "acne", **ANN}).status_code == 409
 
 
-@pytest.mark.parametrize("changed", [
-    {"name": " "}, {"name": "x" * 101}, {"name": "a\u202eb"}, {"session": "short"}, {"session": 7}, {"id": "../x"},
-    {"words": "x" * 2001}, {"words": "a\x00b"},
-], ids=str)  # fmt: skip
-def test_requests_that_no_page_makes_are_refused_in_one_line(changed: dict[str, Any], server: ClinicServer) -> None:
+def test_requests_that_no_page_makes_are_refused_in_one_line(server: ClinicServer) -> None:
     body = {"id": id_of(SUSPECTED), "label": "mpox", "words": "", **ANN}
     assert ask(server, "open", body).ok and ask(server, "first", body).ok
-    answer = ask(server, "answer", {**body, **changed})
-    assert answer.status_code == 400 and "\n" not in answer.json()["error"]
+    for changed in (
+        {"name": " "}, {"name": "x" * 101}, {"name": "a\u202eb"}, {"session": "short"}, {"session": 7}, {"id": "../x"},
+        {"words": "x" * 2001}, {"words": "a\x00b"}, {"label": "measles"},
+    ):  # fmt: skip
+        answer = ask(server, "answer", {**body, **changed})
+        assert answer.status_code == 400 and "\n" not in answer.json()["error"], changed
     assert server.desk.state.answer_of(id_of(SUSPECTED)) is None
 
 
