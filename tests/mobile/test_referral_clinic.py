@@ -42,5 +42,5 @@ def test_the_clinic_takes_and_answers_what_the_app_makes(tmp_path: Path, monkeyp
     read: list[dict[str, Any]] = made.read([path.read_text() for path in answers])
     assert [one["id"] for one in read] == sorted(one["id"] for one in made.all)
     for one in read:
-        told = {name: value for name, value in one["answer"].items() if name != "issued"}
-        assert told == {"by": "Dr. N.", "label": "mpox", "mpox": True, "text": "Come in.\n<b>Today.</b>"}
+        read_here = {name: value for name, value in one["answer"].items() if name != "issued"}
+        assert read_here == {"by": "Dr. N.", "label": "mpox", "mpox": True, "text": "Come in.\n<b>Today.</b>"}

@@ -189,7 +189,7 @@ def test_fifty_kills_lose_and_double_nothing(export: Path, photos: list[Path], t
             if what == "clinic":
                 clinic.end(signal.SIGKILL)
                 clinic = None
-        assert min(done.values()) > 9
+        assert min(done.values()) > 9 and held(server)["Task"] >= cases / 2 and held_reports(server)  # work went on
         line.state = "up"
         clinic = clinic or Clinic(*given)
         for _ in range(60):

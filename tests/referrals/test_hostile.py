@@ -230,10 +230,10 @@ def test_a_replay_is_known_and_another_referral_under_the_same_id_is_refused(
 def test_a_file_that_is_still_being_written_is_left_for_the_next_look(key: ClinicKey, tmp_path: Path) -> None:
     folder, state = tmp_path / "in", State(tmp_path / "state.sqlite")
     path, _ = write(folder, referral(1, side=64))
-    whole = path.read_bytes()
-    path.write_bytes(whole[:1000])
+    complete = path.read_bytes()
+    path.write_bytes(complete[:1000])
     assert (look(state, folder, key).new, look(state, folder, key).refused) == (0, [])
-    path.write_bytes(whole)
+    path.write_bytes(complete)
     settled(folder)
     assert look(state, folder, key).new == 1
 
