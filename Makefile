@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo app test test-all lint constraints release
+.PHONY: help demo app docs test test-all lint constraints release
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -25,6 +25,15 @@ app: apps/web/node_modules/.installed ## build the web app for phones (needs nod
 apps/web/node_modules/.installed: apps/web/package-lock.json
 	@command -v npm >/dev/null || { echo "no npm here: install node 20 or later (Debian: apt-get install npm)"; exit 1; }
 	cd apps/web && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+docs: $(VENV)/.installed-docs ## build the documentation site in build/site; a dead link fails
+	$(BIN)/python docs/options_pages.py
+	rm -rf build/site
+	$(BIN)/zensical build --clean --strict
+
+$(VENV)/.installed-docs: $(VENV)/.installed pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
 	@touch $@
 
 test: $(VENV)/.installed ## run the tests that take minutes

@@ -3,7 +3,7 @@
 python -m benchmarks.arm_units --model tf_efficientnet_lite0.in1k [--features stages] [--first 0,1,2,4]
 
 Instructions hardly depend on values: weights are random and ranges come from two pictures of noise.
-Needs the tools of docs/phones_arm.md.
+Needs the tools of docs/howto/arm.md.
 """
 
 import argparse

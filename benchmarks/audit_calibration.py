@@ -5,7 +5,7 @@ python -m benchmarks.audit_calibration 20 clean cast   of these kinds alone
 
 Each set: 160 generated photos of 80 subjects, 128 px, four classes, EfficientNet-Lite0 with frozen features on two
 thirds of them at most, audited by `mpox.explain audit` on the test and validation photos of fold 0 of 3. Prints a row a
-set, then the table of docs/explanations.md.
+set, then the table of docs/measured/explanations.md.
 """
 
 import logging

@@ -121,7 +121,9 @@ def quieten() -> None:
         log.addHandler(handler)
         log.setLevel(logging.INFO)
         log.propagate = False
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    # Lightning sets the level of its own logger when it is imported, which comes later; these children keep theirs.
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     for text in (".*does not have many workers.*", ".*Checkpoint directory .* exists.*", ".*LeafSpec.*"):
         warnings.filterwarnings("ignore", text)

@@ -11,6 +11,7 @@ COMMAND = Command(
         "python -m mpox.evaluate study=mine data.root=other_photos",
         "python -m mpox.evaluate study=mine data=msld data.root=msld binary=true",
         "python -m mpox.evaluate study=mine data.root=other 'map={warts: null, varicella: chickenpox}'",
+        "python -m mpox.evaluate study=mine field=phones",
     ),
 )
 

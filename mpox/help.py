@@ -80,7 +80,7 @@ def _option(option: Option, width: int, name: str) -> list[str]:
     kind = {"int": "whole number", "number": "number"}.get(option.kind, "")
     least = f"{kind} of at least {option.least}" if kind and option.least is not None else kind
     notes = [option.words, f"({least})" if least and option.default is None else ""]
-    return _entry(f"{name}={_written(option.default)}", " ".join(filter(None, notes)), width)
+    return _entry(f"{name}={written(option.default)}", " ".join(filter(None, notes)), width)
 
 
 def _entry(name: str, words: str, width: int) -> list[str]:
@@ -93,16 +93,16 @@ def _entry(name: str, words: str, width: int) -> list[str]:
     return textwrap.wrap(words, width, initial_indent=f"  {name:<{NAMES}}", subsequent_indent=indent)
 
 
-def _written(default: Any) -> str:
+def written(default: Any) -> str:
     """A default as it would be typed."""
     if default is None:
         return "null"
     if isinstance(default, bool):
         return str(default).lower()
     if isinstance(default, list):
-        return f"[{','.join(map(_written, default))}]"
+        return f"[{','.join(map(written, default))}]"
     if isinstance(default, dict):
-        return "{" + ", ".join(f"{key}: {_written(value)}" for key, value in default.items()) + "}"
+        return "{" + ", ".join(f"{key}: {written(value)}" for key, value in default.items()) + "}"
     if isinstance(default, float):
         return f"{default:g}"
     return "<must be given>" if default == "???" else str(default) or '""'

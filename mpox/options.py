@@ -126,7 +126,9 @@ def _member(place: Path, group: str, member: str) -> tuple[str, list[Option]]:
                     inherited |= {option.name: option for option in _member(place, group, other)[1]}
     own = {f"{group}.{option.name}": option for option in _options(lines)}
     for name, option in own.items():
-        inherited[name] = Option(name, option.default, option.kind, option.least, option.words, word=option.word)
+        above = inherited.get(name, Option(name, None))
+        said = option if option.words or option.kind else above  # another value needs no comment of its own
+        inherited[name] = Option(name, option.default, said.kind, said.least, said.words, word=said.word)
     return first_sentence(f"{group}/{member}"), list(inherited.values())
 
 

@@ -90,3 +90,9 @@ def test_a_name_that_is_a_path_is_refused_before_anything_starts(name: str) -> N
     for program, option in ((train.COMMAND, "study"), (export.COMMAND, "name")):
         with pytest.raises(UsageError, match=rf"{option}=.*give {option}="):
             checked(program, [f"{option}={name}"])
+
+
+def test_values_that_a_comment_names_are_taken() -> None:
+    """A default of 0 does not make a share a whole number, nor 1 a count that may be `auto`."""
+    assert checked(export.COMMAND, ["run=x", "prune.ratio=0.3"])[-1] == "prune.ratio=0.3"
+    assert checked(train.COMMAND, ["trainer.devices=auto"]) == ["trainer.devices=auto"]

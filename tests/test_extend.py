@@ -1,4 +1,4 @@
-"""The walk of docs/extend.md: its blocks go into a copy of the package, which trains, explains, exports and audits."""
+"""The walk of docs/howto/extend.md: its blocks go into a copy of the package, which trains, explains and exports."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from PIL import Image
 from mpox.data import synthetic
 
 CHECKOUT = Path(__file__).parents[1]
-TEXT = (CHECKOUT / "docs" / "extend.md").read_text(encoding="utf-8")
+TEXT = (CHECKOUT / "docs" / "howto" / "extend.md").read_text(encoding="utf-8")
 COMMANDS = """
 import json, sys
 from pathlib import Path

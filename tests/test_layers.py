@@ -15,13 +15,13 @@ CHECKOUT = Path(__file__).parents[1]
 DOORS = ("app", "bench", "clinic", "compare", "curate", "doctor", "evaluate", "explain", "export", "predict", "train")
 # From top to bottom; rooms of one line do not import one another.
 ROOMS: tuple[tuple[str, ...], ...] = (
-    (*DOORS, "__main__"),
+    (*DOORS, "__main__", "api"),
     ("commands",),
     ("training",),
     ("report", "referrals"),
     ("mobile",),
     ("study",),
-    ("xai", "external", "curation"),
+    ("xai", "external", "curation", "field"),
     ("runs",),
     ("stats",),
     ("model",),

@@ -12,6 +12,7 @@ import torch
 from omegaconf import DictConfig
 
 from mpox.command_line import command
+from mpox.commands.field import run_field
 from mpox.config import build, plain
 from mpox.console import results_console
 from mpox.data.csv_table import read_csv
@@ -239,7 +240,10 @@ def _sha256(content: bytes) -> str:
 
 
 def run(cfg: DictConfig) -> None:
-    """Score the study's networks and print the table."""
+    """Score the study's networks and print the table, or that of what apps counted (`field`)."""
+    if cfg.field is not None:
+        run_field(cfg)
+        return
     results = evaluate(cfg)
     console = results_console()
     console.print(external_table(str(cfg.study), results))

@@ -25,6 +25,7 @@ from mpox.data.working_picture import square
 from mpox.errors import UserError, reason_of
 from mpox.files import replacing
 from mpox.mobile.run.decision_rule import REFER, DecidingPredictor, Decision, decide
+from mpox.mobile.run.opening import open_model
 from mpox.places import check_apart
 
 NOTICE = "Research software, not a medical device: not a diagnosis."
@@ -73,24 +74,6 @@ def _check_places(cfg: DictConfig, photos: list[str]) -> None:
         raise UserError(f"out={cfg.out} is named as a photo is: give out=<file.csv|file.json>")
     for folder in [one for one in photos if cfg.maps is not None and Path(one).is_dir()]:
         check_apart("maps", cfg.maps, folder, listed=True)
-
-
-def open_model(path: str, *, sensitivity: float, threads: int | None) -> DecidingPredictor:
-    """Open an export (folder, .pte or .onnx) or a run (directory or checkpoint). Raises UserError for anything else."""
-    place = Path(path).expanduser()
-    if not place.exists():
-        raise UserError(f"no model at {path}: give an export (exports/<name>) or a run directory")
-    if place.suffix == ".ckpt" or (place / "checkpoint.ckpt").is_file():
-        from mpox.mobile.run.run_model import RunModel
-
-        return RunModel(place, sensitivity)
-    if place.suffix == ".onnx" or (not (place / "model.pte").is_file() and (place / "model.onnx").is_file()):
-        from mpox.mobile.run.onnx_model import OnnxModel
-
-        return OnnxModel(place, threads or 1)
-    from mpox.mobile.run.runtime import PhoneModel
-
-    return PhoneModel(place, threads)
 
 
 def render(result: dict[str, Any], form: str) -> str:

@@ -1,7 +1,7 @@
 """Which photos are worth comparing closely: each photo's nearest neighbours in two indices, so that not all pairs are.
 
 One index holds each photo as a whole (features of a frozen CNN), the other its local features (VLAD), plain
-and mirrored. Their mistakes differ, so together they miss little; see docs/curation.md for how much.
+and mirrored. Their mistakes differ, so together they miss little; see docs/measured/curation.md for how much.
 """
 
 from collections.abc import Iterable

@@ -24,7 +24,7 @@ SEARCHED: dict[str, tuple[str | None, str | None]] = {
     "fast": ("exact and in-place copies", "other cuts of one picture"),
     "full": ("exact and in-place copies, other cuts of one picture", None),
 }
-# What a photo costs the full search on two cores (docs/curation.md), and how long `auto` may take over it.
+# What a photo costs the full search on two cores (docs/measured/curation.md), and how long `auto` may take over it.
 SECONDS_A_PHOTO, AUTO_SECONDS = 0.1, 120
 CONFLICTS = ("stop", "drop", "keep")
 # How many pairs one message names; the count is always whole.

@@ -2,7 +2,7 @@
 
 The cost of comparing every two grows with the square of the photos, that of an index almost in proportion to them. Bit
 codes go through one that misses nothing (multi-index hashing), vectors through a graph that visits a few hundred rows a
-query (HNSW) and misses few: docs/curation.md has how many, and from how many photos on each is the quicker.
+query (HNSW) and misses few: docs/measured/curation.md has how many, and from how many photos on each is the quicker.
 """
 
 from collections.abc import Callable, Iterator

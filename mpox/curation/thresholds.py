@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PairThresholds:
-    """What makes two photos a pair. The defaults were chosen on measured precision and recall: docs/curation.md."""
+    """What makes two photos a pair. The defaults were chosen by precision and recall: docs/measured/curation.md."""
 
     hash_distance: int = 14  # differing bits of 64 between perceptual hashes
     hash_correlation: float = 0.85  # of the pixels in place, which must agree as well

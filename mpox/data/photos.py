@@ -101,6 +101,11 @@ def open_photo(path: Path) -> Image.Image:
         return photo.picture
 
 
+def upright(photo: Image.Image) -> Image.Image:
+    """Return an open picture as `open_photo` returns that of a file: turned, 8-bit sRGB; `photo` stays as it is."""
+    return _upright(photo.copy())[0]
+
+
 def open_regular(path: Path) -> io.BufferedReader:
     """Open a regular file for reading bytes, never waiting for a pipe or a device. Raises OSError, PhotoError."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)

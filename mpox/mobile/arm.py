@@ -4,7 +4,7 @@ python -m mpox.mobile.arm exports/<name> --run runs/<study>/<model>/fold-<k>   t
 python -m mpox.mobile.arm exports/<name> --photos <folder> --count 64          other photos
 python -m mpox.mobile.arm --fetch                                              download the tools that it needs
 
-The result goes into the export: export.json, its model card, its sums. docs/phones_arm.md says what is needed.
+The result goes into the export: export.json, its model card, its sums. docs/howto/arm.md says what is needed.
 """
 
 import argparse

@@ -11,6 +11,9 @@ from lightning.pytorch.loggers import WandbLogger
 from mpox.report.wandb_mode import resolve_mode, run_id
 from mpox.report.wandb_run import settings, spared
 
+# The parts of metrics.json that hold figures; a final network has those of its folds together alone.
+PARTS = ("val", "test", "cross_validated")
+
 
 class _Logger(WandbLogger):
     """Lightning's logger, whose failures in the middle of a training are warnings."""
@@ -32,16 +35,15 @@ class _Logger(WandbLogger):
 
 
 def make_logger(
-    *, run_dir: str, study: str, model: str, fold: int, project: str, entity: str | None, mode: str
+    *, run_dir: str, study: str, model: str, fold: int | str, project: str, entity: str | None, mode: str
 ) -> WandbLogger:
     """Start (or, for a resumed job, continue) the W&B run of one job; its local files go to the run directory.
 
     The id is a function of study, model and fold, the group is study/model. `mode=auto` is online where a key is found
     (WANDB_API_KEY or a netrc entry) and offline otherwise; nothing ever asks for one. UserError: another mode.
     """
-    # Lightning passes wandb a setting that wandb warns of at every start; nothing else is lost by this.
     os.environ.setdefault("WANDB_SILENT", "true")
-    return _Logger(
+    logger = _Logger(
         project=project,
         entity=entity,
         id=run_id(study, model, fold),
@@ -55,6 +57,9 @@ def make_logger(
         settings=settings(),
         log_model=False,
     )
+    # Lightning passes wandb a setting that wandb warns of at every start, silent or not.
+    logger._wandb_init.pop("anonymous", None)
+    return logger
 
 
 def log_result(logger: WandbLogger, result: dict[str, Any], predictions: pd.DataFrame) -> None:
@@ -63,8 +68,8 @@ def log_result(logger: WandbLogger, result: dict[str, Any], predictions: pd.Data
     `result` is metrics.json's content, `predictions` that of predictions.parquet.
     """
     run = logger.experiment
-    for split in ("val", "test"):
-        run.summary.update({f"{split}_final/{name}": value for name, value in result[split].items()})
+    for part in [name for name in PARTS if name in result]:
+        run.summary.update({f"{part}_final/{name}": value for name, value in result[part].items()})
     classes = list(result["classes"])
     test = predictions[predictions["split"] == "test"]
     logits = test[[f"logit_{name}" for name in classes]].to_numpy()

@@ -39,7 +39,7 @@ def _has_key() -> bool:
     return requests.utils.get_netrc_auth(server) is not None
 
 
-def run_id(study: str, model: str, fold: int) -> str:
+def run_id(study: str, model: str, fold: int | str) -> str:
     """Return a W&B run id that is the same whenever the same job runs: readable, and unique by a hash."""
     return stable_id(f"{study}/{model}/fold-{fold}")
 

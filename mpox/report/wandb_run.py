@@ -16,12 +16,12 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def spared() -> Iterator[None]:
-    """Turn whatever W&B raises into a warning: logging must never fail a job."""
+def spared(what: str = "W&B") -> Iterator[None]:
+    """Turn whatever a logger (`what`) raises into a warning: logging must never fail a job."""
     try:
         yield
     except Exception as error:
-        log.warning("W&B: %s; the run directory has it all", reason_of(error))
+        log.warning("%s: %s; the run directory has it all", what, reason_of(error))
 
 
 def settings() -> wandb.Settings:

@@ -41,7 +41,7 @@ DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 OWN = frozenset(
     [
         *("config.yaml", "checkpoint.ckpt", "predictions.parquet", "metrics.json", "environment.json", "status.json"),
-        *("train.log", "traceback.txt", "resume", "explain", "wandb", "metrics.csv", "hparams.yaml"),
+        *("train.log", "traceback.txt", "resume", "explain", "wandb", "tensorboard", "metrics.csv", "hparams.yaml"),
     ]
 )
 # How many differences a refusal shows before it counts the rest.

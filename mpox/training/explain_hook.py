@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.loggers import WandbLogger
 
 from mpox.command_line import command
-from mpox.report.wandb import log_explanations
+from mpox.report.loggers import log_explanations
 from mpox.runs.opened import open_run
 from mpox.xai.cams import Explainer
 from mpox.xai.gallery import explain_photos
@@ -24,15 +23,14 @@ class ExplainAtEnd(L.Callback):
         self.method, self.split, self.batch_size = method, split, batch_size
 
     def on_run_finished(self, path: Path, cache: Path, logger: Any) -> None:
-        """Write `<path>/explain/<method>/` and the W&B table; a failure is logged and does not change the run."""
+        """Write `<path>/explain/<method>/` and log them; a failure is logged and does not change the run."""
         try:
             run = open_run(path, cache=str(cache))
             rows = run.rows(self.split)
             explainer = self.method(run.network, run.images(rows[:2]))
             folder = path / "explain" / explainer.method
             index = explain_photos(run, explainer, rows, folder, target="predicted", batch_size=self.batch_size)
-            if isinstance(logger, WandbLogger):
-                log_explanations(logger, index, folder)
+            log_explanations(logger, index, folder)
             log.info("%d photos explained: %s", len(index), folder)
         except Exception as error:  # any failure: the run itself is finished
             log.error("not explained (%s): %s tries again", error, command("mpox.explain", run=path))

@@ -22,8 +22,8 @@ from mpox.model.backbone import build as build_network
 from mpox.model.checkpoint import Card, save_checkpoint
 from mpox.model.features import features_of
 from mpox.model.weights import WeightSource, find
-from mpox.report.wandb import WandbLogger, log_result
-from mpox.report.wandb_run import finish, spared
+from mpox.report.loggers import close, log_result
+from mpox.report.wandb_run import finish
 from mpox.runs import environment
 from mpox.runs.run_directory import RunDirectory
 from mpox.stats.predictions import score, write_predictions
@@ -111,12 +111,11 @@ def _run(
     facts |= {"seed": cfg.seed, "splits_sha256": inputs.folds.sha256, "weights": f"{weights.kind}: {weights.location}"}
     device = trainer.strategy.root_device
     write_json(run.path / "environment.json", environment.record(device, **facts, seconds=clock.laps))
-    if isinstance(logger, WandbLogger):
-        with spared():
-            log_result(logger, result, predictions)
+    log_result(logger, result, predictions, run.path)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if hasattr(callback, "on_run_finished"):  # the hooks of mpox.training
             callback.on_run_finished(run.path, Path(cfg.cache_dir), logger)
+    close(logger)
     run.finish(seconds=round(sum(clock.laps.values()), 2))
     return result
 

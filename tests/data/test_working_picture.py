@@ -1,4 +1,4 @@
-"""The working picture, pixel by pixel, against the arithmetic that docs/phones_app.md gives to apps."""
+"""The working picture, pixel by pixel, against the arithmetic that docs/reference/working_picture.md gives to apps."""
 
 import math
 

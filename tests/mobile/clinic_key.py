@@ -1,4 +1,4 @@
-"""A clinic for tests of the app: its key pair, what it opens, and the answers it gives (docs/referral.md)."""
+"""A clinic for tests of the app: its key pair, what it opens, and the answers it gives (docs/reference/referral.md)."""
 
 import base64
 import hashlib

@@ -4,12 +4,16 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from omegaconf import DictConfig
 from wandb_records import records
 
 from mpox.errors import UserError
+from mpox.report.loggers import log_result
+from mpox.report.wandb import make_logger
 from mpox.report.wandb_mode import resolve_mode, run_id
+from mpox.report.wandb_run import finish
 from mpox.training.job import train
 
 
@@ -48,6 +52,21 @@ def test_offline_run_is_complete(configured: Callable[..., DictConfig], tmp_path
     assert any("predictions" in path for path in files)
     assert any("confusion_matrix" in path for path in files)
     assert any(record.WhichOneof("record_type") == "exit" for record in found)
+
+
+def test_a_network_of_every_photo_sends_the_figures_of_its_folds(
+    tmp_path: Path, no_key: None, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logger = make_logger(run_dir=str(tmp_path), study="w", model="m", fold="all", project="p", entity=None, mode="auto")
+    result = {"classes": ["a", "b"], "cross_validated": {"accuracy": 0.5}}
+    held_out = pd.DataFrame({"photo_id": ["1"], "split": "test", "label": "a", "logit_a": 1.0, "logit_b": 0.0})
+    log_result(logger, result, held_out, tmp_path)
+    finish()
+    (folder,) = tmp_path.glob("wandb/offline-run-*")
+    changed = [change for record in records(folder) for change in record.summary.update]
+    assert "cross_validated_final/accuracy" in {change.key or "/".join(change.nested_key) for change in changed}
+    assert "the run directory has it all" not in caplog.text
+    assert "anonymous" not in capfd.readouterr().err
 
 
 def test_without_a_key_it_is_offline_and_never_asks(no_key: None, monkeypatch: pytest.MonkeyPatch) -> None:

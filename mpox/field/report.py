@@ -1,0 +1,238 @@
+"""What apps counted after deployment against what the study promised: quality, referral, sensitivity, threshold."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from mpox.field.counts import ADVISED, CALLED, OUTCOMES, Day, PhoneCounts
+from mpox.stats.decision import DecisionRule
+from mpox.stats.decision_fit import threshold_for
+from mpox.stats.intervals import Interval, proportion
+
+CANNOT_TELL = "cannot tell"
+DRAWS = 20_000
+# Fewer clinicians' answers of mpox do not promise a sensitivity of .95 at any threshold.
+LEAST_POSITIVE = 19
+
+
+@dataclass(frozen=True)
+class Month:
+    """A calendar month: photos refused, of all that were taken or refused; cases by outcome and their advice."""
+
+    month: str
+    photos: int
+    refused: Interval
+    cases: int
+    advised: Interval
+    referred: Interval
+
+
+@dataclass(frozen=True)
+class FieldReport:
+    """The content of field.json.
+
+    `outcomes` and `promised_outcomes`: shares of cases, and of the study's held-out photos by the same rule.
+    `sensitivity`, `specificity`: of cases that a clinician answered. `corrected_sensitivity`: as if all cases had been
+    (Begg & Greenes, Biometrics 1983), None where no case that the app did not call mpox was. `proposed_threshold`: of
+    clinicians' cases of mpox, with the sensitivity it promises; None with fewer than LEAST_POSITIVE of them.
+    """
+
+    study: str
+    phones: int
+    cases: int
+    confidence: float
+    months: list[Month]
+    refused: Interval
+    faults: dict[str, int]
+    outcomes: dict[str, Interval]
+    promised_outcomes: dict[str, float]
+    advised: Interval
+    promised_advised: float
+    referred: Interval
+    checked: int
+    cannot_tell: int
+    sensitivity: Interval
+    promised_sensitivity: float | None
+    specificity: Interval
+    corrected_sensitivity: Interval | None
+    threshold: float | None
+    proposed_threshold: float | None
+    proposed_sensitivity: float | None
+    cautions: list[str]
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
+
+
+def outcomes_of(probabilities_NC: np.ndarray, positive: int, rule: DecisionRule) -> np.ndarray:
+    """Return the outcome (an index of OUTCOMES, N) that the app gives photos of these probabilities."""
+    largest = probabilities_NC.argmax(1)
+    called, sets = rule.called_positive(probabilities_NC, positive), rule.sets(probabilities_NC)
+    clear = (sets.sum(1) == 1) & sets[np.arange(len(sets)), largest]
+    return np.select([largest == positive, called, ~clear], [0, 1, 2], 3)
+
+
+def field_report(
+    counts: Sequence[PhoneCounts], rule: DecisionRule, held_out: np.ndarray, confidence: float = 0.95
+) -> FieldReport:
+    """Compare counts of phones with the rule that left the study and its held-out outcomes (`outcomes_of`, N).
+
+    Cases of one phone are not independent: intervals are over phones where there are several.
+    """
+    days = [(phone, day) for phone, one in enumerate(counts) for day in one.days]
+    share = _Shares(days, confidence)
+    told = [(phone, case) for phone, one in enumerate(counts) for case in one.cases]
+    known = [(phone, case) for phone, case in told if case.clinician != CANNOT_TELL]
+    positive = counts[0].positive
+    sick = np.array([case.clinician == positive for _, case in known], bool)
+    called = np.array([case.outcome in CALLED for _, case in known], bool)
+    several = len({phone for phone, _ in known}) > 1
+    phones = np.array([phone if several else k for k, (phone, _) in enumerate(known)], np.int64)
+    chances = np.array([case.chance for _, case in known])[sick]
+    target = rule.target_sensitivity or 0.95
+    enough = len(chances) >= max(LEAST_POSITIVE, math.ceil(target / (1 - target) - 1e-9))
+    proposed = threshold_for(chances, target) if enough else (None, None)
+    answered = {name: sum(day.answered.get(name, 0) for _, day in days) for name in OUTCOMES}
+    report = FieldReport(
+        study=counts[0].study,
+        phones=len({one.phone for one in counts}),
+        cases=sum(answered.values()),
+        confidence=confidence,
+        months=share.by_month(),
+        refused=share.refused(days),
+        faults=_summed(day.refused for _, day in days),
+        outcomes={name: share.of_cases(days, (name,)) for name in OUTCOMES},
+        promised_outcomes={name: float(np.mean(held_out == k)) for k, name in enumerate(OUTCOMES)},
+        advised=share.of_cases(days, ADVISED),
+        promised_advised=float(np.mean(held_out < len(ADVISED))),
+        referred=share.referred(days),
+        checked=len(told),
+        cannot_tell=len(told) - len(known),
+        sensitivity=proportion(called[sick], phones[sick], confidence),
+        promised_sensitivity=rule.promised_sensitivity,
+        specificity=proportion(~called[~sick], phones[~sick], confidence),
+        corrected_sensitivity=corrected_sensitivity(
+            sum(answered[name] for name in CALLED), sum(answered.values()), sick, called, confidence
+        ),
+        threshold=rule.threshold,
+        proposed_threshold=proposed[0],
+        proposed_sensitivity=proposed[1],
+        cautions=[],
+    )
+    report.cautions.extend(_cautions(report, counts))
+    return report
+
+
+def corrected_sensitivity(
+    called_cases: int, cases: int, sick_N: np.ndarray, called_N: np.ndarray, confidence: float, seed: int = 0
+) -> Interval | None:
+    """Return the sensitivity if clinicians had answered all cases, from those N that they did (bool arrays).
+
+    Mostly people whom the app refers are seen, so that those it missed are not among the answers. Within the cases
+    that were called mpox, and within the others, who is seen is taken for chance. Interval from independent Jeffreys
+    posteriors. None where one of the two has no answer, or no case.
+    """
+    with_call, without = sick_N[called_N], sick_N[~called_N]
+    if not len(with_call) or not len(without) or not 0 < called_cases < cases:
+        return None
+    found, missed = called_cases * with_call.mean(), (cases - called_cases) * without.mean()
+    if found + missed == 0:
+        return None
+    random = np.random.default_rng(seed)
+    drawn = [random.beta(one.sum() + 0.5, (~one).sum() + 0.5, DRAWS) for one in (with_call, without)]
+    shares = called_cases * drawn[0] / (called_cases * drawn[0] + (cases - called_cases) * drawn[1])
+    low, high = np.quantile(shares, [(1 - confidence) / 2, (1 + confidence) / 2])
+    value = float(found / (found + missed))
+    return Interval(value, min(float(low), value), max(float(high), value), len(sick_N))
+
+
+class _Shares:
+    """Shares of counts by phone."""
+
+    def __init__(self, days: Sequence[tuple[int, Day]], confidence: float) -> None:
+        self.days, self.confidence = days, confidence
+
+    def refused(self, days: Sequence[tuple[int, Day]]) -> Interval:
+        return self._share(days, lambda day: (sum(day.refused.values()), day.taken + sum(day.refused.values())))
+
+    def of_cases(self, days: Sequence[tuple[int, Day]], outcomes: Sequence[str]) -> Interval:
+        return self._share(days, lambda day: (_of(day.answered, outcomes), sum(day.answered.values())))
+
+    def referred(self, days: Sequence[tuple[int, Day]]) -> Interval:
+        """Of cases with the advice to see a clinician; a case may be referred on a later day than it was answered."""
+        return self._share(days, lambda day: (_of(day.referred, ADVISED), _of(day.answered, ADVISED)))
+
+    def by_month(self) -> list[Month]:
+        months = sorted({f"{day.date:%Y-%m}" for _, day in self.days})
+        return [self._month(month, [one for one in self.days if f"{one[1].date:%Y-%m}" == month]) for month in months]
+
+    def _month(self, month: str, days: Sequence[tuple[int, Day]]) -> Month:
+        return Month(
+            month=month,
+            photos=sum(day.taken + sum(day.refused.values()) for _, day in days),
+            refused=self.refused(days),
+            cases=sum(sum(day.answered.values()) for _, day in days),
+            advised=self.of_cases(days, ADVISED),
+            referred=self.referred(days),
+        )
+
+    def _share(self, days: Sequence[tuple[int, Day]], count: Callable[[Day], tuple[int, int]]) -> Interval:
+        by_phone: dict[int, list[int]] = {}
+        for phone, day in days:
+            hits, n = count(day)
+            sums = by_phone.setdefault(phone, [0, 0])
+            sums[0], sums[1] = sums[0] + hits, sums[1] + n
+        sums_of = [(phone, min(hits, n), n) for phone, (hits, n) in by_phone.items()]
+        each = np.concatenate([np.zeros(0, bool), *(np.arange(n) < hits for _, hits, n in sums_of)])
+        codes = np.concatenate([np.zeros(0, np.int64), *(np.full(n, phone) for phone, _, n in sums_of)])
+        # One phone alone has no groups to differ by: its cases are then taken as independent.
+        several = len(np.unique(codes)) > 1
+        return proportion(each, codes if several else np.arange(len(each)), self.confidence)
+
+
+def _of(counts: Mapping[str, int], outcomes: Sequence[str]) -> int:
+    return sum(counts.get(name, 0) for name in outcomes)
+
+
+def _summed(several: Any) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for counts in several:
+        for name, value in counts.items():
+            total[name] = total.get(name, 0) + value
+    return dict(sorted(total.items(), key=lambda item: -item[1]))
+
+
+def _cautions(report: FieldReport, counts: Sequence[PhoneCounts]) -> list[str]:
+    found = [
+        "Clinicians' answers are of people who were referred and seen, by a look at photos: no test confirms them.",
+        "People who use the app are not those whose photos the study has: outcomes may differ for that alone.",
+    ]
+    if report.phones == 1:
+        found.append("All counts are of one phone: its cases are taken as independent.")
+    if report.corrected_sensitivity is None and report.checked:
+        found.append("No case that the app did not call mpox was checked: what it misses cannot be known from this.")
+    limits = {one.threshold for one in counts}
+    if any(limit != report.threshold for limit in limits if limit is not None):
+        shown = ", ".join(f"{limit:.3f}" for limit in sorted(limit for limit in limits if limit is not None))
+        found.append(f"Phones answered at the threshold {shown}, not at that of chosen.yaml: install the app again.")
+    low, high = report.advised.low, report.advised.high
+    if low is not None and high is not None and not low <= report.promised_advised <= high:
+        way = "more" if report.promised_advised < low else "less"
+        found.append(f"The app advises to see a clinician {way} often than on the study's held-out photos.")
+    if report.months:
+        first, last = report.months[0], report.months[-1]
+        if first is not last and _apart(first.refused, last.refused):
+            found.append(f"Photos are refused at another rate in {last.month} than in {first.month}.")
+    promised, seen = report.promised_sensitivity, report.corrected_sensitivity or report.sensitivity
+    if promised is not None and seen.high is not None and seen.high < promised:
+        found.append(f"Sensitivity is below the {promised:.3f} that was promised: look at the cases before going on.")
+    return found
+
+
+def _apart(one: Interval, other: Interval) -> bool:
+    known = one.low is not None and one.high is not None and other.low is not None and other.high is not None
+    return known and (one.high < other.low or other.high < one.low)  # type: ignore[operator]

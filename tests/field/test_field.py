@@ -1,0 +1,154 @@
+"""What apps count after deployment against what the study promised: `mpox.evaluate field=…`."""
+
+import datetime
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from mpox.errors import UserError
+from mpox.field.counts import OUTCOMES, Case, Day, PhoneCounts, read_counts
+from mpox.field.report import corrected_sensitivity, field_report, outcomes_of
+from mpox.files import read_json
+from mpox.mobile.run.decision_rule import REFER, decide
+from mpox.stats.decision import DecisionRule
+
+RULE = DecisionRule(1.0, 0.3, (0.6, 0.7, 0.5), promised_sensitivity=0.95, target_sensitivity=0.95, coverage=0.95)
+LABELS = ("chickenpox", "healthy", "mpox")
+
+
+def day(date: str, taken: int = 10, refused: int = 0, **answered: int) -> dict[str, Any]:
+    return {
+        "date": date, "site": "c0ffee", "taken": taken, "refused": {"blurred": refused} if refused else {},
+        "answered": answered, "referred": {name: n for name, n in answered.items() if name == "suspected"},
+    }  # fmt: skip
+
+
+def phone(*days: dict[str, Any], cases: list[dict[str, Any]] | None = None, **facts: Any) -> dict[str, Any]:
+    model = {
+        "sha256": "0" * 64, "name": "lite0", "study": "default", "recipe": "int8_static", "labels": list(LABELS),
+        "positive": "mpox", "threshold": 0.3, "days": list(days), "cases": cases or [], **facts,
+    }  # fmt: skip
+    return {"format": "mpox-field", "version": 1, "made": "2026-11-28", "models": [model]}
+
+
+def write(folder: Path, **phones: dict[str, Any]) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    for name, content in phones.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    return [folder]
+
+
+def test_outcomes_are_those_of_predict_and_the_app() -> None:
+    chances = np.random.default_rng(0).dirichlet((0.7, 0.7, 0.7), 500)
+    chances = np.concatenate([chances, [[0.35, 0.35, 0.3], [0.4, 0.3, 0.3], [0.1, 0.6, 0.3 - 1e-9]]])
+    for found, one in zip(outcomes_of(chances, 2, RULE), chances, strict=True):
+        decision = decide(one, LABELS, 2, RULE, 0.5)
+        assert (OUTCOMES[found] != "not_suspected") == (decision.action == REFER)
+        assert (OUTCOMES[found] in ("suspected", "not_ruled_out")) == (decision.label == "mpox")
+        assert (OUTCOMES[found] == "suspected") == (one.argmax() == 2)
+
+
+def test_the_sensitivity_of_those_seen_is_corrected_for_those_not_seen() -> None:
+    """A simulated field: 85 % of mpox is called so; those called are seen in 80 %, the others in 10 %."""
+    random, plain, corrected, covered = np.random.default_rng(0), [], [], 0
+    for _ in range(200):
+        sick = random.random(3000) < 0.2
+        called = np.where(sick, random.random(3000) < 0.85, random.random(3000) < 0.15)
+        seen = random.random(3000) < np.where(called, 0.8, 0.1)
+        found = corrected_sensitivity(int(called.sum()), 3000, sick[seen], called[seen], 0.95)
+        assert found is not None and found.value is not None and found.low is not None and found.high is not None
+        plain.append(called[seen & sick].mean())
+        corrected.append(found.value)
+        covered += found.low <= called[sick].mean() <= found.high
+    assert np.mean(plain) > 0.97  # what the answers alone say
+    assert np.mean(corrected) == pytest.approx(0.85, abs=0.02)
+    assert covered / 200 > 0.9
+    assert corrected_sensitivity(5, 10, np.array([True]), np.array([True]), 0.95) is None  # nobody else was seen
+
+
+def counts(days: list[Day], cases: list[Case], threshold: float = 0.3, name: str = "a.json") -> PhoneCounts:
+    return PhoneCounts(name, "default", "lite0", "mpox", threshold, tuple(days), tuple(cases))
+
+
+def test_what_drifts_and_what_is_not_kept_is_said() -> None:
+    months = [
+        Day(datetime.date(2026, k, 1), 90, {"blurred": 10 * k}, {"suspected": 60, "not_suspected": 30}, {})
+        for k in (1, 6)
+    ]
+    cases = (
+        [Case("suspected", 0.9, "mpox")] * 20
+        + [Case("not_suspected", 0.1, "mpox")] * 10
+        + [Case("unclear", 0.2, "cannot tell")]
+    )
+    report = field_report([counts(months, cases, threshold=0.4)], RULE, np.repeat([0, 3], [10, 90]))
+    assert [one.month for one in report.months] == ["2026-01", "2026-06"]
+    assert report.months[0].refused.value == pytest.approx(10 / 100) and report.months[
+        1
+    ].refused.value == pytest.approx(60 / 150)
+    assert (report.cases, report.checked, report.cannot_tell) == (180, 31, 1)
+    assert report.sensitivity.value == pytest.approx(2 / 3) and report.promised_outcomes["suspected"] == 0.1
+    assert report.proposed_threshold == 0.1 and report.proposed_sensitivity == pytest.approx(30 / 31)
+    said = " ".join(report.cautions)
+    for words in ("another rate in 2026-06", "more often", "0.400, not at that", "below the 0.950", "one phone"):
+        assert words in said
+    few = field_report([counts(months, cases[:18])], RULE, np.zeros(5))
+    assert few.proposed_threshold is None and "cannot be known" in " ".join(few.cautions)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"format": "other"}, "it is other 1"),
+        ({"version": 2}, "not mpox-field 1"),
+        ({"models": [{}]}, "it lacks 'labels'"),
+        (phone(day("2026-13-01")), "month must be in 1..12"),
+        (phone(day("2026-01-01", taken=-1)), "-1 is no count"),
+        (phone(day("2026-01-01", sure=1)), "sure is no outcome"),
+        (phone(cases=[{"outcome": "suspected", "mpox": 3, "clinician": "mpox"}]), "3 is no number from 0 to 1"),
+        (phone(positive="measles"), "none of its labels"),
+        (phone(study="other"), "of a model of study default"),
+    ],
+)
+def test_files_that_are_none_are_refused_in_one_line(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError) as error:
+        read_counts(write(tmp_path / "in", a={**phone(), **change}), "default")
+    assert words in str(error.value) and "\n" not in str(error.value)
+    (tmp_path / "in" / "a.json").write_text("[1")
+    with pytest.raises(UserError, match=r"a\.json is no file of an app's counts"):
+        read_counts([tmp_path / "in"], "default")
+
+
+def test_two_files_of_one_phone_are_noticed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    days = [day(f"2026-01-{k:02d}", taken=k, suspected=k) for k in range(1, 6)]
+    paths = write(tmp_path / "in", earlier=phone(*days[:4]), later=phone(*days), other=phone(day("2026-01-01")))
+    assert len(read_counts(paths, "default")) == 3
+    assert "earlier.json seems to be an earlier state of later.json" in caplog.text and caplog.text.count("seems") == 1
+
+
+def test_the_command_compares_with_the_chosen_model(trained: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(trained, runs)
+
+    def typed(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-m", *words, f"runs_dir={runs}"], capture_output=True, text=True)
+
+    paths = write(tmp_path / "in", a=phone(day("2026-01-01", suspected=3), day("2026-02-01", unclear=1)))
+    early = typed("mpox.evaluate", "study=default", f"field={paths[0]}")
+    assert early.returncode == 1 and "select=best" in early.stderr and len(early.stderr.strip().splitlines()) == 1
+    assert (
+        typed("mpox.compare", "study=default", "select=best", "resamples=1000", "logger.mode=disabled").returncode == 0
+    )
+    chosen = yaml.safe_load((runs / "default" / "comparison" / "chosen.yaml").read_text())
+    found = typed("mpox.evaluate", "study=default", f"field={paths[0]}")
+    assert found.returncode == 0, found.stderr
+    assert "4 cases on 1 phones" in found.stdout and "not a diagnosis" in found.stdout and "2026-02" in found.stdout
+    content = read_json(runs / "default" / "field" / "all" / "field.json")
+    assert content["threshold"] == chosen["threshold"] and content["outcomes"]["suspected"]["value"] == 0.75
+    assert sum(content["promised_outcomes"].values()) == pytest.approx(1)
