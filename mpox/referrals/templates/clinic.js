@@ -91,7 +91,7 @@ function drawList() {
 }
 function row(one, k) {
   const item = make("li"), button = make("button", undefined, { type: "button" });
-  const others = one.holder && !one.mine;
+  const others = one.holder && !one.own;
   button.dataset.id = one.id;
   button.setAttribute("aria-current", one.id === marked);
   button.append(make("span", `${k + 1}.`), make("span", `asked ${age(one.authored)} · ${one.photos} photo${one.photos === 1 ? "" : "s"} · ${one.id.slice(0, 8)}`));
