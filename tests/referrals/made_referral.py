@@ -1,4 +1,4 @@
-"""Referrals as the app makes them (docs/referral.md), with drawn photos, and the app's side of the encryption."""
+"""Referrals as the app makes them (docs/reference/referral.md), of drawn photos, and the app's encryption."""
 
 import base64
 import hashlib

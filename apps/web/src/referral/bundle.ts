@@ -1,4 +1,4 @@
-/** A case as a FHIR R4 transaction; docs/referral.md has the format. Every identifier is made once, here. */
+/** A case as a FHIR R4 transaction; docs/reference/referral.md has the format. Every identifier is made once, here. */
 
 import { Outcome } from "../measure/decision";
 import { Model, Question } from "../measure/site";

@@ -100,7 +100,7 @@ export interface Field {
   models: (Facts & { days: Omit<Day, "model">[]; cases: Omit<Known, "id" | "model">[] })[];
 }
 
-/** All that was counted, as it is exported; docs/referral.md says what each number is. */
+/** All that was counted, as it is exported; docs/reference/referral.md says what each number is. */
 export async function field(): Promise<Field> {
   const names = ["models", "days", "cases"] as const;
   const [models, days, cases] = await transact("readonly", [...names], (stores) =>
