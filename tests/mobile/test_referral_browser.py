@@ -121,8 +121,9 @@ class Person(Phone):
         return self.referral()
 
     def referral(self) -> str:
-        self.wait(lambda: self.browser.find_elements(By.CSS_SELECTOR, "[data-id]"))
-        return str(self.browser.find_element(By.CSS_SELECTOR, "[data-id]").get_attribute("data-id"))
+        """The id of the newest on the list."""
+        script = "return document.querySelector('[data-id]')?.dataset.id"
+        return str(self.wait(lambda: self.browser.execute_script(script)))
 
     def states(self) -> list[str]:
         script = "return [...document.querySelectorAll('[data-state]')].map(one => one.dataset.state)"
