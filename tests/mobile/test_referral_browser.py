@@ -3,14 +3,17 @@
 import base64
 import io
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import psutil
 import pytest
+import requests
 from app_in_browser import PHONE, Phone, written
 from browser import TABLET, start
 from clinic_answer import MARKUP, Clinic, answer_bundle, answered_at, sealed
@@ -22,6 +25,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 from served import Host
 
+from mpox.field.counts import read_counts
 from mpox.files import read_json
 from mpox.mobile.recipient import Recipient, recipient
 
@@ -117,8 +121,9 @@ class Person(Phone):
         return self.referral()
 
     def referral(self) -> str:
-        self.wait(lambda: self.browser.find_elements(By.CSS_SELECTOR, "[data-id]"))
-        return str(self.browser.find_element(By.CSS_SELECTOR, "[data-id]").get_attribute("data-id"))
+        """The id of the newest on the list."""
+        script = "return document.querySelector('[data-id]')?.dataset.id"
+        return str(self.wait(lambda: self.browser.execute_script(script)))
 
     def states(self) -> list[str]:
         script = "return [...document.querySelectorAll('[data-state]')].map(one => one.dataset.state)"
@@ -204,6 +209,8 @@ def test_an_encrypted_file_and_the_answer_to_it(export: Path, lesions: list[Path
         (day,) = model["days"]
         assert (day["answered"], day["referred"], day["taken"], day["refused"]) == ({outcome: 1}, {outcome: 1}, 1, {})
         assert number not in json.dumps(counted)
+        (read,) = read_counts([next((tmp_path / "downloads").glob("mpox-field-*.json"))], model["study"])
+        assert [case.clinician for case in read.cases] == ["mpox"]
         browser.back()
         phone.at("sent")
         remove = browser.find_element(By.CSS_SELECTOR, "[data-id] button.plain")
@@ -251,6 +258,11 @@ def test_unencrypted_files_right_to_left_dark_on_a_tablet(export: Path, lesions:
         ((name, text),) = browser.execute_script("return shared")
         assert name == f"{number}.fhir.json.txt" and json.loads(text)["resourceType"] == "Bundle"
         assert phone.states() == ["waiting", "answered"]  # shared is not arrived
+        for name, reported in (("AbortError", False), ("NotAllowedError", True)):
+            browser.execute_script(f"navigator.share = async () => {{ throw new DOMException('', '{name}'); }}")
+            phone.press("share")
+            text = phone.texts["share_failed"].format(why=f"\u2068{name}\u2069")
+            phone.wait(lambda text=text, reported=reported: (text in phone.body()) == reported)
 
 
 def killed(browser: webdriver.Chrome) -> None:
@@ -368,3 +380,41 @@ def test_no_room_and_no_storage_are_reported_in_words(export: Path, lesions: lis
         phone.preview()
         phone.agree("refer_make")
         phone.wait(lambda: phone.texts["storage_refused"] in phone.body())
+
+
+def test_cuts_and_kills_at_random_lose_and_double_nothing(export: Path, lesions: list[Path], tmp_path: Path) -> None:
+    """MPOX_CUTS=<rounds>: how many; a browser that is killed before it shows the list may have stored nothing."""
+    random = Random(7)
+    rounds = int(os.environ.get("MPOX_CUTS", "4"))
+    with fhir_server() as server:
+        line = Line(server)
+        host = Host(written(export, tmp_path / "site", recipient(None, line.url)))
+        shown: set[str] = set()
+        for _ in range(rounds):
+            with opened(tmp_path) as browser:
+                phone = Person(browser, host.url)
+                phone.judged(random.choice(lesions))
+                phone.preview()
+                line.state = random.choice(["up", "down", "held", "cut_request", "cut_reply"])
+                phone.agree("refer_send")
+                if random.random() < 0.7:
+                    phone.at("sent")
+                    shown.add(phone.referral())
+                time.sleep(random.random())
+                if random.random() < 0.8:
+                    killed(browser)
+        line.state = "up"
+        with opened(tmp_path) as browser:
+            phone = Person(browser, host.url)
+            phone.to_sent()
+            phone.wait(lambda: phone.states())
+            if "waiting" in phone.states():
+                phone.press("send_now")
+            phone.wait(lambda: set(phone.states()) == {"sent"})
+            stored = phone.stored()
+        kept = {one["id"] for one in stored["referrals"]}
+        assert shown <= kept and stored["contents"] == []
+        assert held(server) == {kind: count * len(kept) for kind, count in ONE_CASE.items()}
+        tasks = requests.get(f"{server}/Task?_count=1000", timeout=20).json()["entry"]
+        assert {one["resource"]["identifier"][0]["value"].removeprefix("urn:uuid:") for one in tasks} == kept
+        line.stop()

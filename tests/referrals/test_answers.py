@@ -129,6 +129,7 @@ def test_a_server_is_asked_and_answered_once(fhir: Fhir, key: ClinicKey, tmp_pat
     """Sealed or not is the server's own business: its referrals need no key. Tasks of other programs are left alone."""
     url = fhir.start()
     asked = [referral(seed, side=64) for seed in range(3)]
+    of_type(asked[0], "Patient")["meta"] = {"source": "https://gateway.example/1"}  # as a server adds it
     for bundle in asked:
         for _ in range(2):  # an app that did not hear the first answer
             assert requests.post(url, json=bundle, timeout=30).ok

@@ -123,6 +123,8 @@ def test_markup_is_text(clinic: ClinicServer, browse: Callable[..., webdriver.Ch
     page.wait(lambda: page.shown("result"))
     page.sound()
     assert page.text().count("<img src=x onerror=alert(1)>") >= 5 and "<b>Dr.</b>" in page.text()
+    apart = "return [...document.querySelectorAll('#model bdi')].map(one => one.textContent)"
+    assert "version 0.1.0" in browser.execute_script(apart)  # the mark of direction in the name ends with it
     inside = "return document.querySelectorAll('img[src=x], main script, b').length"
     assert browser.execute_script(inside) == 0
     assert complaints(browser) == []  # a script that was stopped would be one
