@@ -67,7 +67,7 @@ class Desk:
             row = {name: case[name] for name in ("id", "authored", "photos", "state", "clinician", "label", "trouble")}
             held = case["state"] == OPEN and case["holder"] is not None and case["until"] > now
             row |= {"holder": case["holder_name"] if held else None, "until": case["until"] if held else None}
-            row["mine"] = held and case["holder"] == session
+            row["own"] = held and case["holder"] == session
             rows.append(row)
         refused = [f"{one['name']}: {one['refused']}" for one in self.state.refused()]
         return {"cases": rows, "closed": closed, "refused": refused, "others": self.others, "troubles": self.troubles}

@@ -70,7 +70,9 @@ class FhirServer:
                 raise RefusedError(f"it refers to something outside of it ({place[:60]})")
             found[place] = first if len(found) == 0 else self.read(place)
             waiting += _references(found[place])
-        entries = [{"fullUrl": place, "resource": one} for place, one in found.items()]
+        # What a server adds to a resource (profiles, its own source and authors) is no part of the referral.
+        bare = {place: {name: value for name, value in one.items() if name != "meta"} for place, one in found.items()}
+        entries = [{"fullUrl": place, "resource": one} for place, one in bare.items()]
         return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
 
     def transact(self, bundle: dict[str, Any]) -> None:

@@ -46,7 +46,7 @@ class ClinicServer(http.server.ThreadingHTTPServer):
         """Answer requests until the process is asked to end."""
         self._looking.start()
         try:
-            self.serve_forever()
+            self.serve_forever(poll_interval=0.1)
         finally:
             self._ending = True
             self.woken.set()

@@ -148,13 +148,13 @@ class Person(Phone):
         self.browser.find_element(By.ID, "answer").send_keys(str(path))
 
 
-def test_an_encrypted_file_and_the_answer_to_it(export: Path, photos: list[Path], tmp_path: Path) -> None:
+def test_an_encrypted_file_and_the_answer_to_it(export: Path, lesions: list[Path], tmp_path: Path) -> None:
     clinic = Clinic(tmp_path / "keys")
     host = Host(written(export, tmp_path / "site", recipient(clinic.file, None)))
     turned = tmp_path / "turned.jpg"
     exif = Image.Exif()
     exif[274], exif[305], exif.get_ifd(34853)[1] = 1, "secret", "N"
-    Image.open(photos[-1]).save(turned, exif=exif)
+    Image.open(lesions[-1]).save(turned, exif=exif)
     with opened(tmp_path) as browser:
         phone = Person(browser, host.url)
         phone.judged(turned, "hand")
@@ -221,11 +221,11 @@ def test_an_encrypted_file_and_the_answer_to_it(export: Path, photos: list[Path]
         assert (phone.stored()["referrals"], len(phone.stored()["cases"])) == ([], 1)
 
 
-def test_unencrypted_files_right_to_left_dark_on_a_tablet(export: Path, photos: list[Path], tmp_path: Path) -> None:
+def test_unencrypted_files_right_to_left_dark_on_a_tablet(export: Path, lesions: list[Path], tmp_path: Path) -> None:
     host = Host(written(export, tmp_path / "site", Recipient(None, None)))
     with opened(tmp_path, TABLET, dark=True) as browser:
         phone = Person(browser, host.url, "ar")
-        phone.judged(photos[0], "arm")
+        phone.judged(lesions[0], "arm")
         phone.sound()
         phone.preview()
         assert phone.texts["refer_open"] in phone.body()
@@ -252,7 +252,7 @@ def test_unencrypted_files_right_to_left_dark_on_a_tablet(export: Path, photos: 
         phone.at("what_next")
         phone.press("again")
         phone.at("welcome")
-        number = phone.refer(photos[0], "refer_make")
+        number = phone.refer(lesions[0], "refer_make")
         phone.press("share")
         phone.wait(lambda: browser.execute_script("return shared.length"))
         ((name, text),) = browser.execute_script("return shared")
@@ -278,7 +278,7 @@ ONE_CASE = {
 }  # fmt: skip
 
 
-def test_nothing_is_lost_or_doubled_on_the_way_to_a_server(export: Path, photos: list[Path], tmp_path: Path) -> None:
+def test_nothing_is_lost_or_doubled_on_the_way_to_a_server(export: Path, lesions: list[Path], tmp_path: Path) -> None:
     """The browser killed between storing and sending, each part of a POST cut; then the answer comes back."""
     with fhir_server() as server:
         line = Line(server)
@@ -286,7 +286,7 @@ def test_nothing_is_lost_or_doubled_on_the_way_to_a_server(export: Path, photos:
         line.state = "held"
         with opened(tmp_path) as browser:
             phone = Person(browser, host.url)
-            number = phone.refer(photos[0], "refer_send")
+            number = phone.refer(lesions[0], "refer_send")
             phone.wait(lambda: line.arrived == 1)
             phone.sound()
             killed(browser)
@@ -332,13 +332,13 @@ def test_nothing_is_lost_or_doubled_on_the_way_to_a_server(export: Path, photos:
         line.stop()
 
 
-def test_two_tabs_send_once(export: Path, photos: list[Path], tmp_path: Path) -> None:
+def test_two_tabs_send_once(export: Path, lesions: list[Path], tmp_path: Path) -> None:
     with fhir_server() as server, opened(tmp_path) as browser:
         line = Line(server)
         line.seconds = 3
         host = Host(written(export, tmp_path / "site", recipient(None, line.url)))
         phone = Person(browser, host.url)
-        phone.refer(photos[0], "refer_send")
+        phone.refer(lesions[0], "refer_send")
         phone.wait(lambda: line.arrived == 1)
         browser.switch_to.new_window("tab")
         other = Person(browser, host.url)
@@ -351,7 +351,7 @@ def test_two_tabs_send_once(export: Path, photos: list[Path], tmp_path: Path) ->
         line.stop()
 
 
-def test_no_room_and_no_storage_are_reported_in_words(export: Path, photos: list[Path], tmp_path: Path) -> None:
+def test_no_room_and_no_storage_are_reported_in_words(export: Path, lesions: list[Path], tmp_path: Path) -> None:
     host = Host(written(export, tmp_path / "site", Recipient(None, None)))
     with opened(tmp_path) as browser:
         phone = Person(browser, host.url)
@@ -360,7 +360,7 @@ def test_no_room_and_no_storage_are_reported_in_words(export: Path, photos: list
         browser.execute_cdp_cmd("Storage.overrideQuotaForOrigin", {"origin": origin, "quotaSize": 1000})
         browser.get("about:blank")  # a database that is open keeps what it knows of its room for a while
         phone = Person(browser, host.url)
-        phone.judged(photos[0])  # the app answers all the same
+        phone.judged(lesions[0])  # the app answers all the same
         phone.preview()
         phone.agree("refer_make")
         phone.wait(lambda: phone.texts["storage_full"] in phone.body())
@@ -380,13 +380,13 @@ def test_no_room_and_no_storage_are_reported_in_words(export: Path, photos: list
         assert phone.texts["storage_refused"] in phone.body()
         phone.press("home")
         phone.at("welcome")
-        phone.judged(photos[0])
+        phone.judged(lesions[0])
         phone.preview()
         phone.agree("refer_make")
         phone.wait(lambda: phone.texts["storage_refused"] in phone.body())
 
 
-def test_cuts_and_kills_at_random_lose_and_double_nothing(export: Path, photos: list[Path], tmp_path: Path) -> None:
+def test_cuts_and_kills_at_random_lose_and_double_nothing(export: Path, lesions: list[Path], tmp_path: Path) -> None:
     """MPOX_CUTS=<rounds>: how many; a browser that is killed before it shows the list may have stored nothing."""
     random = Random(7)
     rounds = int(os.environ.get("MPOX_CUTS", "4"))
@@ -397,7 +397,7 @@ def test_cuts_and_kills_at_random_lose_and_double_nothing(export: Path, photos: 
         for _ in range(rounds):
             with opened(tmp_path) as browser:
                 phone = Person(browser, host.url)
-                phone.judged(random.choice(photos))
+                phone.judged(random.choice(lesions))
                 phone.preview()
                 line.state = random.choice(["up", "down", "held", "cut_request", "cut_reply"])
                 phone.agree("refer_send")

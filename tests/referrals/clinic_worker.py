@@ -10,6 +10,7 @@ steps <folder> <key> <answer>               for k = 1, 2, …, until one gets th
 """
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -18,12 +19,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from made_referral import referral, write
-
-from mpox.files import read_json
-from mpox.referrals.desk import Desk
-from mpox.referrals.fhir_server import FhirServer
-from mpox.referrals.keys import PUBLIC, read_key
 from mpox.referrals.state import Answer, LostError, Page, State, now
 
 WATCHED = ("open", "os.rename", "os.link", "os.remove", "sqlite3.connect", "socket.connect")
@@ -45,8 +40,10 @@ def race(path: Path, name: str, rounds: int) -> None:
     print(*won)
 
 
-def work(state: State, inbox: Path | FhirServer, key: Any, answer: str, way: Path | FhirServer) -> None:
+def work(state: State, inbox: Any, key: Any, answer: str, way: Any) -> None:
     """Take, answer and send whatever is left to be done."""
+    from mpox.referrals.desk import Desk  # imported late: two that race start sooner
+
     desk, page = Desk(state, inbox, key, way), Page("the-one-page-of-this-test", "N.")
     desk.look()
     for case in state.cases():
@@ -59,6 +56,9 @@ def work(state: State, inbox: Path | FhirServer, key: Any, answer: str, way: Pat
 
 def run(folder: Path, inbox: str, key_file: str, answer: str) -> None:
     """What the command does at its start, and a clinician then; `folder` holds the state, and an inbox called `in`."""
+    from mpox.referrals.fhir_server import FhirServer
+    from mpox.referrals.keys import read_key
+
     place: Path | FhirServer = FhirServer(inbox) if "://" in inbox else folder / inbox
     way = place / "answers" if isinstance(place, Path) else place
     work(State(folder / "state.sqlite"), place, read_key(Path(key_file)), answer, way)
@@ -93,6 +93,8 @@ def steps(base: Path, key_file: str, answer: str) -> None:
 
 def warm(key_file: str) -> None:
     """Import all that the work imports on its way: opening a module is no step of it."""
+    from made_referral import referral, write
+
     with tempfile.TemporaryDirectory() as folder:
         path, _ = write(Path(folder) / "in", referral(0, side=32), read_public(key_file))
         os.utime(path, (1, 1))
@@ -100,7 +102,9 @@ def warm(key_file: str) -> None:
 
 
 def read_public(key_file: str) -> dict[str, Any]:
-    content: dict[str, Any] = read_json(Path(key_file).with_name(PUBLIC))
+    from mpox.referrals.keys import PUBLIC
+
+    content: dict[str, Any] = json.loads(Path(key_file).with_name(PUBLIC).read_text())
     return content
 
 

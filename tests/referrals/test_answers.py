@@ -114,8 +114,8 @@ def test_a_clinic_killed_at_any_step_loses_and_doubles_nothing(
         (path,) = [one for one in (base / "in" / "answers").iterdir() if not one.name.startswith(".")]
         check_answer(opened_by_the_app(path, reply), bundle, "acne", "Please come in.", "N.")
         state = State(base / "state.sqlite")
-        told = Counter(line["what"] for line in state.trail())
-        assert (told["received"], told["first answer"], told["answered"], told["sent"]) == (1, 1, 1, 1)
+        noted = Counter(line["what"] for line in state.trail())
+        assert (noted["received"], noted["first answer"], noted["answered"], noted["sent"]) == (1, 1, 1, 1)
         assert [case["state"] for case in state.cases()] == ["answered"]
 
 
@@ -129,6 +129,7 @@ def test_a_server_is_asked_and_answered_once(fhir: Fhir, key: ClinicKey, tmp_pat
     """Sealed or not is the server's own business: its referrals need no key. Tasks of other programs are left alone."""
     url = fhir.start()
     asked = [referral(seed, side=64) for seed in range(3)]
+    of_type(asked[0], "Patient")["meta"] = {"source": "https://gateway.example/1"}  # as a server adds it
     for bundle in asked:
         for _ in range(2):  # an app that did not hear the first answer
             assert requests.post(url, json=bundle, timeout=30).ok
@@ -215,5 +216,5 @@ def test_fifty_kills_at_random_and_a_network_that_fails(fhir: Fhir, keys: Path, 
     places = {one["output"][0]["valueReference"]["reference"] for one in tasks}
     assert places == {f"DiagnosticReport/{one['id']}" for one in reports}
     state = State(tmp_path / "state.sqlite")
-    told = Counter((line["id"], line["what"]) for line in state.trail() if line["what"] in ("answered", "sent"))
-    assert set(told.values()) == {1} and len(told) == 2 * len(asked)
+    noted = Counter((line["id"], line["what"]) for line in state.trail() if line["what"] in ("answered", "sent"))
+    assert set(noted.values()) == {1} and len(noted) == 2 * len(asked)

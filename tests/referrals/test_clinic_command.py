@@ -1,15 +1,11 @@
 """The command as typed: the page it prints, an answer through a SIGKILL, two processes on one inbox."""
 
-import os
-import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
+from clinic_in_browser import Clinic
 from made_referral import id_of, referral, write
 from selenium.webdriver.support.wait import WebDriverWait
 from test_answers import check_answer, opened_by_the_app
@@ -19,30 +15,6 @@ from test_page import ANN, BOB
 from mpox.referrals.keys import PRIVATE
 
 pytestmark = pytest.mark.slow
-
-
-class Clinic:
-    """`python -m mpox.clinic` in a process of its own."""
-
-    def __init__(self, *arguments: object) -> None:
-        command = [sys.executable, "-u", "-m", "mpox.clinic", *map(str, arguments), "every=1"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline().strip()
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{30,}/", line), line
-        self.url = line
-
-    def post(self, action: str, number: str, page: dict[str, str], **more: str) -> requests.Response:
-        return requests.post(self.url + action, json={"id": number, **page, **more}, timeout=30)
-
-    def waiting(self) -> list[str]:
-        cases = requests.get(f"{self.url}queue", timeout=30).json()["cases"]
-        return [one["id"] for one in cases if one["state"] == "open"]
-
-    def end(self, number: int) -> int:
-        os.kill(self.process.pid, number)
-        self.process.communicate(timeout=30)
-        return self.process.returncode
 
 
 def until(holds: Any) -> None:

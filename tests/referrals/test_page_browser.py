@@ -1,6 +1,5 @@
 """The clinician's page in a real browser: by keyboard alone, by two clinicians at once, and with hostile texts."""
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,13 +8,11 @@ from typing import Any
 
 import pytest
 from browser import LAPTOP, PHONE, start
+from clinic_in_browser import Page
 from made_referral import id_of, of_type, referral, write
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.wait import WebDriverWait
 from test_answers import check_answer, opened_by_the_app
 from test_hostile import settled
 
@@ -25,60 +22,8 @@ from mpox.referrals.server import ClinicServer
 from mpox.referrals.state import State
 
 pytestmark = pytest.mark.slow
-WEB = Path(os.environ.get("MPOX_WEB") or Path(__file__).parents[2] / "apps" / "web")
 MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>\u202eabc"
 DESKTOP = (1280, 800)
-
-
-class Page:
-    """The page as a clinician meets it."""
-
-    def __init__(self, browser: webdriver.Chrome, url: str, name: str) -> None:
-        self.browser = browser
-        browser.get(url)
-        self.wait(lambda: browser.execute_script("return document.getElementById('start').open"))
-        self.sound()
-        self.press(name, Keys.ENTER)
-        self.wait(lambda: self.shown("list"))
-
-    def wait(self, holds: Callable[[], Any]) -> Any:
-        return WebDriverWait(self.browser, 20, 0.1, [StaleElementReferenceException]).until(lambda _: holds())
-
-    def press(self, *keys: str) -> None:
-        ActionChains(self.browser).send_keys(*keys).perform()
-
-    def shown(self, name: str) -> bool:
-        return self.browser.find_element(By.ID, name).is_displayed()
-
-    def text(self, name: str = "body") -> str:
-        element = self.browser.find_element(By.TAG_NAME if name == "body" else By.ID, name)
-        return element.text
-
-    def open(self) -> None:
-        self.press(Keys.ENTER)
-        self.wait(lambda: self.shown("case") and self.drawn("photo"))
-
-    def drawn(self, name: str) -> bool:
-        script = "const one = document.getElementById(arguments[0]); return one.complete && one.naturalWidth > 0"
-        return bool(self.browser.execute_script(script, name))
-
-    def sound(self) -> None:
-        """The screen fits, and axe-core finds nothing. MPOX_SCREENS=<folder> keeps a picture of it."""
-        if place := os.environ.get("MPOX_SCREENS"):
-            width = self.browser.execute_script("return innerWidth")
-            self.browser.save_screenshot(f"{place}/{len(list(Path(place).iterdir())):02d}-clinic-{width}.png")
-        assert "never a diagnosis" in self.text()
-        assert self.browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
-        axe = WEB / "node_modules" / "axe-core" / "axe.min.js"
-        if not axe.is_file():
-            pytest.skip(f"no axe-core in {axe.parent}: run npm ci in apps/web")
-        self.browser.execute_script(axe.read_text())
-        script = (
-            "const done = arguments[0]; axe.run().then(found => done(found.violations), error => done([String(error)]))"
-        )
-        self.browser.set_script_timeout(60)
-        found = self.browser.execute_async_script(script)
-        assert found == [], [(one["id"], one["nodes"][0]["html"][:200]) for one in found]
 
 
 @pytest.fixture
@@ -178,6 +123,8 @@ def test_markup_is_text(clinic: ClinicServer, browse: Callable[..., webdriver.Ch
     page.wait(lambda: page.shown("result"))
     page.sound()
     assert page.text().count("<img src=x onerror=alert(1)>") >= 5 and "<b>Dr.</b>" in page.text()
+    apart = "return [...document.querySelectorAll('#model bdi')].map(one => one.textContent)"
+    assert "version 0.1.0" in browser.execute_script(apart)  # the mark of direction in the name ends with it
     inside = "return document.querySelectorAll('img[src=x], main script, b').length"
     assert browser.execute_script(inside) == 0
     assert complaints(browser) == []  # a script that was stopped would be one

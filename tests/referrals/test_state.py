@@ -72,8 +72,8 @@ def test_the_audit_trail_only_grows(tmp_path: Path) -> None:
         for change in ("DELETE FROM audit", "UPDATE audit SET who = 'Bob'"):
             with pytest.raises(sqlite3.DatabaseError, match="append-only"):
                 tables.execute(change)
-    told = [(line["who"], line["what"], line["id"], line["detail"]) for line in state.trail()]
-    assert told == [
+    noted = [(line["who"], line["what"], line["id"], line["detail"]) for line in state.trail()]
+    assert noted == [
         ("", "received", number, "0.fhir.json"), ("Ann", "claimed", number, ""), ("Ann", "first answer", number, "mpox")
     ]  # fmt: skip
 
@@ -104,5 +104,5 @@ def test_two_processes_never_answer_one_case_twice(tmp_path: Path) -> None:
         for number in numbers:
             given = state.answer_of(number)
             assert given is not None and (given["clinician"], given["label"]) == (name, name)
-    told = Counter(line["id"] for line in state.trail() if line["what"] == "answered")
-    assert set(told.values()) == {1} and len(told) == count
+    noted = Counter(line["id"] for line in state.trail() if line["what"] == "answered")
+    assert set(noted.values()) == {1} and len(noted) == count

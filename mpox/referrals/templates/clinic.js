@@ -91,7 +91,7 @@ function drawList() {
 }
 function row(one, k) {
   const item = make("li"), button = make("button", undefined, { type: "button" });
-  const others = one.holder && !one.mine;
+  const others = one.holder && !one.own;
   button.dataset.id = one.id;
   button.setAttribute("aria-current", one.id === marked);
   button.append(make("span", `${k + 1}.`), make("span", `asked ${age(one.authored)} · ${one.photos} photo${one.photos === 1 ? "" : "s"} · ${one.id.slice(0, 8)}`));
@@ -198,7 +198,9 @@ function drawResult(result) {
   at("threshold").hidden = result.threshold === null;
   at("threshold").textContent = `The model's threshold for mpox: ${percent(result.threshold ?? 0)}`;
   const { name, version, sha256, note: about } = result.model;
-  at("model").textContent = [name, version && `version ${version}`, sha256 && `SHA-256 ${sha256.slice(0, 12)}…`, about].filter(Boolean).join(" · ");
+  const parts = [name, version && `version ${version}`, sha256 && `SHA-256 ${sha256.slice(0, 12)}…`, about].filter(Boolean);
+  // Each apart: a mark of direction in one must not turn the others round.
+  at("model").replaceChildren(...parts.flatMap((part, k) => (k ? [" · ", make("bdi", part)] : [make("bdi", part)])));
 }
 function drawPhotos() {
   const all = photos(), photo = all[shown], map = mapOf(photo);
