@@ -18,7 +18,10 @@ from mpox.errors import Stopped, UsageError, UserError, one_line
 DONE, FAILED, USAGE = 0, 1, 2
 HELP = ("-h", "--help", "help")
 # The commands in the order of the work, each a module of this package with a COMMAND.
-DOORS = ("curate", "train", "compare", "evaluate", "explain", "export", "predict", "app", "clinic", "bench", "doctor")
+DOORS = (
+    *("curate", "train", "compare", "evaluate", "explain", "export", "publish", "predict", "app", "clinic", "bench"),
+    "doctor",
+)
 
 
 def start(command: Command, arguments: Sequence[str] | None = None) -> None:
@@ -43,7 +46,7 @@ def main() -> None:
     if not arguments or arguments[0] in HELP:
         from mpox.help import overview
 
-        print(overview([_command_of(name) for name in DOORS]))
+        _show(overview([_command_of(name) for name in DOORS]))
         sys.exit(DONE if arguments else USAGE)
     if arguments[0] == "--version":
         from mpox import __version__
@@ -68,7 +71,7 @@ def _run(command: Command, arguments: list[str]) -> int:
     if any(word in HELP[:2] for word in arguments) or arguments[:1] == ["help"]:
         from mpox.help import page
 
-        print(page(command, arguments))
+        _show(page(command, arguments))
         return DONE
     from mpox.usage import checked
 
@@ -142,6 +145,14 @@ def _stop_on_signals() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` and shells ask for jobs in the background
             signal.signal(number, stop)
+
+
+def _show(text: str) -> None:
+    """Print help; a reader that closes its end, as `head` and a pager do, is no mistake."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
 
 
 def _report(text: str, code: int) -> int:

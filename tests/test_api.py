@@ -17,12 +17,9 @@ from mpox.options import config_dir
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A compared study of two models on three folds."""
+    """A study of two models on three folds."""
     runs = tmp_path_factory.mktemp("api") / "runs"
     make_study(runs, "web", {"tf_efficientnet_lite0": 2.0, "mobilenetv3_small_100": 1.0}, n_folds=3)
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        options = ["study=web", f"runs_dir={runs}", "logger.mode=disabled", "resamples=100"]
-        compare(compose("compare", options))
     return runs / "web"
 
 
@@ -45,7 +42,11 @@ def test_predictions_are_one_table(study: Path) -> None:
     assert (called == tested["label"]).mean() == pytest.approx(accuracy, abs=0.01)
 
 
+@pytest.mark.slow
 def test_a_comparison_is_a_table_of_models(study: Path) -> None:
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        options = ["study=web", f"runs_dir={study.parent}", "logger.mode=disabled", "resamples=100"]
+        compare(compose("compare", options))
     table = mpox.read_comparison(study)
     assert table["rank"].tolist() == [1, 2]
     written = read_json(study / "comparison" / "comparison.json")["models"]

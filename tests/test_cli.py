@@ -166,6 +166,12 @@ def test_examples_of_the_help_compose() -> None:
             checked(command, words[3:])
 
 
+def test_help_may_be_cut_by_its_reader() -> None:
+    typed = f"{shlex.quote(sys.executable)} -m mpox.train --help | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", typed], capture_output=True, text=True, env=ENVIRONMENT)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_mpox_lists_its_commands_and_runs_them() -> None:
     shown = mpox("--help", module="mpox")
     assert shown.returncode == 0
@@ -225,7 +231,7 @@ def test_doctor_without_a_network(tiny: list[str]) -> None:
     sound = mpox(*options, "weights=bundled", module="mpox.doctor")
     assert sound.returncode == 0, sound.stdout + sound.stderr
     without_weights = len(list(Path(config_dir()).glob("model/*.yaml"))) - 3  # three networks' are bundled
-    assert f"no weights at hand for {without_weights} other models" in sound.stdout
+    assert f"no weights found for {without_weights} other models" in sound.stdout
     assert "vgg16.tv_in1k.safetensors" in sound.stdout and "xception" in sound.stdout
     without = mpox(*options, "weights=bundled", "model=vgg16", module="mpox.doctor")
     assert without.returncode == 1

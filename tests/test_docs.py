@@ -69,7 +69,7 @@ def test_options_have_pages(tmp_path: Path) -> None:
     options_pages().main(tmp_path)
     assert {f"{name}.md" for name in DOORS} < {path.name for path in tmp_path.iterdir()}
     text = (tmp_path / "train.md").read_text()
-    assert "| `batch_size` | `32` | photos a training step (whole number of at least 1) |" in text
+    assert "| `batch_size` | `32` | photos in a training step (whole number of at least 1) |" in text
     assert "[`schedule`](group_schedule.md) | `probe_then_finetune`" in text
     assert (
         "| `schedule.finetune.epochs` | `100` | passes over the training photos"
@@ -79,8 +79,8 @@ def test_options_have_pages(tmp_path: Path) -> None:
 
 def test_an_option_without_a_comment_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(CHECKOUT / "conf", tmp_path / "conf")
-    path = tmp_path / "conf" / "bench.yaml"
-    path.write_text(path.read_text().replace("adb: adb # path: the command", "adb: adb"))
+    path = tmp_path / "conf" / "curate.yaml"
+    path.write_text(re.sub(r"^(undecided: keep) #.*$", r"\1", path.read_text(), flags=re.MULTILINE))
     monkeypatch.setattr(mpox.options, "config_dir", lambda name="conf": str(tmp_path / name))
-    with pytest.raises(UserError, match=r"conf/bench\.yaml: adb: no comment says what it is"):
+    with pytest.raises(UserError, match=r"conf/curate\.yaml: undecided: no comment says what it is"):
         options_pages().main(tmp_path / "pages")

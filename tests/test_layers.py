@@ -12,7 +12,10 @@ import mpox
 
 PACKAGE = Path(mpox.__file__).parent
 CHECKOUT = Path(__file__).parents[1]
-DOORS = ("app", "bench", "clinic", "compare", "curate", "doctor", "evaluate", "explain", "export", "predict", "train")
+DOORS = (
+    *("app", "bench", "clinic", "compare", "curate", "doctor", "evaluate", "explain", "export", "predict", "publish"),
+    "train",
+)
 # From top to bottom; rooms of one line do not import one another.
 ROOMS: tuple[tuple[str, ...], ...] = (
     (*DOORS, "__main__", "api"),

@@ -78,7 +78,7 @@ def check_weights(cfg: DictConfig) -> Iterator[Finding]:
     if lacking:
         yield Finding(
             True,
-            f"no weights at hand for {len(lacking)} other models, which a sweep leaves out: to have them, connect to "
+            f"no weights found for {len(lacking)} other models, which a sweep leaves out: to get them, connect to "
             "the hub once (weights=hub), or give weights=file weights.path=<folder> with the files of those wanted: "
             + ", ".join(lacking),
         )

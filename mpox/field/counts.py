@@ -1,4 +1,4 @@
-"""What apps counted after deployment: files of `mpox-field` (docs/reference/referral.md), read and checked."""
+"""What apps counted after deployment: files of the format `mpox-field` (docs/reference/referral.md), checked."""
 
 import datetime
 import json

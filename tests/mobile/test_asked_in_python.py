@@ -44,6 +44,7 @@ def test_an_array_of_another_kind_is_refused(exported: Path) -> None:
         mpox.load(exported).predict(np.zeros((8, 8, 3)))
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_page_run(
     exported: Path, phone_run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

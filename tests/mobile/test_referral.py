@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clinic_answer import MARKUP, Clinic, answer_bundle, changed, sealed
 from PIL import Image
 
-pytest.importorskip("pyhpke", reason="pyhpke is not installed: pip install mpox[clinic]")
-fhir = pytest.importorskip(
-    "fhir.resources.R4B.bundle", reason="fhir.resources is not installed: pip install mpox[clinic]"
-)
+from mpox.referrals.refused import RefusedError
 
-from clinic_key import Clinic, answer_bundle, answer_file  # noqa: E402
+pytest.importorskip("pyhpke", reason="no pyhpke here: pip install 'mpox[clinic]'")
+fhir = pytest.importorskip("fhir.resources.R4B.bundle", reason="no fhir.resources here: pip install 'mpox[clinic]'")
 
 WEB = Path(__file__).parents[2] / "apps" / "web"
 URI = "urn:ietf:rfc:3986"
@@ -43,7 +42,7 @@ class Made:
     def __init__(self, folder: Path) -> None:
         if shutil.which("node") is None or not (WEB / "node_modules" / "esbuild").is_dir():
             pytest.skip("no node here, or make app has not been run")
-        self.clinic = Clinic()
+        self.clinic = Clinic(folder / "keys")
         for name, side in (("photo.jpg", 64), ("map.png", 32)):
             Image.effect_noise((side, side), 60).save(folder / name)
         self.photo = (folder / "photo.jpg").read_bytes()
@@ -152,40 +151,52 @@ def test_a_bundle_holds_what_the_person_was_shown(made: Made) -> None:
     assert "threshold" not in str(of_type(small, "Observation")) and "bodySite" not in of_type(small, "Observation")[0]
 
 
-def test_envelopes_open_with_the_clinics_key_alone(made: Made) -> None:
-    other = Clinic()
+def test_envelopes_open_with_the_clinics_key_alone(made: Made, tmp_path: Path) -> None:
+    other = Clinic(tmp_path, "Another")
     for one in made.all[:2]:
-        assert made.clinic.opened(one["file"])[0] == one["bundle"] and one["readable"] is False
-        assert (one["file"]["id"], one["file"]["key"]) == (one["id"], made.clinic.public["id"])
-        for clinic, file in ((other, one["file"]), (made.clinic, {**one["file"], "id": made.all[2]["id"]})):
-            with pytest.raises(Exception, match=r"[Oo]pen"):
-                clinic.opened(file)
+        file = json.dumps(one["file"])
+        referral, bundle, _ = made.clinic.opened(file)
+        assert bundle == one["bundle"] and referral.id == one["id"] and one["readable"] is False
+        assert one["file"]["key"] == made.clinic.public["id"]
+        wrong = [(other, changed(file, key=other.key.id)), (made.clinic, changed(file, id=made.all[2]["id"]))]
+        for clinic, envelope in wrong:
+            with pytest.raises(RefusedError, match="cannot be opened"):
+                clinic.opened(envelope)
+
+
+def test_the_clinic_reads_what_the_app_meant(made: Made) -> None:
+    full, _, _ = made.clinic.opened(json.dumps(made.all[0]["file"]))
+    plain, _, _ = made.clinic.opened(json.dumps(made.all[2]["bundle"]))
+    assert [(one.kind, one.title, one.of) for one in full.pictures[:3]] == [
+        ("overview", "overview 1", None),
+        ("close-up", "close-up 1", None),
+        ("map", "map of close-up 1, not_ruled_out", 1),
+    ]  # fmt: skip
+    assert (full.outcome, full.threshold, full.model.sha256) == ("not_ruled_out", 0.31, "ab" * 32)
+    assert dict(full.probabilities) == {"chickenpox": 0.5, "healthy": 0.1, "mpox": 0.4}
+    assert full.consent == "Я согласен <b>" and [answer for _, answer in full.answers] == ["hand", "no"]
+    assert [answer for _, answer in plain.answers] == ["genitals"]
 
 
 def test_answers_are_read_and_anything_else_refused(made: Made) -> None:
     first, second, plain = made.all
-    keys = [made.clinic.opened(one["file"])[1] for one in (first, second)]
-    good = answer_file(answer_bundle(first["id"], "mpox"), first["id"], keys[0])
-    unencrypted = answer_bundle(plain["id"])
+    files = [json.dumps(first["file"]), json.dumps(second["file"]), json.dumps(plain["bundle"])]
+    keys = [made.clinic.opened(file)[2] for file in files[:2]]
+    good, unsure = made.clinic.answered(files[0], "mpox"), made.clinic.answered(files[2], "cannot tell")
     silent = answer_bundle(plain["id"])
     silent["entry"][0]["resource"]["conclusionCode"] = "x"
     refused = {
         "no JSON": "<html>",
         "unknown": json.dumps(answer_bundle("0" * 36)),
         "not encrypted": json.dumps(answer_bundle(first["id"])),
-        "does not open": answer_file(answer_bundle(first["id"]), first["id"], keys[1]),
-        "another referral's": answer_file(answer_bundle(second["id"]), first["id"], keys[0]),
+        "does not open": sealed(answer_bundle(first["id"]), first["id"], keys[1]),
+        "another referral's": sealed(answer_bundle(second["id"]), first["id"], keys[0]),
         "no conclusion": json.dumps(silent),
-        "format": good.replace('"version": 1', '"version": 2'),
+        "format": changed(good, version=2),
     }
-    read = made.read([good, json.dumps(unencrypted), *refused.values()])
-    assert read[0] == {
-        "id": first["id"],
-        "answer": {
-            "issued": "2026-11-28T12:00:00.000Z", "by": "Dr. <i>N</i>", "label": "mpox", "mpox": True,
-            "text": "Come on Monday.\n<img src=x onerror=alert(1)>",
-        },
-    }  # fmt: skip
-    assert (read[1]["id"], read[1]["answer"]["label"], read[1]["answer"]["mpox"]) == (plain["id"], "chickenpox", False)
+    read = made.read([good, unsure, *refused.values()])
+    assert read[0]["id"] == first["id"] and read[0]["answer"].pop("issued").startswith("2")
+    assert read[0]["answer"] == {"by": "Dr. <i>N</i>", "label": "mpox", "mpox": True, "text": MARKUP}
+    assert (read[1]["id"], read[1]["answer"]["label"], read[1]["answer"]["mpox"]) == (plain["id"], "cannot tell", False)
     for why, one in zip(refused, read[2:], strict=True):
         assert one["error"].startswith(f"AnswerError: {why}"), (why, one)

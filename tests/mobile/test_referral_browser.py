@@ -11,9 +11,9 @@ from typing import Any
 
 import psutil
 import pytest
-import requests
 from app_in_browser import PHONE, Phone, written
 from browser import TABLET, start
+from clinic_answer import MARKUP, Clinic, answer_bundle, answered_at, sealed
 from fhir_line import Line, fhir_server, held
 from PIL import Image
 from selenium import webdriver
@@ -22,13 +22,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 from served import Host
 
-pytest.importorskip("pyhpke", reason="pyhpke is not installed: pip install mpox[clinic]")
-
-from clinic_key import Clinic, answer_bundle, answer_file
-
 from mpox.files import read_json
 from mpox.mobile.recipient import Recipient, recipient
 
+pytest.importorskip("pyhpke", reason="no pyhpke here: pip install 'mpox[clinic]'")
 pytestmark = pytest.mark.slow
 # A camera that shows a test picture, and nobody to ask for it.
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
@@ -133,6 +130,7 @@ class Person(Phone):
         return found
 
     def to_sent(self) -> None:
+        self.wait(lambda: self.texts["sent"] in self.body())
         self.press("sent")
         self.at("sent")
 
@@ -145,17 +143,9 @@ class Person(Phone):
         self.browser.find_element(By.ID, "answer").send_keys(str(path))
 
 
-def photos_in(bundle: dict[str, Any]) -> list[bytes]:
-    resources = [entry["resource"] for entry in bundle["entry"]]
-    contents = [one["content"] for one in resources if one["resourceType"] == "DocumentReference"]
-    return [base64.b64decode(content[0]["attachment"]["data"]) for content in contents]
-
-
 def test_an_encrypted_file_and_the_answer_to_it(export: Path, photos: list[Path], tmp_path: Path) -> None:
-    clinic = Clinic()
-    key = tmp_path / "clinic.pub.json"
-    key.write_text(json.dumps(clinic.public))
-    host = Host(written(export, tmp_path / "site", recipient(key, None)))
+    clinic = Clinic(tmp_path / "keys")
+    host = Host(written(export, tmp_path / "site", recipient(clinic.file, None)))
     turned = tmp_path / "turned.jpg"
     exif = Image.Exif()
     exif[274], exif[305], exif.get_ifd(34853)[1] = 1, "secret", "N"
@@ -178,9 +168,9 @@ def test_an_encrypted_file_and_the_answer_to_it(export: Path, photos: list[Path]
         stored = phone.stored()
         assert stored["contents"][0]["bundle"] is None  # on the disk it is encrypted already
         phone.press("save")
-        envelope = read_json(phone.saved(tmp_path, f"{number}.mpox"))
-        bundle, reply = clinic.opened(envelope)
-        sent = photos_in(bundle)
+        envelope = phone.saved(tmp_path, f"{number}.mpox").read_text()
+        referral, _, _ = clinic.opened(envelope)
+        sent = [picture.content for picture in referral.pictures]
         assert len(sent) == 3 and sent == shown  # what was shown is what goes, and nothing else
         assert not Image.open(io.BytesIO(sent[1])).getexif() and b"secret" not in sent[0] + sent[1]
         phone.press("handed")
@@ -191,13 +181,13 @@ def test_an_encrypted_file_and_the_answer_to_it(export: Path, photos: list[Path]
         phone.at("welcome")
         phone.to_sent()
         wrong, right = tmp_path / "wrong.answer.mpox", tmp_path / "right.answer.mpox"
-        wrong.write_text(answer_file(answer_bundle(number), number, bytes(32)))
-        right.write_text(answer_file(answer_bundle(number, "mpox"), number, reply))
+        wrong.write_text(sealed(answer_bundle(number), number, bytes(32)))
+        right.write_text(clinic.answered(envelope, "mpox"))
         phone.open_answer(wrong)
         phone.wait(lambda: phone.texts["answer_wrong"] in phone.body())
         phone.open_answer(right)
         phone.wait(lambda: phone.states() == ["answered"])
-        assert "<img src=x onerror=alert(1)>" in phone.body() and "Dr. <i>N</i>" in phone.body()
+        assert MARKUP in phone.body() and "Dr. <i>N</i>" in phone.body()
         assert not browser.find_elements(By.CSS_SELECTOR, ".reply img, .reply i")
         assert phone.texts["answer_wrong"] not in phone.body()
         phone.sound()
@@ -237,10 +227,9 @@ def test_unencrypted_files_right_to_left_dark_on_a_tablet(export: Path, photos: 
         phone.at("sent")
         number = phone.referral()
         phone.press("save")
-        bundle = read_json(phone.saved(tmp_path, f"{number}.fhir.json"))
-        assert bundle["resourceType"] == "Bundle"
+        bundle = phone.saved(tmp_path, f"{number}.fhir.json").read_text()
         answer = tmp_path / f"{number}.answer.fhir.json"
-        answer.write_text(json.dumps(answer_bundle(number)))
+        answer.write_text(Clinic(tmp_path / "keys").answered(bundle, "healthy"))
         phone.open_answer(answer)
         phone.wait(lambda: phone.states() == ["answered"])
         phone.sound()
@@ -316,27 +305,15 @@ def test_nothing_is_lost_or_doubled_on_the_way_to_a_server(export: Path, photos:
             phone.sound()
             phone.press("ask")
             phone.wait(lambda: phone.texts["ask_none"] in phone.body())
-            answer_at(server, number)
+            answered_at(server, number, tmp_path)
             browser.get(f"{host.url}?lang=en")
             phone.at("welcome")
             phone.to_sent()  # which asks by itself
             phone.wait(lambda: phone.states() == ["answered"])
-            assert phone.texts["answer_label"].format(label="mpox") in phone.body()
+            assert phone.texts["answer_label"].format(label="\u2068mpox\u2069") in phone.body()
             phone.sound()
             assert len(phone.stored()["cases"]) == 1
         line.stop()
-
-
-def answer_at(server: str, referral: str) -> None:
-    """A clinician's answer, posted as the clinic does."""
-    report, _ = (entry["resource"] for entry in answer_bundle(referral, "mpox")["entry"])
-    posted = requests.post(f"{server}/DiagnosticReport", json=report, timeout=20)
-    posted.raise_for_status()
-    found = requests.get(f"{server}/Task?identifier=urn:ietf:rfc:3986|urn:uuid:{referral}", timeout=20).json()
-    (task,) = (entry["resource"] for entry in found["entry"])
-    output = {"type": {"text": "answer"}, "valueReference": {"reference": f"DiagnosticReport/{posted.json()['id']}"}}
-    task |= {"status": "completed", "output": [output]}
-    requests.put(f"{server}/Task/{task['id']}", json=task, timeout=20).raise_for_status()
 
 
 def test_two_tabs_send_once(export: Path, photos: list[Path], tmp_path: Path) -> None:

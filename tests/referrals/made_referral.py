@@ -1,4 +1,4 @@
-"""Referrals as the app makes them (docs/reference/referral.md), of drawn photos, and the app's encryption."""
+"""Referrals as the app makes them (docs/reference/referral.md), with drawn photos, and encrypted as the app does."""
 
 import base64
 import hashlib

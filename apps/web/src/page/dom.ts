@@ -34,6 +34,11 @@ export function fileButton(text: string, { id, accept }: { id: string; accept: s
   return element("label", { class: "button", for: id }, input, text);
 }
 
+/** A value set apart in a sentence, so that its own direction does not turn the rest. */
+export function apart(value: string): string {
+  return `\u2068${value}\u2069`;
+}
+
 /** Show a screen: its heading takes the focus, so that screen readers begin there. */
 export function show(heading: string, ...children: Child[]): void {
   const title = element("h1", { tabindex: "-1" }, heading);

@@ -3,6 +3,7 @@
 import { App } from "../app";
 import { result } from "../case";
 import { button, element, show } from "../dom";
+import { sentButton } from "./sent";
 
 export function next(app: App): void {
   const { decision } = result(app.case, app.site.model);
@@ -27,7 +28,7 @@ export function next(app: App): void {
 /** The way to a clinician: the first thing offered where the answer leads to one. */
 function sending(app: App, refers: boolean): HTMLElement[] {
   if (app.site.referral === null) return [];
-  const list = button(app.say("sent"), () => app.go("sent"), "plain");
+  const list = sentButton(app);
   if (app.case.sent !== null) return [list];
   return [button(app.say("refer"), () => app.go("refer"), refers ? "primary" : ""), list];
 }

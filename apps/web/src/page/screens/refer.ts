@@ -8,7 +8,7 @@ import { StorageError } from "../../referral/store";
 import { Recipient } from "../../measure/site";
 import { App } from "../app";
 import { Result, result } from "../case";
-import { button, element, show } from "../dom";
+import { apart, button, element, show } from "../dom";
 import { mapPicture } from "../map";
 import { shares } from "./answer";
 import { modelLine } from "./next";
@@ -38,7 +38,7 @@ export async function refer(app: App): Promise<void> {
     element("h2", {}, app.say("refer_goes")),
     element("p", {}, app.say("refer_photos")),
     element("ul", { class: "photos" }, ...pictures.flatMap((one, k) => cards(app, one, numberOf(pictures, k), urls))),
-    button(app.say("refer_change"), () => app.go("photos"), "plain"),
+    element("div", { class: "actions" }, button(app.say("refer_change"), () => app.go("photos"), "plain")),
     ...words(app, found, draft, made),
     ...agreement(app, () => make(app, referral, draft, found)),
   );
@@ -47,8 +47,8 @@ export async function refer(app: App): Promise<void> {
 /** How it goes, and who can read it then. */
 function recipient(app: App, { key, server }: Recipient): HTMLElement[] {
   const lines: HTMLElement[] = [];
-  if (server !== null) lines.push(element("p", {}, app.say("refer_server", { server: new URL(server).host })));
-  if (key !== null) lines.push(element("p", {}, app.say(server === null ? "refer_key" : "refer_key_too", { clinic: key.name })));
+  if (server !== null) lines.push(element("p", {}, app.say("refer_server", { server: apart(new URL(server).host) })));
+  if (key !== null) lines.push(element("p", {}, app.say(server === null ? "refer_key" : "refer_key_too", { clinic: apart(key.name) })));
   if (server === null && key === null) lines.push(element("p", { class: "urgent" }, app.say("refer_open")));
   return lines;
 }
@@ -83,7 +83,7 @@ function words(app: App, found: Result, { pseudonym }: Draft, made: Date): HTMLE
     shares(app.site.model.labels, found.probabilities),
     element("p", { class: "small" }, modelLine(app)),
     element("h2", {}, app.say("refer_who")),
-    element("p", {}, app.say("refer_number", { number: pseudonym, date })),
+    element("p", {}, app.say("refer_number", { number: apart(pseudonym), date: apart(date) })),
   ];
 }
 

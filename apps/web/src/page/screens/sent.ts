@@ -7,7 +7,7 @@ import { sendNow } from "../../referral/send";
 import { answerAt, ServerError } from "../../referral/server";
 import { StorageError } from "../../referral/store";
 import { App } from "../app";
-import { button, element, fileButton, show } from "../dom";
+import { apart, button, element, fileButton, show } from "../dom";
 import { canShare, Handed, save, share } from "../handover";
 
 // An answer is a few kilobytes.
@@ -33,6 +33,17 @@ export async function sent(app: App): Promise<void> {
   );
   await screen.fill();
   await screen.askAll();
+}
+
+/** The way to this screen, where there is something to see: what was sent, or why nothing can be kept. */
+export function sentButton(app: App): HTMLElement {
+  const made = button(app.say("sent"), () => app.go("sent"), "plain");
+  made.hidden = true;
+  referrals().then(
+    (found) => (made.hidden = found.length === 0),
+    () => (made.hidden = false),
+  );
+  return made;
 }
 
 class Sent {
@@ -79,7 +90,7 @@ class Sent {
       element("p", { class: "state" }, this.state(one)),
       one.answer ? this.answer(one.answer) : null,
       element("div", { class: "actions" }, ...(await this.actions(one)), this.remover(one.id)),
-      element("p", { class: "small" }, app.say("sent_number", { number: one.id })),
+      element("p", { class: "small" }, app.say("sent_number", { number: apart(one.id) })),
     );
   }
 
@@ -87,20 +98,20 @@ class Sent {
     const { app } = this;
     if (state !== "waiting") return app.say(`state_${state}`);
     if (server === null) return app.say("state_unsent");
-    if (server !== app.site.referral?.server) return app.say("state_moved", { server: new URL(server).host });
+    if (server !== app.site.referral?.server) return app.say("state_moved", { server: apart(new URL(server).host) });
     if (fault === null || fault === "network") return app.say("state_waiting");
-    return app.say("state_refused", { why: fault });
+    return app.say("state_refused", { why: apart(fault) });
   }
 
   private answer({ by, issued, label, text }: NonNullable<Referral["answer"]>): HTMLElement {
     const { app } = this;
-    const who = app.say("answer_by", { name: by || app.say("answer_nobody"), date: this.date(issued) });
+    const who = app.say("answer_by", { name: apart(by || app.say("answer_nobody")), date: apart(this.date(issued)) });
     return element(
       "div",
       { class: "reply" },
       element("p", { class: "small" }, who),
-      element("p", {}, element("strong", {}, app.say("answer_label", { label }))),
-      text ? element("p", { class: "said" }, text) : null,
+      element("p", {}, element("strong", {}, app.say("answer_label", { label: apart(label) }))),
+      text ? element("p", { class: "said", dir: "auto" }, text) : null,
     );
   }
 
@@ -169,7 +180,7 @@ class Sent {
     } catch (error) {
       if (error instanceof StorageError) this.report.textContent = this.app.say(`storage_${error.kind}`);
       else if (error instanceof AnswerError) this.report.textContent = this.app.say("answer_wrong");
-      else if (error instanceof ServerError) this.report.textContent = this.app.say("ask_failed", { why: error.fault });
+      else if (error instanceof ServerError) this.report.textContent = this.app.say("ask_failed", { why: apart(error.fault) });
       else throw error;
     }
   }

@@ -3,6 +3,7 @@
 import { App } from "../app";
 import { button, element, show } from "../dom";
 import { load } from "../texts";
+import { sentButton } from "./sent";
 
 export function welcome(app: App): void {
   const { referral } = app.site;
@@ -26,7 +27,7 @@ export function welcome(app: App): void {
     element("p", { class: "urgent" }, app.say("welcome_urgent")),
     element("label", { class: "tick", for: "consent" }, box, app.say("consent")),
     warning,
-    element("div", { class: "actions" }, begin, referral && button(app.say("sent"), () => app.go("sent"), "plain")),
+    element("div", { class: "actions" }, begin, referral && sentButton(app)),
     languages(app),
   );
 }
