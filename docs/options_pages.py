@@ -1,6 +1,6 @@
 """Write docs/reference/options/: every option of every command, from conf/*.yaml and the comments there.
 
-`make docs` runs it; the pages are not kept in git. An option without a comment ends it.
+`make docs` runs it; the pages are in git, for readers without the site. An option without a comment ends it.
 """
 
 import importlib

@@ -11,6 +11,7 @@ COMMAND = Command(
         "python -m mpox.app model=exports/mine out=site",
         "python -m mpox.app model=exports/mine out=site 'contact=Health centre, telephone 123' language=fr",
         "python -m mpox.app model=exports/mine out=site overwrite=true questions=[] languages=[en]",
+        "python -m mpox.app model=exports/mine out=site referral.key=keys/clinic.pub.json",
     ),
     renamed={"model": "of"},
     place="out",

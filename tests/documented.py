@@ -6,7 +6,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
 DOCS = CHECKOUT / "docs"
-# Made from conf/, not kept in git.
+# Made from conf/ by docs/options_pages.py.
 GENERATED = DOCS / "reference" / "options"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if not path.is_relative_to(GENERATED))
 AT_THE_ROOT = [

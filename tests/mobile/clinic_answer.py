@@ -1,4 +1,4 @@
-"""A clinic for tests of the app: its key, what it opens, and answers as nobody should make them (docs/referral.md)."""
+"""A clinic for tests of the app: its key, what it opens and answers, and answers as nobody should make them."""
 
 import json
 import os

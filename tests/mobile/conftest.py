@@ -53,8 +53,8 @@ def onnx_exports(phone_run: Path, tmp_path_factory: pytest.TempPathFactory) -> d
 
 
 @pytest.fixture(scope="session")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Synthetic photos of 720 pixels."""
+def lesions(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Synthetic photos of 720 pixels, large enough for the app."""
     folder = tmp_path_factory.mktemp("lesions")
     table = generate(folder, subjects_per_class=1, photos_per_subject=2, size=720, seed=3)
     return [folder / path for path in table["path"]]

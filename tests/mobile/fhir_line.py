@@ -108,5 +108,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.send_header(name, value)
         self.send_header("Content-Length", str(len(reply.content)))
         self.end_headers()
-        self.wfile.write(reply.content)
+        with contextlib.suppress(ConnectionError):  # who asked may have been killed
+            self.wfile.write(reply.content)
         return None

@@ -3,14 +3,17 @@
 import base64
 import io
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import psutil
 import pytest
+import requests
 from app_in_browser import PHONE, Phone, written
 from browser import TABLET, start
 from clinic_answer import MARKUP, Clinic, answer_bundle, answered_at, sealed
@@ -22,6 +25,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 from served import Host
 
+from mpox.field.counts import read_counts
 from mpox.files import read_json
 from mpox.mobile.recipient import Recipient, recipient
 
@@ -117,8 +121,9 @@ class Person(Phone):
         return self.referral()
 
     def referral(self) -> str:
-        self.wait(lambda: self.browser.find_elements(By.CSS_SELECTOR, "[data-id]"))
-        return str(self.browser.find_element(By.CSS_SELECTOR, "[data-id]").get_attribute("data-id"))
+        """The id of the newest on the list."""
+        script = "return document.querySelector('[data-id]')?.dataset.id"
+        return str(self.wait(lambda: self.browser.execute_script(script)))
 
     def states(self) -> list[str]:
         script = "return [...document.querySelectorAll('[data-state]')].map(one => one.dataset.state)"
@@ -143,13 +148,13 @@ class Person(Phone):
         self.browser.find_element(By.ID, "answer").send_keys(str(path))
 
 
-def test_an_encrypted_file_and_the_answer_to_it(export: Path, photos: list[Path], tmp_path: Path) -> None:
+def test_an_encrypted_file_and_the_answer_to_it(export: Path, lesions: list[Path], tmp_path: Path) -> None:
     clinic = Clinic(tmp_path / "keys")
     host = Host(written(export, tmp_path / "site", recipient(clinic.file, None)))
     turned = tmp_path / "turned.jpg"
     exif = Image.Exif()
     exif[274], exif[305], exif.get_ifd(34853)[1] = 1, "secret", "N"
-    Image.open(photos[-1]).save(turned, exif=exif)
+    Image.open(lesions[-1]).save(turned, exif=exif)
     with opened(tmp_path) as browser:
         phone = Person(browser, host.url)
         phone.judged(turned, "hand")
@@ -204,6 +209,8 @@ def test_an_encrypted_file_and_the_answer_to_it(export: Path, photos: list[Path]
         (day,) = model["days"]
         assert (day["answered"], day["referred"], day["taken"], day["refused"]) == ({outcome: 1}, {outcome: 1}, 1, {})
         assert number not in json.dumps(counted)
+        (read,) = read_counts([next((tmp_path / "downloads").glob("mpox-field-*.json"))], model["study"])
+        assert [case.clinician for case in read.cases] == ["mpox"]
         browser.back()
         phone.at("sent")
         remove = browser.find_element(By.CSS_SELECTOR, "[data-id] button.plain")
@@ -214,11 +221,11 @@ def test_an_encrypted_file_and_the_answer_to_it(export: Path, photos: list[Path]
         assert (phone.stored()["referrals"], len(phone.stored()["cases"])) == ([], 1)
 
 
-def test_unencrypted_files_right_to_left_dark_on_a_tablet(export: Path, photos: list[Path], tmp_path: Path) -> None:
+def test_unencrypted_files_right_to_left_dark_on_a_tablet(export: Path, lesions: list[Path], tmp_path: Path) -> None:
     host = Host(written(export, tmp_path / "site", Recipient(None, None)))
     with opened(tmp_path, TABLET, dark=True) as browser:
         phone = Person(browser, host.url, "ar")
-        phone.judged(photos[0], "arm")
+        phone.judged(lesions[0], "arm")
         phone.sound()
         phone.preview()
         assert phone.texts["refer_open"] in phone.body()
@@ -245,12 +252,17 @@ def test_unencrypted_files_right_to_left_dark_on_a_tablet(export: Path, photos: 
         phone.at("what_next")
         phone.press("again")
         phone.at("welcome")
-        number = phone.refer(photos[0], "refer_make")
+        number = phone.refer(lesions[0], "refer_make")
         phone.press("share")
         phone.wait(lambda: browser.execute_script("return shared.length"))
         ((name, text),) = browser.execute_script("return shared")
         assert name == f"{number}.fhir.json.txt" and json.loads(text)["resourceType"] == "Bundle"
         assert phone.states() == ["waiting", "answered"]  # shared is not arrived
+        for name, reported in (("AbortError", False), ("NotAllowedError", True)):
+            browser.execute_script(f"navigator.share = async () => {{ throw new DOMException('', '{name}'); }}")
+            phone.press("share")
+            text = phone.texts["share_failed"].format(why=f"\u2068{name}\u2069")
+            phone.wait(lambda text=text, reported=reported: (text in phone.body()) == reported)
 
 
 def killed(browser: webdriver.Chrome) -> None:
@@ -266,7 +278,7 @@ ONE_CASE = {
 }  # fmt: skip
 
 
-def test_nothing_is_lost_or_doubled_on_the_way_to_a_server(export: Path, photos: list[Path], tmp_path: Path) -> None:
+def test_nothing_is_lost_or_doubled_on_the_way_to_a_server(export: Path, lesions: list[Path], tmp_path: Path) -> None:
     """The browser killed between storing and sending, each part of a POST cut; then the answer comes back."""
     with fhir_server() as server:
         line = Line(server)
@@ -274,7 +286,7 @@ def test_nothing_is_lost_or_doubled_on_the_way_to_a_server(export: Path, photos:
         line.state = "held"
         with opened(tmp_path) as browser:
             phone = Person(browser, host.url)
-            number = phone.refer(photos[0], "refer_send")
+            number = phone.refer(lesions[0], "refer_send")
             phone.wait(lambda: line.arrived == 1)
             phone.sound()
             killed(browser)
@@ -316,13 +328,13 @@ def test_nothing_is_lost_or_doubled_on_the_way_to_a_server(export: Path, photos:
         line.stop()
 
 
-def test_two_tabs_send_once(export: Path, photos: list[Path], tmp_path: Path) -> None:
+def test_two_tabs_send_once(export: Path, lesions: list[Path], tmp_path: Path) -> None:
     with fhir_server() as server, opened(tmp_path) as browser:
         line = Line(server)
         line.seconds = 3
         host = Host(written(export, tmp_path / "site", recipient(None, line.url)))
         phone = Person(browser, host.url)
-        phone.refer(photos[0], "refer_send")
+        phone.refer(lesions[0], "refer_send")
         phone.wait(lambda: line.arrived == 1)
         browser.switch_to.new_window("tab")
         other = Person(browser, host.url)
@@ -335,7 +347,7 @@ def test_two_tabs_send_once(export: Path, photos: list[Path], tmp_path: Path) ->
         line.stop()
 
 
-def test_no_room_and_no_storage_are_reported_in_words(export: Path, photos: list[Path], tmp_path: Path) -> None:
+def test_no_room_and_no_storage_are_reported_in_words(export: Path, lesions: list[Path], tmp_path: Path) -> None:
     host = Host(written(export, tmp_path / "site", Recipient(None, None)))
     with opened(tmp_path) as browser:
         phone = Person(browser, host.url)
@@ -344,7 +356,7 @@ def test_no_room_and_no_storage_are_reported_in_words(export: Path, photos: list
         browser.execute_cdp_cmd("Storage.overrideQuotaForOrigin", {"origin": origin, "quotaSize": 1000})
         browser.get("about:blank")  # a database that is open keeps what it knows of its room for a while
         phone = Person(browser, host.url)
-        phone.judged(photos[0])  # the app answers all the same
+        phone.judged(lesions[0])  # the app answers all the same
         phone.preview()
         phone.agree("refer_make")
         phone.wait(lambda: phone.texts["storage_full"] in phone.body())
@@ -364,7 +376,45 @@ def test_no_room_and_no_storage_are_reported_in_words(export: Path, photos: list
         assert phone.texts["storage_refused"] in phone.body()
         phone.press("home")
         phone.at("welcome")
-        phone.judged(photos[0])
+        phone.judged(lesions[0])
         phone.preview()
         phone.agree("refer_make")
         phone.wait(lambda: phone.texts["storage_refused"] in phone.body())
+
+
+def test_cuts_and_kills_at_random_lose_and_double_nothing(export: Path, lesions: list[Path], tmp_path: Path) -> None:
+    """MPOX_CUTS=<rounds>: how many; a browser that is killed before it shows the list may have stored nothing."""
+    random = Random(7)
+    rounds = int(os.environ.get("MPOX_CUTS", "4"))
+    with fhir_server() as server:
+        line = Line(server)
+        host = Host(written(export, tmp_path / "site", recipient(None, line.url)))
+        shown: set[str] = set()
+        for _ in range(rounds):
+            with opened(tmp_path) as browser:
+                phone = Person(browser, host.url)
+                phone.judged(random.choice(photos))
+                phone.preview()
+                line.state = random.choice(["up", "down", "held", "cut_request", "cut_reply"])
+                phone.agree("refer_send")
+                if random.random() < 0.7:
+                    phone.at("sent")
+                    shown.add(phone.referral())
+                time.sleep(random.random())
+                if random.random() < 0.8:
+                    killed(browser)
+        line.state = "up"
+        with opened(tmp_path) as browser:
+            phone = Person(browser, host.url)
+            phone.to_sent()
+            phone.wait(lambda: phone.states())
+            if "waiting" in phone.states():
+                phone.press("send_now")
+            phone.wait(lambda: set(phone.states()) == {"sent"})
+            stored = phone.stored()
+        kept = {one["id"] for one in stored["referrals"]}
+        assert shown <= kept and stored["contents"] == []
+        assert held(server) == {kind: count * len(kept) for kind, count in ONE_CASE.items()}
+        tasks = requests.get(f"{server}/Task?_count=1000", timeout=20).json()["entry"]
+        assert {one["resource"]["identifier"][0]["value"].removeprefix("urn:uuid:") for one in tasks} == kept
+        line.stop()

@@ -34,10 +34,10 @@ def out_of_focus(photo: Image.Image) -> Image.Image:
 
 
 @pytest.fixture(scope="module")
-def video(photos: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def video(lesions: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the camera sees: a lesion out of focus, in the dark, and well, for three, three and nine seconds."""
     path = tmp_path_factory.mktemp("camera") / "camera.y4m"
-    good = open_photo(photos[-1])
+    good = open_photo(lesions[-1])
     blurred = out_of_focus(good)
     dark = Image.eval(good, lambda value: value // 8)
     write_video(path, [(blurred, 15), (dark, 15), (good, 45)])
@@ -105,7 +105,7 @@ def test_journey_by_camera_without_a_network(browser: webdriver.Chrome, site: Pa
     phone.sound()
 
 
-def test_right_to_left_and_dark_on_a_tablet(photos: list[Path], site: Path, video: Path, tmp_path: Path) -> None:
+def test_right_to_left_and_dark_on_a_tablet(lesions: list[Path], site: Path, video: Path, tmp_path: Path) -> None:
     driver = start(tmp_path, TABLET, arguments(video))
     host = Host(site)
     try:
@@ -119,7 +119,7 @@ def test_right_to_left_and_dark_on_a_tablet(photos: list[Path], site: Path, vide
         phone.sound()
         phone.press("skip")
         phone.at("close_up")
-        phone.choose(photos[0])
+        phone.choose(lesions[0])
         phone.at("photos")
         phone.sound()
         phone.press("see_answer")
@@ -134,7 +134,7 @@ def test_right_to_left_and_dark_on_a_tablet(photos: list[Path], site: Path, vide
 
 
 def test_files_of_any_name_and_kind_and_bad_photos(
-    browser: webdriver.Chrome, site: Path, photos: list[Path], tmp_path: Path
+    browser: webdriver.Chrome, site: Path, lesions: list[Path], tmp_path: Path
 ) -> None:
     """A hostile name changes nothing; what is no photo, or a bad one, is refused in words; a good one is judged."""
     phone = Phone(browser, Host(site).url)
@@ -143,9 +143,9 @@ def test_files_of_any_name_and_kind_and_bad_photos(
     phone.at("close_up")
     good = tmp_path / "<img src=x onerror=alert(1)>\"';‮ gpj.exe%2e%2e.jpg"
     text, blurred = tmp_path / "$(reboot).png", tmp_path / "blurred.png"
-    shutil.copy(photos[-1], good)
+    shutil.copy(lesions[-1], good)
     text.write_text("<script>alert(1)</script>")
-    out_of_focus(open_photo(photos[-1])).save(blurred)
+    out_of_focus(open_photo(lesions[-1])).save(blurred)
     phone.choose(text)
     phone.wait(lambda: phone.texts["unreadable"] in phone.body())
     phone.choose(blurred)
@@ -156,7 +156,7 @@ def test_files_of_any_name_and_kind_and_bad_photos(
 
 
 def test_a_phone_whose_self_test_fails_does_not_answer(
-    browser: webdriver.Chrome, site: Path, photos: list[Path], tmp_path: Path
+    browser: webdriver.Chrome, site: Path, lesions: list[Path], tmp_path: Path
 ) -> None:
     """site.json expects other answers than the model gives; the service worker is left out, which would refuse it."""
     place = tmp_path / "site"
@@ -170,7 +170,7 @@ def test_a_phone_whose_self_test_fails_does_not_answer(
     phone.consent()
     phone.press("skip")
     phone.at("close_up")
-    phone.choose(photos[0])
+    phone.choose(lesions[0])
     phone.at("photos")
     phone.press("see_answer")
     phone.wait(lambda: phone.texts["selftest_bad"] in phone.body())

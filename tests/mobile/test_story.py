@@ -72,13 +72,13 @@ def check_shown(phone: Person) -> None:
     assert "Please come in." in phone.body() and "<b>Today.</b>" in phone.body() and "Dr. N." in phone.body()
 
 
-def test_by_encrypted_files(export: Path, photos: list[Path], tmp_path: Path) -> None:  # noqa: F811
+def test_by_encrypted_files(export: Path, lesions: list[Path], tmp_path: Path) -> None:  # noqa: F811
     keys, inbox = tmp_path / "keys", tmp_path / "in"
     command("keys", f"to={keys}", "name=Health centre")
     host = Host(written(export, tmp_path / "site", recipient(keys / "clinic.pub.json", None)))
     with opened(tmp_path) as browser:
         phone = Person(browser, host.url)
-        number = phone.refer(photos[0], "refer_make")
+        number = phone.refer(lesions[0], "refer_make")
         phone.press("save")
         file = phone.saved(tmp_path, f"{number}.mpox")
         inbox.mkdir()
@@ -96,13 +96,13 @@ def test_by_encrypted_files(export: Path, photos: list[Path], tmp_path: Path) ->
     assert (labels["label"].tolist(), labels["subject"].tolist()) == (["mpox"], [number])
 
 
-def test_by_a_server(export: Path, photos: list[Path], tmp_path: Path) -> None:  # noqa: F811
+def test_by_a_server(export: Path, lesions: list[Path], tmp_path: Path) -> None:  # noqa: F811
     with fhir_server() as server:
         host = Host(written(export, tmp_path / "site", recipient(None, server)))
         clinic = Clinic(f"inbox={server}", f"state={tmp_path / 'state.sqlite'}")
         with opened(tmp_path) as browser:
             phone = Person(browser, host.url)
-            number = phone.refer(photos[0], "refer_send")
+            number = phone.refer(lesions[0], "refer_send")
             phone.wait(lambda: phone.states() == ["sent"])
             answer_on_the_page(clinic, tmp_path, number)
             phone.wait(lambda: held_reports(server))
@@ -161,13 +161,13 @@ def answer_all(clinic: Clinic) -> None:
             clinic.post("answer", number, page, label="other", words=TEXT)
 
 
-def test_fifty_kills_lose_and_double_nothing(export: Path, photos: list[Path], tmp_path: Path) -> None:  # noqa: F811
+def test_fifty_kills_lose_and_double_nothing(export: Path, lesions: list[Path], tmp_path: Path) -> None:  # noqa: F811
     """Browser, clinic and network are killed or cut 50 times in all, each at a random moment of somebody's work."""
     draw, cases = random.Random(5), 6
     with fhir_server() as server:
         line = Line(server)
         host = Host(written(export, tmp_path / "site", recipient(None, line.url)))
-        person, clinic = Somebody(tmp_path, host.url, photos[0]), None
+        person, clinic = Somebody(tmp_path, host.url, lesions[0]), None
         given = (f"inbox={line.url}", f"state={tmp_path / 'state.sqlite'}")
         done = {"tab": 0, "clinic": 0, "network": 0}
         while sum(done.values()) < 50:

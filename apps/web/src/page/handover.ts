@@ -13,16 +13,17 @@ export function canShare(): boolean {
   return shareable({ name: "referral.mpox", text: "{}" }) !== null;
 }
 
-/** Open the share sheet; false where the person closed it. */
-export async function share(handed: Handed): Promise<boolean> {
+/** The share sheet did not do it. */
+export class ShareError extends Error {}
+
+/** Open the share sheet; the person may close it again. Raises ShareError. */
+export async function share(handed: Handed): Promise<void> {
   const file = shareable(handed);
-  if (file === null) return false;
   try {
-    await navigator.share({ files: [file] });
-    return true;
+    if (file !== null) await navigator.share({ files: [file] });
   } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") return false;
-    throw error;
+    if (!(error instanceof DOMException)) throw error;
+    if (error.name !== "AbortError") throw new ShareError(error.name); // else the person closed it
   }
 }
 

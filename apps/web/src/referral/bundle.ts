@@ -48,6 +48,7 @@ export interface Bundle {
 export interface Draft {
   id: string; // of the referral: the Task's
   pseudonym: string; // the Patient's
+  made: string; // ISO 8601
   bundle: Bundle;
 }
 
@@ -108,7 +109,7 @@ export async function draftOf(facts: Facts): Promise<Draft> {
   entries.add("Task", { status: "requested", intent: "proposal", focus: request, for: subject, ...times, reasonReference: observation, input }, id);
   const agent = [{ type: { coding: [{ system: AGENT, code: "assembler", display: "Assembler" }] }, who: device }];
   entries.post({ resourceType: "Provenance", target: [observation], recorded: now, agent }, `target=${observation.reference}`);
-  return { id, pseudonym, bundle: { resourceType: "Bundle", type: "transaction", entry: entries.list } };
+  return { id, pseudonym, made: now, bundle: { resourceType: "Bundle", type: "transaction", entry: entries.list } };
 }
 
 function deviceOf({ name, study, fold, recipe, labels, sha256, tool_version }: Model): Content {

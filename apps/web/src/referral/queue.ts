@@ -18,7 +18,7 @@ export interface Referral {
   state: "waiting" | "sent" | "answered";
   tries: number;
   next: number; // when it may be sent again, milliseconds since 1970
-  fault: string | null; // why the last try failed: "network", or a status of HTTP
+  fault: string | null; // why the last try failed: "network", "reply", or a status of HTTP
   answer: Answer | null;
 }
 

@@ -8,7 +8,7 @@ const LONGEST_POST = 15 * 60_000;
 const LONGEST_GET = 60_000;
 const IDENTIFIER = "urn:ietf:rfc:3986|urn:uuid:";
 
-/** Why a server did not do what it was asked: "network", or its status of HTTP. */
+/** Why a server did not do what it was asked: "network", "reply" (it is not what FHIR has), or its status of HTTP. */
 export class ServerError extends Error {
   constructor(
     readonly fault: string,

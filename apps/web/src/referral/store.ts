@@ -30,7 +30,10 @@ function database(): Promise<IDBDatabase> {
       for (const [name, keyPath] of Object.entries(STORES)) asked.result.createObjectStore(name, { keyPath });
     };
     asked.onsuccess = () => {
-      asked.result.onversionchange = () => asked.result.close(); // a later version in another tab
+      asked.result.onversionchange = () => {
+        asked.result.close(); // a later version of the app, in another tab
+        opened = null;
+      };
       asked.result.onclose = () => (opened = null);
       resolve(asked.result);
     };

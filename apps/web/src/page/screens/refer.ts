@@ -23,6 +23,7 @@ export async function refer(app: App): Promise<void> {
   const { photos, answers } = app.case;
   let left = false;
   app.leave = () => (left = true);
+  show(app.say("refer"), element("p", { role: "status" }, app.say("working")));
   const pictures: Picture[] = [];
   for (const { view, jpeg, at, picture, found: seen } of photos) {
     pictures.push({ view, jpeg, at, map: seen && (await mapPicture(picture, seen.maps, label)) });
@@ -111,11 +112,10 @@ function agreement(app: App, go: () => Promise<void>): HTMLElement[] {
 }
 
 /** Encrypt and store it; only then is it sent, or handed over from the next screen. */
-async function make(app: App, { key, server }: Recipient, { id, bundle }: Draft, { decision, probabilities }: Result): Promise<void> {
+async function make(app: App, { key, server }: Recipient, { id, made, bundle }: Draft, { decision, probabilities }: Result): Promise<void> {
   const { model, version } = app.site;
   const text = JSON.stringify(bundle);
   const sealed = key === null ? null : await seal(text, id, key);
-  const made = new Date().toISOString();
   const state = { state: "waiting", tries: 0, next: 0, fault: null, answer: null } as const;
   const facts = { model: model.sha256, positive: model.labels[model.positive], outcome: decision.outcome, mpox: probabilities[model.positive] };
   const content = { id, bundle: server === null && sealed !== null ? null : text, envelope: sealed?.file ?? null };

@@ -8,7 +8,7 @@ import { answerAt, ServerError } from "../../referral/server";
 import { StorageError } from "../../referral/store";
 import { App } from "../app";
 import { apart, button, element, fileButton, show } from "../dom";
-import { canShare, Handed, save, share } from "../handover";
+import { canShare, Handed, save, share, ShareError } from "../handover";
 
 // An answer is a few kilobytes.
 const LARGEST_ANSWER = 4_000_000;
@@ -100,7 +100,7 @@ class Sent {
     if (server === null) return app.say("state_unsent");
     if (server !== app.site.referral?.server) return app.say("state_moved", { server: apart(new URL(server).host) });
     if (fault === null || fault === "network") return app.say("state_waiting");
-    return app.say("state_refused", { why: apart(fault) });
+    return app.say("state_refused", { why: this.why(fault) });
   }
 
   private answer({ by, issued, label, text }: NonNullable<Referral["answer"]>): HTMLElement {
@@ -180,9 +180,15 @@ class Sent {
     } catch (error) {
       if (error instanceof StorageError) this.report.textContent = this.app.say(`storage_${error.kind}`);
       else if (error instanceof AnswerError) this.report.textContent = this.app.say("answer_wrong");
-      else if (error instanceof ServerError) this.report.textContent = this.app.say("ask_failed", { why: apart(error.fault) });
+      else if (error instanceof ServerError) this.report.textContent = this.app.say("ask_failed", { why: this.why(error.fault) });
+      else if (error instanceof ShareError) this.report.textContent = this.app.say("share_failed", { why: apart(error.message) });
       else throw error;
     }
+  }
+
+  /** A fault in words; a status of HTTP is one for those who know it. */
+  private why(fault: string): string {
+    return fault === "network" || fault === "reply" ? this.app.say(`why_${fault}`) : apart(fault);
   }
 
   private date(iso: string): string {
