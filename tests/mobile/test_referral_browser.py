@@ -393,7 +393,7 @@ def test_cuts_and_kills_at_random_lose_and_double_nothing(export: Path, lesions:
         for _ in range(rounds):
             with opened(tmp_path) as browser:
                 phone = Person(browser, host.url)
-                phone.judged(random.choice(photos))
+                phone.judged(random.choice(lesions))
                 phone.preview()
                 line.state = random.choice(["up", "down", "held", "cut_request", "cut_reply"])
                 phone.agree("refer_send")
