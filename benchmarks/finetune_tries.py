@@ -1,7 +1,7 @@
 """What was tried to make fine-tuning better, and the hand-overs of fine-tuned networks: repeated cross-validation.
 
 Splits are those of other seeds than the reported ones. Every training starts from the probe's head and sees the same
-augmented views; the layers that the default schedule freezes are run once (`benchmarks.frozen_views`).
+augmented views; the layers that all of them freeze are run once (`benchmarks.frozen_views`).
 
     python -m benchmarks.finetune_tries --root <folder of MSID> --place <folder for what is kept> --seeds 201,202
 

@@ -1,6 +1,6 @@
 """What stays the same in every trial of one photo set: its groups, and views of its photos through the frozen layers.
 
-The layers below `frozen_depth` of the default schedule never change, so what comes out of them depends on the photo and
+The layers below `frozen_depth=0.33` never change in fine-tuning, so what comes out of them depends on the photo and
 its view alone. It is computed once and kept; a fine-tuning then costs less than half, a linear head seconds.
 """
 
@@ -22,7 +22,7 @@ from mpox.model.weights import find
 from mpox.options import config_dir
 from mpox.training.inputs import fold_inputs
 
-# The blocks of EfficientNet-Lite that lie below the default schedule's frozen_depth.
+# The blocks of EfficientNet-Lite that lie below frozen_depth=0.33.
 FROZEN_BLOCKS = 3
 FLIPS: dict[str, tuple[int, ...]] = {"plain": (), "mirrored": (3,), "upside_down": (2,), "turned": (2, 3)}
 BATCH = 32

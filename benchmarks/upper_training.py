@@ -31,7 +31,7 @@ MIXES: dict[str, Callable[..., Any]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the upper layers are trained; the defaults are those of `schedule=probe_then_finetune`."""
+    """How the upper layers are trained; the defaults are those of `probe_then_finetune` with `frozen_depth=0.33`."""
 
     epochs: int = 10
     frozen_depth: float = 0.33
