@@ -51,8 +51,10 @@ def recipient(key: Path | None, server: str | None) -> Recipient:
 
 
 def _public_key(path: Path) -> dict[str, str]:
+    fix = "give the clinic.pub.json that python -m mpox.clinic keys wrote"
+    if not path.is_file():
+        raise UserError(f"referral.key={path} is not there: {fix}")
     content = read_json(path)
-    fix = "give the clinic.pub.json that python -m mpox.clinic wrote"
     if not isinstance(content, dict) or content.get("format") != KEY_FORMAT:
         raise UserError(f"referral.key={path} is no clinic's key: {fix}")
     if "private" in content:

@@ -48,7 +48,7 @@ class Line:
     """Passes requests on to `server`. `state`: what happens to them.
 
     up: passed on. down: cut at once. cut_request: a POST is cut while it is read, so that the server never sees it.
-    cut_reply: a POST is passed on, and its reply cut. held: a POST is read, and never answered.
+    cut_reply: a POST is passed on, and its reply cut. held: a POST is read, and never answered. refused: by a status.
     """
 
     def __init__(self, server: str) -> None:
@@ -90,6 +90,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             while self.line.state == "held":
                 time.sleep(0.1)
             return self.connection.close()
+        if self.line.state == "refused":
+            self.send_response(413)
+            self.send_header("Access-Control-Allow-Origin", "*")
+            self.end_headers()
+            return None
         time.sleep(self.line.seconds)
         return self._pass(body)
 

@@ -304,6 +304,10 @@ def test_nothing_is_lost_or_doubled_on_the_way_to_a_server(export: Path, lesions
             assert held(server) == ONE_CASE  # it has arrived, and nobody here knows
             phone.wait(lambda: phone.stored()["referrals"][0]["tries"] == 2)
             assert phone.states() == ["waiting"] and phone.texts["state_waiting"] in phone.body()
+            line.state = "refused"
+            phone.press("send_now")
+            phone.wait(lambda: phone.texts["state_refused"].format(why="\u2068413\u2069") in phone.body())
+            phone.sound()
             killed(browser)
         line.state = "up"
         with opened(tmp_path) as browser:

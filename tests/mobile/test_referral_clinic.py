@@ -10,25 +10,24 @@ import pytest
 pytest.importorskip("pyhpke", reason="pyhpke is not installed: pip install mpox[clinic]")
 pytest.importorskip("fhir.resources", reason="fhir.resources is not installed: pip install mpox[clinic]")
 
-import test_referral
+from test_referral import Made
 
 from mpox.referrals.desk import Desk
-from mpox.referrals.keys import PUBLIC, make_keys
 from mpox.referrals.state import Page, State
 
 
-def test_the_clinic_takes_and_answers_what_the_app_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    key = make_keys(tmp_path / "keys", "Health centre")
-    public = json.loads((tmp_path / "keys" / PUBLIC).read_text())
-    monkeypatch.setattr(test_referral, "Clinic", lambda: type("Clinic", (), {"public": public})())
-    made = test_referral.Made(tmp_path)
+def test_the_clinic_takes_and_answers_what_the_app_makes(tmp_path: Path) -> None:
+    made = Made(tmp_path)
     inbox = tmp_path / "in"
     inbox.mkdir()
     for one, ending in zip(made.all, (".mpox", ".mpox.txt", ".fhir.json.txt"), strict=True):
         path = inbox / f"{one['id']}{ending}"
         path.write_text(json.dumps(one["bundle" if "fhir" in ending else "file"]))
         os.utime(path, (1, 1))
-    desk, page = Desk(State(tmp_path / "state.sqlite"), inbox, key, inbox / "answers"), Page("0" * 16, "Dr. N.")
+    desk, page = (
+        Desk(State(tmp_path / "state.sqlite"), inbox, made.clinic.key, inbox / "answers"),
+        Page("0" * 16, "Dr. N."),
+    )
     assert desk.look() == [] and {case["id"] for case in desk.state.cases()} == {one["id"] for one in made.all}
     for one in made.all:
         shown = desk.open(one["id"], page)

@@ -202,6 +202,8 @@ def test_the_page_may_ask_the_server_and_nothing_else(onnx_exports: dict[str, di
 )
 def test_a_wrong_key_is_one_clear_line(tmp_path: Path, changed: dict[str, Any], why: str) -> None:
     path = clinic_key(tmp_path, **changed)
+    with pytest.raises(UserError, match="is not there"):
+        recipient(tmp_path / "other.json", None)
     with pytest.raises(UserError, match=why) as caught:
         recipient(path, None)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)

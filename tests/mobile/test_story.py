@@ -68,7 +68,7 @@ def answer_on_the_page(clinic: Clinic, folder: Path, number: str) -> None:
 
 def check_shown(phone: Person) -> None:
     phone.wait(lambda: phone.states() == ["answered"])
-    assert phone.texts["answer_label"].format(label="mpox") in phone.body()
+    assert phone.texts["answer_label"].format(label="\u2068mpox\u2069") in phone.body()
     assert "Please come in." in phone.body() and "<b>Today.</b>" in phone.body() and "Dr. N." in phone.body()
 
 

@@ -40,7 +40,7 @@ async function start(): Promise<void> {
       );
     }
   });
-  keepSending();
+  if (window.isSecureContext) keepSending(); // a page without HTTPS has neither locks nor cryptography
   history.replaceState("welcome", "");
   if (new URLSearchParams(location.search).has("selftest")) await selfTestScreen(app);
   else app.render("welcome");

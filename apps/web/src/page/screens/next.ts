@@ -27,7 +27,7 @@ export function next(app: App): void {
 
 /** The way to a clinician: the first thing offered where the answer leads to one. */
 function sending(app: App, refers: boolean): HTMLElement[] {
-  if (app.site.referral === null) return [];
+  if (app.site.referral === null || !window.isSecureContext) return [];
   const list = sentButton(app);
   if (app.case.sent !== null) return [list];
   return [button(app.say("refer"), () => app.go("refer"), refers ? "primary" : ""), list];
