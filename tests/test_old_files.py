@@ -29,7 +29,7 @@ TRAINED = (
     *("data.photos_per_subject=2", "model=mobilenetv3_small_100", "model.name=tiny", "logger=none", "weights=none"),
     *("model.timm_name=test_efficientnet.r160_in1k", "schedule=finetune", "schedule.finetune.epochs=1"),
     "model.features=last",  # which the files of then do not record, nor the next
-    *("resize=one_step", "schedule.finetune.frozen_depth=0.33"),  # defaults of then
+    "resize=one_step",
 )
 
 

@@ -23,7 +23,6 @@ def test_same_weights_as_lightnings_constant_decay(configured: Callable[..., Dic
     common = (
         "schedule=finetune",
         "schedule.finetune.epochs=3",
-        "schedule.finetune.frozen_depth=0.33",
         "schedule.finetune.norms=train",
         "batch_size=4",
         "optimizer.lr=1e-2",
