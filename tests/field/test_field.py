@@ -132,6 +132,7 @@ def test_two_files_of_one_phone_are_noticed(tmp_path: Path, caplog: pytest.LogCa
     assert "earlier.json seems to be an earlier state of later.json" in caplog.text and caplog.text.count("seems") == 1
 
 
+@pytest.mark.slow
 def test_the_command_compares_with_the_chosen_model(trained: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     shutil.copytree(trained, runs)
