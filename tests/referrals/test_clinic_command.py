@@ -9,8 +9,8 @@ from clinic_in_browser import Clinic
 from made_referral import id_of, referral, write
 from selenium.webdriver.support.wait import WebDriverWait
 from test_answers import check_answer, opened_by_the_app
-from test_hostile import settled
 from test_clinic_page import ANN, BOB
+from test_hostile import settled
 
 from mpox.referrals.keys import PRIVATE
 
