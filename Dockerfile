@@ -17,10 +17,10 @@ RUN python -m venv /opt/mpox \
     && /opt/mpox/bin/pip install --no-cache-dir -c constraints.txt .
 
 FROM python:3.11-slim-bookworm
-RUN useradd --create-home mpox
+RUN useradd --uid 10001 --create-home mpox
 COPY --from=build /opt/mpox /opt/mpox
 ENV PATH=/opt/mpox/bin:$PATH
-USER mpox
+USER 10001
 WORKDIR /work
 ENTRYPOINT ["mpox"]
 CMD ["--help"]
