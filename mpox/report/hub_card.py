@@ -61,6 +61,8 @@ def write_hub_folder(
             },
         )
         (temporary / "README.md").write_text(text, encoding="utf-8")
+        # safetensors lets nobody but its owner read what it writes.
+        (temporary / "model.safetensors").chmod((temporary / "README.md").stat().st_mode)
         _check(temporary, network, card)
         sums = [f"{sha256_of(temporary / name)}  {name}\n" for name in sorted(FILES - {SUMS})]
         (temporary / SUMS).write_text("".join(sums), encoding="utf-8")

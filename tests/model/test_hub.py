@@ -112,6 +112,8 @@ def test_a_published_run_is_read_by_timm(
     done = subprocess.run(asked, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
     assert torch.allclose(torch.tensor(json.loads(done.stdout)), own, atol=1e-4)
+    modes = {path.stat().st_mode for path in (root / "ward" / "tiny").iterdir()}
+    assert len(modes) == 1  # whoever reads one file reads all
     record = json.loads((root / "ward" / "tiny" / "config.json").read_text())
     assert record["label_names"] == list(card.classes) and record["pretrained_cfg"]["input_size"] == [3, 32, 32]
     text = (root / "ward" / "tiny" / "README.md").read_text()
