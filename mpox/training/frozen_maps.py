@@ -31,6 +31,10 @@ from mpox.training.inputs import FoldInputs
 log = logging.getLogger("mpox")
 KINDS: dict[str, type[np.generic]] = {"exact": np.float32, "half": np.float16}
 OFF = "off"
+BATCH_HOOKS = (
+    *("on_train_batch_start", "on_train_batch_end"),
+    *("on_validation_batch_start", "on_validation_batch_end"),
+)
 NAME = "frozen-maps-"
 
 
@@ -140,7 +144,18 @@ def _hindrance(cfg: DictConfig, trainer: L.Trainer) -> str | None:
         return f"trainer.precision={trainer.precision}"
     if cfg.compile:
         return "compile=true"
-    return "augment.mix mixes photos" if cfg.augment.mix else None
+    if cfg.augment.mix:
+        return "augment.mix mixes photos"
+    if looking := [one for one in trainer.callbacks if _sees_batches(one)]:  # type: ignore[attr-defined]
+        return f"{type(looking[0]).__name__} is given the photos of each batch"
+    return None
+
+
+def _sees_batches(callback: L.Callback) -> bool:
+    """Whether a callback of somebody else's is given batches: it may look for the photos in them."""
+    kind = type(callback)
+    foreign = kind.__module__.partition(".")[0] not in ("mpox", "lightning")
+    return foreign and any(getattr(kind, hook) is not getattr(L.Callback, hook) for hook in BATCH_HOOKS)
 
 
 def make_room(cache: Path, key: str, limit: int) -> None:
