@@ -90,19 +90,6 @@ def test_a_slurm_node_that_is_lost_costs_nothing(cluster: Slurm, photos: Path, t
     assert "3 skipped" in again
 
 
-def test_a_job_that_reaches_slurms_time_limit_goes_on(cluster: Slurm, photos: Path, tmp_path: Path) -> None:
-    epochs = 400  # more than the half minute that is left before the signal
-    launcher = ["hydra/launcher=submitit_slurm", "hydra.launcher.gpus_per_node=null", "hydra.launcher.cpus_per_task=1"]
-    limits = ["hydra.launcher.mem_gb=2", "hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=40"]
-    one = [*options(photos, tmp_path / "runs", epochs), "fold=0"]
-    printed = ended(started([*one, *launcher, *limits, "hydra.launcher.max_num_timeout=20"], **cluster.environment))
-    assert "1 done" in printed
-    (log,) = (tmp_path / "runs").glob("default/*/fold-0/log.txt")
-    assert "resuming" in log.read_text()
-    ended(started([*options(photos, tmp_path / "serial", epochs), "fold=0"]))
-    assert predictions(tmp_path / "serial" / "default").equals(predictions(tmp_path / "runs" / "default"))
-
-
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="not installed: ray (pip install 'mpox[ray]')")
 def test_a_ray_node_that_is_lost_costs_nothing(photos: Path, tmp_path: Path, serial: Path) -> None:
     runs, cluster = tmp_path / "runs", Ray()
