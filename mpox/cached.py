@@ -47,6 +47,23 @@ def kept(
     return load(path)
 
 
+def built(path: Path, write: Callable[[Path], str]) -> None:
+    """Have `write` make the file at `path`, unless it is there and intact; for what is written as it is computed.
+
+    `write` is given a temporary name and returns the SHA-256 of what it wrote there. Locking, checking and warning are
+    those of `kept`. Raises OSError where the cache cannot be written, and what `write` does.
+    """
+    if is_sound(path):
+        return
+    with locked(path):
+        if is_sound(path):
+            return
+        if path.exists():
+            log.warning("%s is damaged or has no checksum: it is made again", path)
+        with replacing(path) as temporary:
+            write_checksum(path, write(temporary))
+
+
 def is_sound(path: Path) -> bool:
     """Return whether a cached file is intact: by its checksum once a process, then by size and time."""
     try:

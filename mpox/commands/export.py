@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from torchvision.transforms import v2
 
@@ -18,12 +17,11 @@ from mpox.mobile.export.onnx_job import export_onnx_run
 from mpox.mobile.export.original import Request
 from mpox.mobile.export.prune import Tuning, prune_run
 from mpox.mobile.run.verify import Bound
-from mpox.places import folder_name
 from mpox.report.export_card import export_table, write_export_card
 from mpox.report.wandb_export import log_export
 from mpox.runs.opened import OpenedRun, open_run
 from mpox.stats.decision import DecisionRule
-from mpox.study.choice import final_command, read_rule
+from mpox.study.choice import final_command, read_choice
 
 log = logging.getLogger("mpox")
 FORMATS = {"pte": export_run, "onnx": export_onnx_run}
@@ -90,17 +88,8 @@ def _chosen(cfg: DictConfig) -> tuple[Path, DecisionRule | None]:
     if cfg.run is not None:
         return Path(cfg.run), None
     path = Path(cfg.chosen).expanduser()
-    if not path.is_file():
-        raise UserError(f"no file {path}: python -m mpox.compare study=<study> select=best writes chosen.yaml")
-    try:
-        chosen = yaml.safe_load(path.read_text(encoding="utf-8"))
-        study, model = folder_name(f"{path}: study", chosen["study"]), folder_name(f"{path}: model", chosen["model"])
-        fold = chosen["fold"] if chosen["fold"] == ALL else int(chosen["fold"])
-        rule = read_rule(chosen)
-    except UserError:
-        raise
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} names no study, model and fold: make it with mpox.compare select=best") from error
+    chosen = read_choice(path)
+    study, model, fold, rule = chosen.study, chosen.model, chosen.fold, chosen.rule
     beside = path.resolve().parents[1]  # <study>/comparison/chosen.yaml, wherever the study is
     folder = beside if beside.name == study else Path(cfg.runs_dir) / study
     place = folder / model / f"fold-{fold}"

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import yaml
 from omegaconf import DictConfig
 
 from mpox.config import plain
@@ -14,8 +13,7 @@ from mpox.field.report import FieldReport, field_report, outcomes_of
 from mpox.files import write_json
 from mpox.places import folder_name
 from mpox.report.field_table import month_table, promise_table
-from mpox.stats.decision import DecisionRule
-from mpox.study.choice import read_rule
+from mpox.study.choice import read_choice
 from mpox.study.results import read_study
 
 CONFIDENCE = 0.95
@@ -24,13 +22,17 @@ CONFIDENCE = 0.95
 def evaluate_field(cfg: DictConfig) -> FieldReport:
     """Compare the files of phones with the study that their model is of; write runs/<study>/field/<name>/field.json.
 
-    Raises UserError for files that cannot be read, and for a study without a chosen model.
+    Raises UserError for files that cannot be read, and for a study without a chosen model and its rule.
     """
     given = plain(cfg)["field"]
     study = Path(cfg.runs_dir) / folder_name("study", cfg.study)
     counts = read_counts([Path(path) for path in (given if isinstance(given, list) else [given])], cfg.study)
-    model, rule = _promise(study)
-    results = read_study(cfg.runs_dir, cfg.study, models=[model])
+    path = study / "comparison" / "chosen.yaml"
+    chosen = read_choice(path)
+    rule = chosen.rule
+    if rule is None:
+        raise UserError(f"{path} is of an earlier version, without the rule: compare the study again with select=best")
+    results = read_study(cfg.runs_dir, cfg.study, models=[chosen.model])
     positive = results.positive
     if positive is None or results.classes[positive] != counts[0].positive:
         raise UserError(f"the files count {counts[0].positive}, which is not what study {study.name} looks for")
@@ -39,24 +41,6 @@ def evaluate_field(cfg: DictConfig) -> FieldReport:
     place = study / "field" / folder_name("name", cfg.name or "all")
     write_json(place / "field.json", report.plain())
     return report
-
-
-def _promise(study: Path) -> tuple[str, DecisionRule]:
-    """Return the chosen model of a study and the rule that left it."""
-    path = study / "comparison" / "chosen.yaml"
-    try:
-        chosen = yaml.safe_load(path.read_text(encoding="utf-8"))
-        rule = read_rule(chosen)
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{path} is missing, so that nothing is promised: choose a model with python -m mpox.compare "
-            f"study={study.name} select=best"
-        ) from error
-    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path} is broken ({error}): compare the study again with select=best") from error
-    if rule is None:
-        raise UserError(f"{path} is of an earlier version, without the rule: compare the study again with select=best")
-    return str(chosen["model"]), rule
 
 
 def run_field(cfg: DictConfig) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,17 +10,14 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from mpox.cached import is_sound, warn_not_kept, write_checksum
+from mpox.cached import built, warn_not_kept
 from mpox.data.array_file import array_file
 from mpox.data.photos import PhotoError, decoded
 from mpox.data.unchanged import recorded
 from mpox.data.working_picture import FILTERS, ONE_STEP, TWO_STEP, square
 from mpox.errors import UserError, reason_of
-from mpox.files import replacing
-from mpox.locks import locked
 from mpox.progress import watched
 
-log = logging.getLogger(__name__)
 # Part of every key: raise it when the pixels that come out of `square` change.
 PIXEL_VERSION = 2
 
@@ -43,15 +39,10 @@ def open_store(
     form = size, interpolation, resize
     path = cache / f"photos-{size}-{key}.npy"
     photos = [(root / name, sha256) for name, sha256 in zip(manifest["path"], manifest["sha256"], strict=True)]
-    if not is_sound(path):
-        try:
-            with locked(path):
-                if not is_sound(path):
-                    if path.exists():
-                        log.warning("%s is damaged or has no checksum: decoding the photos again", path)
-                    _build(path, photos, *form)
-        except OSError as error:
-            return _in_memory(path, photos, *form, error)
+    try:
+        built(path, lambda temporary: _write(temporary, photos, *form))
+    except OSError as error:
+        return _in_memory(path, photos, *form, error)
     return np.load(path, mmap_mode="r")
 
 
@@ -63,12 +54,11 @@ def store_key(sha256: Sequence[str], size: int, interpolation: str, resize: str 
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _build(path: Path, photos: list[tuple[Path, str]], size: int, interpolation: str, resize: str) -> None:
-    with replacing(path) as temporary:
-        with array_file(temporary, (len(photos), size, size, 3), np.uint8) as array:
-            for picture in _decoded(photos, size, interpolation, resize):
-                array.append(picture)
-        write_checksum(path, array.sha256)
+def _write(path: Path, photos: list[tuple[Path, str]], size: int, interpolation: str, resize: str) -> str:
+    with array_file(path, (len(photos), size, size, 3), np.uint8) as array:
+        for picture in _decoded(photos, size, interpolation, resize):
+            array.append(picture)
+    return array.sha256
 
 
 def _in_memory(

@@ -14,6 +14,7 @@ from mpox.command_line import command
 from mpox.data.folds import ALL
 from mpox.errors import UserError
 from mpox.files import replacing
+from mpox.places import folder_name
 from mpox.stats.comparison import Candidate, Choice, Comparison, Pair
 from mpox.stats.decision import DecisionRule
 from mpox.stats.metrics import METRICS
@@ -122,11 +123,35 @@ def final_command(study: str, model: str, runs_dir: Path = Path("runs")) -> str:
     return command("mpox.train", study=study, model=model, fold=ALL, **place)
 
 
-def read_rule(chosen: Mapping[str, Any]) -> DecisionRule | None:
-    """Return the decision rule that `write_choice` wrote; None for a file of earlier versions, which held none.
+@dataclass(frozen=True)
+class Chosen:
+    """What chosen.yaml says: the study, the model, the fold (or ALL), and the rule; earlier versions wrote no rule."""
 
-    Raises KeyError, TypeError or ValueError for a broken one.
-    """
+    study: str
+    model: str
+    fold: int | str
+    rule: DecisionRule | None
+
+
+def read_choice(path: Path) -> Chosen:
+    """Read what `write_choice` wrote. Raises UserError for a file that is missing or broken."""
+    if not path.is_file():
+        raise UserError(f"no file {path}: python -m mpox.compare study=<study> select=best writes chosen.yaml")
+    try:
+        chosen = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Chosen(
+            study=folder_name(f"{path}: study", chosen["study"]),
+            model=folder_name(f"{path}: model", chosen["model"]),
+            fold=chosen["fold"] if chosen["fold"] == ALL else int(chosen["fold"]),
+            rule=_rule_of(chosen),
+        )
+    except UserError:
+        raise
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} names no study, model and fold: make it with mpox.compare select=best") from error
+
+
+def _rule_of(chosen: Mapping[str, Any]) -> DecisionRule | None:
     if "quantiles" not in chosen:
         return None
     values = {field.name: chosen[field.name] for field in dataclasses.fields(DecisionRule)}

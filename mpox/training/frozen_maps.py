@@ -17,13 +17,11 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from mpox.cached import is_sound, warn_not_kept, write_checksum
+from mpox.cached import built, warn_not_kept
 from mpox.config import plain
 from mpox.data.array_file import array_file
 from mpox.data.module import Photos
 from mpox.errors import UserError
-from mpox.files import replacing
-from mpox.locks import locked
 from mpox.model.classifier import LesionClassifier
 from mpox.model.trunk import NoTrunkError, Trunk, find_trunk
 from mpox.training.inputs import FoldInputs
@@ -74,26 +72,22 @@ class FrozenMaps:
     def _open(self, number: int | None) -> np.ndarray | None:
         path = self.cache / f"{NAME}{self.key}-{'plain' if number is None else number}.npy"
         try:
-            if not is_sound(path):
-                with locked(path):
-                    if not is_sound(path):
-                        self._make(path, self.view(number))
+            built(path, lambda temporary: self._write(temporary, self.view(number)))
             os.utime(path.with_suffix(".sha256"))  # when it was used last
             return np.load(path, mmap_mode="r")
         except OSError as error:
             warn_not_kept(path, error)
             return None
 
-    def _make(self, path: Path, photos: Photos) -> None:
+    def _write(self, path: Path, photos: Photos) -> str:
         first = self._batch(photos, 0, self.batch_size)
         make_room(self.cache, self.key, self.limit - len(photos) * first[0].nbytes)
-        with replacing(path) as temporary:
-            with array_file(temporary, (len(photos), first.shape[1]), self.dtype) as array:
-                for start in range(0, len(photos), self.batch_size):
-                    batch = self._batch(photos, start, self.batch_size) if start else first
-                    for row in batch[: len(photos) - start]:
-                        array.append(row)
-            write_checksum(path, array.sha256)
+        with array_file(path, (len(photos), first.shape[1]), self.dtype) as array:
+            for start in range(0, len(photos), self.batch_size):
+                batch = self._batch(photos, start, self.batch_size) if start else first
+                for row in batch[: len(photos) - start]:
+                    array.append(row)
+        return array.sha256
 
     def _batch(self, photos: Photos, start: int, n: int) -> np.ndarray:
         """Always `n` photos, from the beginning again after the last: kernels may sum otherwise in other batches."""
