@@ -32,7 +32,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("config", "help", "usage"),
     ("cached",),
-    ("command", "command_line", "console", "files", "options", "places", "progress"),
+    ("addresses", "command", "command_line", "console", "files", "key_file", "options", "places", "progress"),
     ("locks",),
     ("temporary",),
     ("errors", "_torchvision"),

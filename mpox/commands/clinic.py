@@ -12,12 +12,12 @@ from mpox.command_line import command
 from mpox.console import results_console
 from mpox.errors import UsageError, UserError
 from mpox.files import replacing
+from mpox.help import NOTICE
 from mpox.referrals.fhir_server import FhirServer
 from mpox.referrals.keys import PRIVATE, PUBLIC, ClinicKey, make_keys, read_key
 from mpox.referrals.packages import check_packages
 from mpox.referrals.state import State
 
-CAPTION = "Research software and decision support; never a diagnosis."
 TOKEN = "MPOX_FHIR_TOKEN"
 console = results_console()
 
@@ -52,7 +52,7 @@ def serve(cfg: DictConfig) -> None:
     desk = Desk(state, inbox, key, way, blind=bool(cfg.blind), order=cfg.order)
     server = ClinicServer(desk, int(cfg.port), every=float(cfg.every), report=console.print)
     console.print(f"{server.url}")
-    console.print(f"  {CAPTION} The address is a password: whoever has it reads what people sent. Ctrl+C ends it.")
+    console.print(f"  {NOTICE} The address is a password: whoever has it reads what people sent. Ctrl+C ends it.")
     server.serve()
 
 

@@ -9,7 +9,7 @@ from mpox.config import plain
 from mpox.console import results_console
 from mpox.errors import UserError
 from mpox.field.counts import read_counts
-from mpox.field.report import FieldReport, field_report, outcomes_of
+from mpox.field.report import FieldReport, field_report
 from mpox.files import write_json
 from mpox.places import folder_name
 from mpox.report.field_table import month_table, promise_table
@@ -36,7 +36,7 @@ def evaluate_field(cfg: DictConfig) -> FieldReport:
     positive = results.positive
     if positive is None or results.classes[positive] != counts[0].positive:
         raise UserError(f"the files count {counts[0].positive}, which is not what study {study.name} looks for")
-    held_out = outcomes_of(rule.probabilities(np.asarray(results.models[0].logits, "float64")), positive, rule)
+    held_out = rule.outcomes(rule.probabilities(np.asarray(results.models[0].logits, "float64")), positive)
     report = field_report(counts, rule, held_out, CONFIDENCE)
     place = study / "field" / folder_name("name", cfg.name or "all")
     write_json(place / "field.json", report.plain())

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mpox.errors import UserError, reason_of
+from mpox.stats.decision import OUTCOMES
 
 log = logging.getLogger("mpox")
 FORMAT, VERSION = "mpox-field", 1
-OUTCOMES = ("suspected", "not_ruled_out", "unclear", "not_suspected")
+# The label of a clinician who could not answer.
+CANNOT_TELL = "cannot tell"
 # Outcomes by which the app calls a case mpox, and those after which it advises to see a clinician.
 CALLED, ADVISED = OUTCOMES[:2], OUTCOMES[:3]
 # A file is a phone's: years of counts are well below this.
@@ -138,5 +140,5 @@ def _share(value: Any) -> float:
 
 def _is_earlier(one: PhoneCounts, other: PhoneCounts) -> bool:
     """Whether another phone's file holds all finished days of this one; a single day may be alike by chance."""
-    finished, there = {str(day) for day in one.days[:-1]}, {str(day) for day in other.days}
-    return len(finished) >= 2 and len(other.days) >= len(one.days) and finished <= there
+    finished = one.days[:-1]
+    return len(finished) >= 2 and len(other.days) >= len(one.days) and all(day in other.days for day in finished)

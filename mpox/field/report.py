@@ -1,5 +1,6 @@
 """What apps counted after deployment against what the study promised: quality, referral, sensitivity, threshold."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -7,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from mpox.field.counts import ADVISED, CALLED, OUTCOMES, Day, PhoneCounts
-from mpox.stats.decision import DecisionRule
+from mpox.field.counts import ADVISED, CALLED, CANNOT_TELL, Day, PhoneCounts
+from mpox.stats.decision import OUTCOMES, DecisionRule
 from mpox.stats.decision_fit import threshold_for
 from mpox.stats.intervals import Interval, proportion
 
-CANNOT_TELL = "cannot tell"
 DRAWS = 20_000
 # Fewer clinicians' answers of mpox do not promise a sensitivity of .95 at any threshold.
 LEAST_POSITIVE = 19
@@ -68,18 +68,10 @@ class FieldReport:
         return asdict(self)
 
 
-def outcomes_of(probabilities_NC: np.ndarray, positive: int, rule: DecisionRule) -> np.ndarray:
-    """Return the outcome (an index of OUTCOMES, N) that the app gives photos of these probabilities."""
-    largest = probabilities_NC.argmax(1)
-    called, sets = rule.called_positive(probabilities_NC, positive), rule.sets(probabilities_NC)
-    clear = (sets.sum(1) == 1) & sets[np.arange(len(sets)), largest]
-    return np.select([largest == positive, called, ~clear], [0, 1, 2], 3)
-
-
 def field_report(
     counts: Sequence[PhoneCounts], rule: DecisionRule, held_out: np.ndarray, confidence: float = 0.95
 ) -> FieldReport:
-    """Compare counts of phones with the rule that left the study and its held-out outcomes (`outcomes_of`, N).
+    """Compare counts of phones with the rule that left the study and its outcomes on held-out photos (N).
 
     Cases of one phone are not independent: intervals are over phones where there are several.
     """
@@ -123,8 +115,7 @@ def field_report(
         proposed_sensitivity=proposed[1],
         cautions=[],
     )
-    report.cautions.extend(_cautions(report, counts))
-    return report
+    return dataclasses.replace(report, cautions=_cautions(report, counts))
 
 
 def corrected_sensitivity(

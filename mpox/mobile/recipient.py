@@ -1,24 +1,18 @@
 """To whom the web app's referrals go: a clinic's public key, a FHIR server, or neither."""
 
-import base64
-import binascii
-import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from mpox.addresses import is_safe
 from mpox.errors import UserError
 from mpox.files import read_json
+from mpox.key_file import FORMAT, LONGEST_NAME, SUITE, VERSION, from_base64url, key_id
 
-KEY_FORMAT, KEY_VERSION = "mpox-clinic-key", 1
-SUITE = "DHKEM(P-256, HKDF-SHA256), HKDF-SHA256, AES-256-GCM"
 # The curve NIST P-256: y² = x³ - 3x + B modulo P.
 P = 2**256 - 2**224 + 2**192 + 2**96 - 1
 B = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
-# Hosts that browsers let a page ask without HTTPS.
-_OWN = ("localhost", "127.0.0.1", "::1")
-_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -55,28 +49,28 @@ def _public_key(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise UserError(f"referral.key={path} is not there: {fix}")
     content = read_json(path)
-    if not isinstance(content, dict) or content.get("format") != KEY_FORMAT:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"referral.key={path} is no clinic's key: {fix}")
     if "private" in content:
         raise UserError(f"referral.key={path} holds the private key, which must never leave the clinic: {fix}")
-    if content.get("version") != KEY_VERSION or content.get("suite") != SUITE:
+    if content.get("version") != VERSION or content.get("suite") != SUITE:
         raise UserError(f"referral.key={path} is of another version or suite ({content.get('suite')}): {fix}")
     point = _point(content.get("public"))
     if point is None:
         raise UserError(f"referral.key={path}: public is no point of P-256 in 65 bytes of base64url: {fix}")
-    if content.get("id") != hashlib.sha256(point).hexdigest()[:16]:
+    if content.get("id") != key_id(point):
         raise UserError(f"referral.key={path}: id is not that of its public key, the file was changed: {fix}")
     name = content.get("name")
-    if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
-        raise UserError(f"referral.key={path}: name must be 1 to {_LONGEST_NAME} printable characters: {fix}")
+    if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
+        raise UserError(f"referral.key={path}: name must be 1 to {LONGEST_NAME} printable characters: {fix}")
     return {"id": content["id"], "name": name.strip(), "public": content["public"]}
 
 
 def _point(text: Any) -> bytes | None:
     """The bytes of an uncompressed point that lies on the curve; None for anything else."""
     try:
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (TypeError, ValueError, binascii.Error):
+        raw = from_base64url(text)
+    except (TypeError, ValueError):
         return None
     if len(raw) != 65 or raw[0] != 4:
         return None
@@ -96,6 +90,6 @@ def _server(text: str) -> str:
         raise UserError(f"referral.server={text} is no address: {fix}")
     if parts.username is not None or parts.query or parts.fragment:
         raise UserError(f"referral.server={text} holds a name, a query or a fragment, which everybody would see: {fix}")
-    if parts.scheme != "https" and not (parts.scheme == "http" and host in _OWN):
+    if not is_safe(parts):
         raise UserError(f"referral.server={text} is not HTTPS, without which photos could be read on the way: {fix}")
     return text.rstrip("/")

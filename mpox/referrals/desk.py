@@ -9,14 +9,16 @@ from typing import Any
 
 from mpox.console import visible
 from mpox.errors import UserError, reason_of
+from mpox.key_file import LONGEST_NAME
 from mpox.referrals.answer import choices, make_answer
 from mpox.referrals.fhir_server import FhirServer, ServerError
 from mpox.referrals.inbox import look, opened
-from mpox.referrals.keys import LONGEST_NAME, ClinicKey
-from mpox.referrals.referral import LONGEST, MAP, OUTCOMES, Referral
+from mpox.referrals.keys import ClinicKey
+from mpox.referrals.referral import LONGEST, MAP, Referral
 from mpox.referrals.refused import RefusedError
 from mpox.referrals.sending import send_all
 from mpox.referrals.state import OPEN, LostError, Page, State
+from mpox.stats.decision import OUTCOMES
 
 # Referrals that are kept opened: the photos of a page are asked for one by one.
 KEPT_OPEN = 4

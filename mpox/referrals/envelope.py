@@ -5,7 +5,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from mpox.referrals.keys import SUITE, ClinicKey, from_base64url, suite, to_base64url
+from mpox.key_file import SUITE, from_base64url, to_base64url
+from mpox.referrals.keys import ClinicKey, suite
 from mpox.referrals.refused import RefusedError
 
 REFERRAL, ANSWER, VERSION = "mpox-referral", "mpox-answer", 1

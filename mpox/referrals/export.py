@@ -10,8 +10,8 @@ import pandas as pd
 from mpox.curation.decisions import DECISION_COLUMNS, write_decisions
 from mpox.data.manifest import complete, write_manifest
 from mpox.errors import UserError
+from mpox.field.counts import CANNOT_TELL
 from mpox.files import replacing, replacing_folder
-from mpox.referrals.answer import CANNOT_TELL
 from mpox.referrals.inbox import opened
 from mpox.referrals.keys import ClinicKey
 from mpox.referrals.referral import CLOSE_UP, Referral

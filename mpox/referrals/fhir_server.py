@@ -7,6 +7,7 @@ from typing import Any
 
 import requests
 
+from mpox.addresses import is_safe
 from mpox.errors import UserError, reason_of
 from mpox.referrals.envelope import LARGEST, strict_json
 from mpox.referrals.refused import RefusedError
@@ -15,7 +16,6 @@ from mpox.referrals.rules import MOST_ENTRIES, TYPES, URI, URN
 SECONDS = 30  # a request may take
 MOST_PAGES = 100
 JSON = "application/fhir+json"
-_LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 class ServerError(UserError):
@@ -31,7 +31,7 @@ class FhirServer:
 
     def __init__(self, base: str, token: str | None = None) -> None:
         parts = urllib.parse.urlsplit(base)
-        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOCAL):
+        if not is_safe(parts):
             raise UserError(f"inbox={base} is not safe to ask: give the server's https:// address")
         if parts.username or parts.password or parts.query or parts.fragment:
             raise UserError("inbox= takes the server's base address alone: give a token by MPOX_FHIR_TOKEN")

@@ -1,7 +1,5 @@
 """The clinic's key pair: the public half goes into the app, the private half opens what the app sends."""
 
-import base64
-import hashlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -10,12 +8,10 @@ from typing import Any
 
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
+from mpox.key_file import FORMAT, LONGEST_NAME, SUITE, VERSION, from_base64url, key_id, to_base64url
 from mpox.temporary import part
 
-FORMAT, VERSION = "mpox-clinic-key", 1
-SUITE = "DHKEM(P-256, HKDF-SHA256), HKDF-SHA256, AES-256-GCM"
 PUBLIC, PRIVATE = "clinic.pub.json", "clinic.key.json"
-LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -79,24 +75,6 @@ def read_key(path: Path) -> ClinicKey:
     if not same:
         raise UserError(f"{path} is damaged (its two halves do not belong together): restore it from its copy")
     return ClinicKey(facts["id"], str(facts.get("name", "")), private)
-
-
-def key_id(public: bytes) -> str:
-    """Return how a raw public key (65 bytes) is named in files: 16 hex digits."""
-    return hashlib.sha256(public).hexdigest()[:16]
-
-
-def to_base64url(content: bytes) -> str:
-    """Return bytes as base64url without padding (RFC 4648)."""
-    return base64.urlsafe_b64encode(content).decode().rstrip("=")
-
-
-def from_base64url(text: str) -> bytes:
-    """Return the bytes of base64url without padding. Raises ValueError for anything else."""
-    content = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    if to_base64url(content) != text:
-        raise ValueError("not base64url")
-    return content
 
 
 def _public_of(raw: bytes) -> bytes:

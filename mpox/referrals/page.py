@@ -5,9 +5,9 @@ from importlib import resources
 
 import jinja2
 
+from mpox.help import NOTICE
 from mpox.referrals.desk import Desk
 
-WARNING = "Research software and decision support; never a diagnosis."
 _PLACE = resources.files("mpox.referrals") / "templates"
 
 
@@ -17,7 +17,7 @@ def rendered(desk: Desk) -> str:
         loader=jinja2.PackageLoader("mpox.referrals"), autoescape=True, undefined=jinja2.StrictUndefined
     )
     name = desk.key.name if desk.key else ""
-    return environment.get_template("clinic.html.jinja").render(clinic=name, warning=WARNING, blind=desk.blind)
+    return environment.get_template("clinic.html.jinja").render(clinic=name, warning=NOTICE, blind=desk.blind)
 
 
 def _file(name: str, mime: str) -> Callable[[], tuple[str, bytes]]:

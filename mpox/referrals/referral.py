@@ -13,10 +13,9 @@ from mpox.referrals.envelope import compact
 from mpox.referrals.pictures import check_picture
 from mpox.referrals.refused import RefusedError
 from mpox.referrals.rules import check_bundle, uuid_of
+from mpox.stats.decision import OUTCOMES
 
 OVERVIEW, CLOSE_UP, MAP = "overview", "close-up", "map"
-# From the most urgent on.
-OUTCOMES = ("suspected", "not_ruled_out", "unclear", "not_suspected")
 LONGEST = 2000  # letters of a text that is shown
 _THRESHOLD = "threshold"
 

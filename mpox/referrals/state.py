@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from mpox.errors import UserError
-from mpox.referrals.referral import MAP, OUTCOMES, Referral
+from mpox.referrals.referral import MAP, Referral
 from mpox.referrals.refused import RefusedError
 from mpox.referrals.schema import open_database, reading, writing
+from mpox.stats.decision import OUTCOMES
 
 OPEN, ANSWERING, ANSWERED, ELSEWHERE = "open", "answering", "answered", "elsewhere"
 TAKEN, KNOWN = "taken", "known"

@@ -9,6 +9,10 @@ import numpy as np
 
 from mpox.stats.pooled import softmax
 
+# What an app answers, from the most urgent on: mpox is the likeliest class; it reaches the threshold alone; another
+# class is the likeliest but not alone in the prediction set, or the set is empty; another class alone.
+OUTCOMES = ("suspected", "not_ruled_out", "unclear", "not_suspected")
+
 
 @dataclass(frozen=True)
 class DecisionRule:
@@ -46,6 +50,13 @@ class DecisionRule:
         if self.quantiles is None:
             return np.ones(probabilities_NC.shape, bool)
         return prediction_sets(probabilities_NC, np.array(self.quantiles))
+
+    def outcomes(self, probabilities_NC: np.ndarray, positive: int) -> np.ndarray:
+        """Return the outcome of each photo: an index of OUTCOMES (int, N)."""
+        largest = probabilities_NC.argmax(1)
+        called, sets = self.called_positive(probabilities_NC, positive), self.sets(probabilities_NC)
+        clear = (sets.sum(1) == 1) & sets[np.arange(len(sets)), largest]
+        return np.select([largest == positive, called, ~clear], [0, 1, 2], 3)
 
 
 def called_positive(probabilities_NC: np.ndarray, positive: int, threshold: float | np.ndarray | None) -> np.ndarray:

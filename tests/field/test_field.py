@@ -13,11 +13,11 @@ import pytest
 import yaml
 
 from mpox.errors import UserError
-from mpox.field.counts import OUTCOMES, Case, Day, PhoneCounts, read_counts
-from mpox.field.report import corrected_sensitivity, field_report, outcomes_of
+from mpox.field.counts import Case, Day, PhoneCounts, read_counts
+from mpox.field.report import corrected_sensitivity, field_report
 from mpox.files import read_json
 from mpox.mobile.run.decision_rule import REFER, decide
-from mpox.stats.decision import DecisionRule
+from mpox.stats.decision import OUTCOMES, DecisionRule
 
 RULE = DecisionRule(1.0, 0.3, (0.6, 0.7, 0.5), promised_sensitivity=0.95, target_sensitivity=0.95, coverage=0.95)
 LABELS = ("chickenpox", "healthy", "mpox")
@@ -48,7 +48,7 @@ def write(folder: Path, **phones: dict[str, Any]) -> list[Path]:
 def test_outcomes_are_those_of_predict_and_the_app() -> None:
     chances = np.random.default_rng(0).dirichlet((0.7, 0.7, 0.7), 500)
     chances = np.concatenate([chances, [[0.35, 0.35, 0.3], [0.4, 0.3, 0.3], [0.1, 0.6, 0.3 - 1e-9]]])
-    for found, one in zip(outcomes_of(chances, 2, RULE), chances, strict=True):
+    for found, one in zip(RULE.outcomes(chances, 2), chances, strict=True):
         decision = decide(one, LABELS, 2, RULE, 0.5)
         assert (OUTCOMES[found] != "not_suspected") == (decision.action == REFER)
         assert (OUTCOMES[found] in ("suspected", "not_ruled_out")) == (decision.label == "mpox")

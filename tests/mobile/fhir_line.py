@@ -2,36 +2,25 @@
 
 import contextlib
 import http.server
-import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
 import requests
+from fhir_process import Fhir
 
-PROGRAM = Path(__file__).parents[1] / "fhir_server.mjs"
 TYPES = ("Patient", "Device", "DocumentReference", "QuestionnaireResponse", "Observation", "ServiceRequest", "Task")
 
 
 @contextlib.contextmanager
 def fhir_server() -> Iterator[str]:
-    """The server's address while it runs; a test is skipped where its packages are not installed."""
-    if shutil.which("node") is None:
-        pytest.skip("no node here (Debian: apt-get install nodejs)")
-    process = subprocess.Popen(["node", PROGRAM], stdout=subprocess.PIPE, text=True)
+    """The server's address while it runs."""
+    server = Fhir()
     try:
-        assert process.stdout
-        said = process.stdout.readline().strip()
-        if said.startswith("not installed"):
-            pytest.skip(said)
-        yield said.removeprefix("listening on ").rstrip("/")
+        yield server.start().rstrip("/")
     finally:
-        process.kill()
-        process.wait()
+        server.stop()
 
 
 def held(server: str) -> dict[str, int]:

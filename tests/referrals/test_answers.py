@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import requests
 from clinic_worker import run
-from conftest import Fhir
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from fhir.resources.R4B.bundle import Bundle
+from fhir_process import Fhir
 from made_referral import URI, from_b64url, id_of, of_type, referral, write
 from test_hostile import settled
 
