@@ -14,8 +14,7 @@ class Fhir:
     """The server of tests/fhir_server.mjs; with `keep`, a file, `start` again after `stop` holds what it held."""
 
     def __init__(self, keep: Path | None = None) -> None:
-        self.kept = ("--keep", str(keep)) if keep else ()
-        self.port, self.process = 0, None
+        self.keep, self.port, self.process = keep, 0, None
 
     def start(self, *options: str) -> str:
         """Return the server's address; the test is skipped where its packages are not installed."""
@@ -24,7 +23,8 @@ class Fhir:
             pytest.skip("no node here, which the FHIR server of the tests needs")
         modules = os.environ.get("MPOX_WEB")
         more = ("--modules", modules) if modules else ()
-        command = [node, str(SERVER), *self.kept, "--port", str(self.port), *more, *options]
+        kept = ("--keep", str(self.keep)) if self.keep else ()
+        command = [node, str(SERVER), *kept, "--port", str(self.port), *more, *options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         line = (self.process.stdout or pytest.fail()).readline()
         if not line.startswith("listening"):
