@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo app docs test test-all lint constraints release
+.PHONY: help demo app docs test test-all coverage lint constraints release
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ test: $(VENV)/.installed ## run the tests that take minutes
 
 test-all: $(VENV)/.installed ## run all tests, the slow ones too
 	$(BIN)/python -m pytest -m ""
+
+coverage: $(VENV)/.installed ## run the tests of `make test` and print which lines they run; build/coverage/ has the pages
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
 
 lint: $(VENV)/.installed ## check style and types
 	$(BIN)/ruff check .

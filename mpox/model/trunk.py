@@ -35,18 +35,25 @@ class Trunk:
     layers: tuple[nn.Module, ...]
     channels: int
     inner: dict[int, int]
+    reduced: bool
 
     @torch.no_grad()
     def run(self, images_NCHW: Tensor) -> Tensor:
-        """Return (N, D) of square photos: the last layer's maps, pixel by pixel, then the means of the inner stages."""
-        with _evaluating(self.layers):  # training mode would change the statistics of norms
+        """Return (N, D) of square photos: the last layer's maps, pixel by pixel, then the means of the inner stages.
+
+        float32; with `reduced` of the values of bfloat16, which the layers compute in.
+        """
+        # Training mode would change the statistics of norms.
+        with _evaluating(self.layers), _precision(images_NCHW.device, self.reduced):
             outputs = _outputs(self.layers, self.network.normalise(images_NCHW))
-        maps = outputs[-1].permute(0, 2, 3, 1).flatten(1)
-        return torch.cat([maps, *(F.adaptive_avg_pool2d(outputs[k], 1).flatten(1) for k in self.inner.values())], 1)
+            means = [F.adaptive_avg_pool2d(outputs[k], 1).flatten(1) for k in self.inner.values()]
+        return torch.cat([outputs[-1].permute(0, 2, 3, 1).flatten(1).float(), *(mean.float() for mean in means)], 1)
 
     def logits(self, found_ND: Tensor) -> Tensor:
         """Return logits_NC of what `run` gave, with the network's later layers as they are now."""
         network = self.network
+        if self.reduced:
+            found_ND = found_ND.bfloat16()
         if network.stages is None:
             with _passing(self.layers):
                 return network.classify(self._maps(found_ND))
@@ -61,7 +68,8 @@ class Trunk:
     @property
     def fingerprint(self) -> str:
         """A hash of all that `run` depends on but the photos."""
-        digest = hashlib.sha256(f"{self.network.backbone.pretrained_cfg.get('architecture')} {self.inner}".encode())
+        named = f"{self.network.backbone.pretrained_cfg.get('architecture')} {self.inner}{' bf16' * self.reduced}"
+        digest = hashlib.sha256(named.encode())
         for layer in self.layers:
             digest.update(settings_of(layer).encode())
             for name, tensor in layer.state_dict().items():
@@ -75,7 +83,7 @@ class Trunk:
         return maps.contiguous(memory_format=torch.channels_last)
 
 
-def find_trunk(network: PhotoClassifier) -> Trunk:
+def find_trunk(network: PhotoClassifier, *, reduced: bool = False) -> Trunk:
     """Return the longest chain of layers at the network's beginning that training leaves alone.
 
     Takes `requires_grad` and the mode of the norms as they are. Raises NoTrunkError, which says why, where there is
@@ -85,7 +93,7 @@ def find_trunk(network: PhotoClassifier) -> Trunk:
     device = next(network.parameters()).device
     noise = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device) * 255
     varying = {module for module in network.modules() if _varies(module)}
-    with torch.no_grad(), _evaluating([network]):
+    with torch.no_grad(), _evaluating([network]), _precision(device, reduced):
         frozen = []
         for layer in _chain(network, noise):
             if any(parameter.requires_grad for parameter in layer.parameters()):
@@ -97,7 +105,7 @@ def find_trunk(network: PhotoClassifier) -> Trunk:
             raise NoTrunkError(f"{type(loose[0]).__name__} depends on the batch or on chance")
         try:
             outputs = _outputs(frozen, network.normalise(noise))
-            trunk = Trunk(network, tuple(frozen), outputs[-1].shape[1], _inner(network, outputs, noise))
+            trunk = Trunk(network, tuple(frozen), outputs[-1].shape[1], _inner(network, outputs, noise), reduced)
             same = torch.equal(trunk.logits(trunk.run(noise)), network(noise))
         except (RuntimeError, TypeError, ValueError, AttributeError) as error:
             raise NoTrunkError(f"its layers are no chain ({' '.join(str(error).split())[:100]})") from error
@@ -150,6 +158,11 @@ def _outputs(layers: Sequence[nn.Module], x: Tensor) -> list[Tensor]:
         x = layer(x)
         outputs.append(x)
     return outputs
+
+
+def _precision(device: torch.device, reduced: bool) -> torch.autocast:
+    """What Lightning's `bf16-mixed` does around a step."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=reduced)
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ from mpox.errors import UserError
 from mpox.model.classifier import LesionClassifier
 from mpox.model.trunk import NoTrunkError, Trunk, find_trunk
 from mpox.training.inputs import FoldInputs
+from mpox.training.pace import FULL, REDUCED
 
 log = logging.getLogger("mpox")
 KINDS: dict[str, type[np.generic]] = {"exact": np.float32, "half": np.float16}
@@ -108,7 +109,7 @@ def frozen_maps(cfg: DictConfig, trainer: L.Trainer, inputs: FoldInputs, module:
         view = inputs.data.view
         key = f"{inputs.key} {plain(cfg.augment)} {cfg.seed}"
         options = cfg.batch_size, Path(cfg.cache_dir), KINDS[cfg.frozen_maps], round(cfg.cache_gb * 1e9)
-        maps = FrozenMaps(_trunk(module), view, key, *options)
+        maps = FrozenMaps(_trunk(module, reduced=str(trainer.precision) == REDUCED), view, key, *options)
         n = len(inputs.targets.values)
         needed = n * (maps.row_bytes(0) * (trainer.max_epochs or 0) + maps.row_bytes(None))
         if needed > maps.limit:
@@ -119,12 +120,12 @@ def frozen_maps(cfg: DictConfig, trainer: L.Trainer, inputs: FoldInputs, module:
     return maps
 
 
-def _trunk(module: LesionClassifier) -> Trunk:
+def _trunk(module: LesionClassifier, *, reduced: bool) -> Trunk:
     """The layers that stay as they are in training; the modes are then those of a network that is not yet trained."""
     module.train()
     module.freeze_norms()
     try:
-        return find_trunk(module.network)
+        return find_trunk(module.network, reduced=reduced)
     finally:
         module.train()
 
@@ -134,7 +135,7 @@ def _hindrance(cfg: DictConfig, trainer: L.Trainer) -> str | None:
         return "frozen_maps=off"
     if trainer.world_size > 1 or trainer.strategy.root_device.type != "cpu":
         return "training is not on one processor"
-    if str(trainer.precision) != "32-true":
+    if str(trainer.precision) not in (FULL, REDUCED):
         return f"trainer.precision={trainer.precision}"
     if cfg.compile:
         return "compile=true"

@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from mpox.stats.predictions import score, write_predictions
 from mpox.training.final import KEPT_EPOCHS, held_out_predictions
 from mpox.training.finished import finished_result
 from mpox.training.inputs import FoldInputs, fold_inputs
+from mpox.training.pace import AUTO, settled, with_pace
 from mpox.training.phases import check_trainer, finetune, freezes, make_trainer, predict
 from mpox.training.probing import probe
 from mpox.training.resume import epoch_to_resume
@@ -54,7 +56,7 @@ def run_job(cfg: DictConfig) -> dict[str, Any]:
     config = plain(cfg)
     run = RunDirectory(cfg.runs_dir, cfg.study, cfg.model.name, cfg.fold)
     held_out = held_out_predictions(cfg) if cfg.fold == ALL else None
-    check_trainer(cfg)
+    device = check_trainer(cfg)
     weights = find(cfg.model.timm_name, cfg.weights.source, cfg.weights.path)
     with run.claimed():
         if not cfg.overwrite and run.is_finished(config):  # a replacement that was only to be put into its place
@@ -62,7 +64,7 @@ def run_job(cfg: DictConfig) -> dict[str, Any]:
         run.begin(config, overwrite=cfg.overwrite)
         with run.logging_to_file(), run.attempted():
             try:
-                result = _run(cfg, config, run, record, weights, held_out)
+                result = _run(cfg, config, run, record, weights, held_out, device)
             finally:
                 finish(failed=sys.exc_info()[0] is not None)
         run.settle()
@@ -76,12 +78,13 @@ def _run(
     record: InputRecord,
     weights: WeightSource,
     held_out: pd.DataFrame | None,
+    device: torch.device,
 ) -> dict[str, Any]:
     """Do the job: data, network, probe, fine-tuning, predictions, files; status.json is written last.
 
     `held_out` are the predictions of a final network, those of the folds, as no photo is held out from itself.
     """
-    if cfg.threads is not None:
+    if cfg.threads not in (None, AUTO):
         torch.set_num_threads(cfg.threads)
     # Deterministic mode would fill every new tensor with NaN first, which is never read and slows every step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -92,11 +95,15 @@ def _run(
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     network = _network(cfg, len(inputs.targets.classes), record, weights)
     clock.lap("network")
-    trainer, logger = make_trainer(cfg, config, run)
     facts: dict[str, Any] = {}
+    if pace := settled(cfg, network, inputs, device):
+        facts["pace"] = asdict(pace)
+        cfg = with_pace(cfg, pace)
+        clock.lap("pace")
+    trainer, logger = make_trainer(cfg, config, run)
     features, resumed = None, epoch_to_resume(run.resume)
     if cfg.schedule.get("probe") and not resumed:
-        features = probe(cfg, network, inputs, trainer.strategy.root_device)
+        features = probe(cfg, network, inputs, device)
         clock.lap("probe")
     if cfg.schedule.get("finetune"):
         facts[KEPT_EPOCHS] = finetune(cfg, network, inputs, run, trainer, resumed)
@@ -109,7 +116,6 @@ def _run(
     write_predictions(predictions, run.path / "predictions.parquet")
     write_json(run.path / "metrics.json", result)
     facts |= {"seed": cfg.seed, "splits_sha256": inputs.folds.sha256, "weights": f"{weights.kind}: {weights.location}"}
-    device = trainer.strategy.root_device
     write_json(run.path / "environment.json", environment.record(device, **facts, seconds=clock.laps))
     log_result(logger, result, predictions, run.path)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]

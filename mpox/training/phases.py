@@ -26,6 +26,7 @@ from mpox.training.final import median_epochs
 from mpox.training.frozen_maps import frozen_maps
 from mpox.training.inputs import FoldInputs, class_weights
 from mpox.training.length import LENGTH, epochs_to_train, rate_of_several
+from mpox.training.pace import AUTO, FULL
 from mpox.training.resume import KEPT, LAST, ResumeCheckpoints
 
 log = logging.getLogger("mpox")
@@ -33,12 +34,17 @@ log = logging.getLogger("mpox")
 _SHOWN = ("enable_progress_bar", "enable_model_summary")
 
 
-def check_trainer(cfg: DictConfig) -> None:
-    """Raise UserError where this machine has no trainer as configured: before any photo is read, in milliseconds."""
+def check_trainer(cfg: DictConfig) -> torch.device:
+    """Return the device that trains, the first where there are several; in milliseconds, before any photo is read.
+
+    Raises UserError where this machine has no trainer as configured.
+    """
     given = {name: value for name, value in plain(cfg.trainer).items() if name != "_target_"}
     options: dict[str, Any] = {**given, **dict.fromkeys(_SHOWN, False)}
+    if options.get("precision") == AUTO:
+        options["precision"] = FULL
     try:
-        L.Trainer(**options, logger=False, enable_checkpointing=False)
+        return L.Trainer(**options, logger=False, enable_checkpointing=False).strategy.root_device
     except (MisconfigurationException, ImportError, ValueError, TypeError, RuntimeError) as error:
         asked = f"trainer.accelerator={cfg.trainer.accelerator}, devices={cfg.trainer.devices}"
         raise UserError(
