@@ -35,7 +35,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("addresses", "command", "command_line", "console", "files", "key_file", "options", "places", "progress"),
     ("locks",),
     ("temporary",),
-    ("errors", "_torchvision"),
+    ("errors", "heap", "_torchvision"),
 )
 # The wings of mpox/mobile/, from top to bottom; `check` and the like test a finished export.
 WINGS: tuple[tuple[str, ...], ...] = (

@@ -27,6 +27,7 @@ from mpox.curation.review_page import write_page
 from mpox.data.manifest import read_manifest, write_manifest
 from mpox.errors import UsageError, UserError
 from mpox.files import read_json, write_json
+from mpox.heap import keep_freed_memory
 from mpox.places import check_apart, claim
 
 CAPTION = "research use only; not a diagnosis"
@@ -39,6 +40,7 @@ def audit(cfg: DictConfig) -> Audit:
 
     Raises UserError as the sources and `mpox.curation.audit` do.
     """
+    keep_freed_memory()
     output = _audit_folder(cfg)
     sets = [build(node, strict=False, allowed=cfg.allow_targets) for node in (cfg.data, *cfg.more.values())]
     result = look_over(

@@ -24,6 +24,7 @@ from mpox.errors import UserError
 from mpox.external.mapping import STUDY_PREFIX, absent_classes, collapse, of_classes_there, task_classes
 from mpox.external.scoring import ExternalSet, external_set, mean_of_folds, predict, write_external
 from mpox.files import read_json, write_json
+from mpox.heap import keep_freed_memory
 from mpox.model.checkpoint import load_checkpoint
 from mpox.places import folder_name
 from mpox.report.external_table import SHOWN, external_table, threshold_table
@@ -241,6 +242,7 @@ def _sha256(content: bytes) -> str:
 
 def run(cfg: DictConfig) -> None:
     """Score the study's networks and print the table, or that of what apps counted (`field`)."""
+    keep_freed_memory()
     if cfg.field is not None:
         run_field(cfg)
         return

@@ -20,6 +20,7 @@ from mpox.config import build, plain
 from mpox.console import results_console
 from mpox.errors import UserError
 from mpox.files import read_json, replacing, write_json
+from mpox.heap import keep_freed_memory
 from mpox.model.checkpoint import load_checkpoint
 from mpox.report.wandb import log_explanations
 from mpox.report.wandb_run import finish
@@ -206,6 +207,7 @@ def _mirror(cfg: DictConfig, run: OpenedRun, index: Any, folder: Path) -> None:
 
 def run(cfg: DictConfig) -> None:
     """Run the command and print its lines."""
+    keep_freed_memory()
     console = results_console()
     for line in explain(cfg)["lines"]:
         console.print(line)

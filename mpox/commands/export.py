@@ -12,6 +12,7 @@ from mpox.config import build, plain
 from mpox.console import results_console
 from mpox.data.folds import ALL
 from mpox.errors import UserError
+from mpox.heap import keep_freed_memory
 from mpox.mobile.export.job import export_run
 from mpox.mobile.export.onnx_job import export_onnx_run
 from mpox.mobile.export.original import Request
@@ -107,6 +108,7 @@ def _chosen(cfg: DictConfig) -> tuple[Path, DecisionRule | None]:
 
 def run(cfg: DictConfig) -> None:
     """Export, send the export to W&B, and print its table."""
+    keep_freed_memory()
     report = export(cfg)
     place = Path(cfg.exports_dir).expanduser()
     log_export(place / report["name"], **cfg.logger, place=place / ".wandb")

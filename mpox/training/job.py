@@ -18,6 +18,7 @@ from mpox.data.task import Targets
 from mpox.data.working_picture import resize_of
 from mpox.errors import UserError
 from mpox.files import write_json
+from mpox.heap import keep_freed_memory
 from mpox.model.backbone import InputRecord, PhotoClassifier, input_record
 from mpox.model.backbone import build as build_network
 from mpox.model.checkpoint import Card, save_checkpoint
@@ -86,6 +87,7 @@ def _run(
     """
     if cfg.threads not in (None, AUTO):
         torch.set_num_threads(cfg.threads)
+    keep_freed_memory()
     # Deterministic mode would fill every new tensor with NaN first, which is never read and slows every step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     clock = Clock()
