@@ -8,7 +8,7 @@ import ctypes
 import functools
 import os
 
-# Of glibc's malloc.h: from how many bytes on a block is the system's, and how much free memory is kept at the heap's end.
+# Of glibc's malloc.h: from how many bytes on a block is the system's; how much free memory is kept at the heap's end.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _OWN_BLOCK, _KEPT = 2**30, 2**31 - 1
 # Where these are set, somebody has chosen.

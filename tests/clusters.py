@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -105,12 +106,14 @@ def slurm(place: Path) -> Iterator[Slurm]:
 
 
 class Ray:
-    """A head without processors, and two nodes of one."""
+    """A head without processors, and two nodes of one; `environment` is what its commands need."""
 
     def __init__(self) -> None:
         self.address = f"127.0.0.1:{free_ports(1)[0]}"
         port = self.address.rpartition(":")[2]
         self.nodes: list[int] = []
+        # A head asks for the token that an earlier Ray may have left in the home directory; the other nodes give none.
+        self.environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         self._start("--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false")
         for _ in range(2):
             self._start(f"--address={self.address}", "--num-cpus=1")
@@ -118,9 +121,7 @@ class Ray:
     def _start(self, *options: str) -> None:
         before = _raylets()
         command = [RAY, "start", *options, "--disable-usage-stats"]
-        done = subprocess.run(
-            command, capture_output=True, text=True, env={**os.environ, "RAY_DISABLE_IMPORT_WARNING": "1"}
-        )
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **self.environment})
         assert done.returncode == 0, done.stdout + done.stderr
         self.nodes += _raylets() - before
 

@@ -54,7 +54,7 @@ def started(arguments: list[str], **environment: str) -> subprocess.Popen[str]:
 
 
 def ended(process: subprocess.Popen[str]) -> str:
-    printed, _ = process.communicate(timeout=600)
+    printed, _ = process.communicate(timeout=900)
     assert process.returncode == 0 and "Traceback" not in printed, printed
     return printed
 
@@ -90,7 +90,21 @@ def test_a_slurm_node_that_is_lost_costs_nothing(cluster: Slurm, photos: Path, t
     assert "resuming" in (place / "train.log").read_text()
     assert predictions(serial / "default").equals(predictions(runs / "default"))
     again = ended(started(arguments, **cluster.environment))  # typed again: nothing is submitted that is finished
-    assert "3 skipped" in again
+    assert "3 done before" in again
+
+
+@pytest.mark.timeout(900)
+def test_a_job_that_reaches_slurms_time_limit_goes_on(cluster: Slurm, photos: Path, tmp_path: Path) -> None:
+    epochs = 300  # more than fit into the minute that a job has
+    launcher = ["hydra/launcher=submitit_slurm", "hydra.launcher.gpus_per_node=null", "hydra.launcher.cpus_per_task=1"]
+    limits = ["hydra.launcher.mem_gb=2", "hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=10"]
+    one = [*options(photos, tmp_path / "runs", epochs), "fold=0"]
+    printed = ended(started([*one, *launcher, *limits, "hydra.launcher.max_num_timeout=20"], **cluster.environment))
+    assert "1 done" in printed
+    (log,) = (tmp_path / "runs").glob("default/*/fold-0/train.log")
+    assert "resuming" in log.read_text()
+    ended(started([*options(photos, tmp_path / "serial", epochs), "fold=0"]))
+    assert predictions(tmp_path / "serial" / "default").equals(predictions(tmp_path / "runs" / "default"))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="not installed: ray (pip install 'mpox[ray]')")
@@ -100,13 +114,13 @@ def test_a_ray_node_that_is_lost_costs_nothing(photos: Path, tmp_path: Path, ser
         address = f"hydra.launcher.init.address='{cluster.address}'"
         of_job = ["hydra.launcher.remote.num_cpus=1", "hydra.launcher.remote.num_gpus=0"]
         arguments = [*options(photos, runs), "hydra/launcher=ray_cluster", address, *of_job]
-        process = started(arguments)
+        process = started(arguments, **cluster.environment)
         place, pid = working(runs, process)
         cluster.lose_node_of(pid)
         printed = ended(process)
         assert "3 done" in printed and "failed" not in printed
         assert "resuming" in (place / "train.log").read_text()
         assert predictions(serial / "default").equals(predictions(runs / "default"))
-        assert "3 skipped" in ended(started(arguments))
+        assert "3 done before" in ended(started(arguments, **cluster.environment))
     finally:
         cluster.stop()
