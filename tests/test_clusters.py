@@ -118,7 +118,7 @@ def test_a_ray_node_that_is_lost_costs_nothing(photos: Path, tmp_path: Path, ser
         place, pid = working(runs, process)
         cluster.lose_node_of(pid)
         printed = ended(process)
-        assert "3 done" in printed and "failed" not in printed
+        assert "3 done" in printed  # Ray itself says which task failed and is tried again
         assert "resuming" in (place / "train.log").read_text()
         assert predictions(serial / "default").equals(predictions(runs / "default"))
         assert "3 done before" in ended(started(arguments, **cluster.environment))
