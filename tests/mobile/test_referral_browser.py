@@ -25,7 +25,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 from served import Host
 
-from mpox.field.counts import read_counts
+from mpox.field.given import read_given
 from mpox.files import read_json
 from mpox.mobile.recipient import Recipient, recipient
 
@@ -209,7 +209,7 @@ def test_an_encrypted_file_and_the_answer_to_it(export: Path, lesions: list[Path
         (day,) = model["days"]
         assert (day["answered"], day["referred"], day["taken"], day["refused"]) == ({outcome: 1}, {outcome: 1}, 1, {})
         assert number not in json.dumps(counted)
-        (read,) = read_counts([next((tmp_path / "downloads").glob("mpox-field-*.json"))], model["study"])
+        (read,) = read_given([next((tmp_path / "downloads").glob("mpox-field-*.json"))], model["study"]).phones
         assert [case.clinician for case in read.cases] == ["mpox"]
         browser.back()
         phone.at("sent")
