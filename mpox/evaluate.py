@@ -12,6 +12,7 @@ COMMAND = Command(
         "python -m mpox.evaluate study=mine data=msld data.root=msld binary=true",
         "python -m mpox.evaluate study=mine data.root=other 'map={warts: null, varicella: chickenpox}'",
         "python -m mpox.evaluate study=mine field=phones",
+        "python -m mpox.evaluate study=mine field=labels/answers.csv",
     ),
 )
 

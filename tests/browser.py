@@ -10,6 +10,15 @@ from selenium import webdriver
 LAPTOP, TABLET, PHONE = (1366, 768), (820, 1180), (390, 844)
 
 
+def programs() -> tuple[str, str]:
+    """The browser and its driver; a test without them is skipped."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if program is None or driver is None:
+        pytest.skip("no Chromium and chromedriver here (Debian: apt-get install chromium chromium-driver)")
+    return program, driver
+
+
 def start(
     downloads: Path, size: tuple[int, int], arguments: Sequence[str] = (), *, mobile: bool | None = None
 ) -> webdriver.Chrome:
@@ -17,10 +26,7 @@ def start(
 
     `mobile`: as phones show pages; None: where `size` is PHONE, since a window cannot be made so narrow.
     """
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if program is None or driver is None:
-        pytest.skip("no Chromium and chromedriver here (Debian: apt-get install chromium chromium-driver)")
+    program, driver = programs()
     options = webdriver.ChromeOptions()
     options.binary_location = program
     # In a container, Chromium's sandbox and shared memory are not to be had; the page is the project's own.

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import requests
+from browser import LAPTOP, start
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
@@ -24,9 +25,11 @@ WEB = Path(os.environ.get("MPOX_WEB") or Path(__file__).parents[1] / "apps" / "w
 class Clinic:
     """`python -m mpox.clinic` in a process of its own."""
 
-    def __init__(self, *arguments: object) -> None:
+    def __init__(self, *arguments: object, folder: Path | None = None) -> None:
+        """Start it in `folder`."""
         command = [sys.executable, "-u", "-m", "mpox.clinic", *map(str, arguments), "every=1"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        output: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        self.process = subprocess.Popen(command, cwd=folder, **output)
         assert self.process.stdout is not None
         line = self.process.stdout.readline().strip()
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{30,}/", line), line
@@ -94,3 +97,24 @@ class Page:
         self.browser.set_script_timeout(60)
         found = self.browser.execute_async_script(script)
         assert found == [], [(one["id"], one["nodes"][0]["html"][:200]) for one in found]
+
+
+def answered_mpox(clinic: Clinic, folder: Path, number: str, words: str) -> None:
+    """A clinician reads the only case blind, is then shown the result, and answers mpox and `words` on the page."""
+    browser = start(folder, LAPTOP)
+    try:
+        page = Page(browser, clinic.url, "Dr. N.")
+        page.wait(lambda: number[:8] in page.text("waiting"))
+        page.open()
+        assert not page.shown("result")
+        page.press("0", Keys.ENTER)
+        page.wait(lambda: page.shown("result") and page.drawn("map"))
+        page.sound()
+        mpox = next(one for one in browser.find_elements(By.CSS_SELECTOR, "#choices button") if "mpox" in one.text)
+        mpox.click()
+        page.press("c", words, Keys.ESCAPE, Keys.ENTER)
+        page.wait(lambda: page.shown("sure"))
+        page.press(Keys.ENTER)
+        page.wait(lambda: page.shown("list") and "Answered (1)" in page.text())
+    finally:
+        browser.quit()

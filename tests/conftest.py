@@ -1,5 +1,6 @@
 """What the tests share: the real configuration narrowed to seconds, and photos made for the purpose."""
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,14 @@ class ByModule(LoadFileScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByModule:
     return ByModule(config, log)
+
+
+@pytest.fixture(autouse=True)
+def own_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that a test runs in this process takes over the project's log: the next test finds it as it was."""
+    log = logging.getLogger("mpox")
+    monkeypatch.setattr(log, "handlers", [])
+    monkeypatch.setattr(log, "propagate", True)
 
 
 @pytest.fixture(scope="session")

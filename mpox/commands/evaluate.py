@@ -241,7 +241,7 @@ def _sha256(content: bytes) -> str:
 
 
 def run(cfg: DictConfig) -> None:
-    """Score the study's networks and print the table, or that of what apps counted (`field`)."""
+    """Score the study's networks and print the table, or that of what was seen after deployment (`field`)."""
     keep_freed_memory()
     if cfg.field is not None:
         run_field(cfg)

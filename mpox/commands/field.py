@@ -1,4 +1,4 @@
-"""`python -m mpox.evaluate field=…`: what apps counted after deployment against what the study promised."""
+"""`python -m mpox.evaluate field=…`: what was seen after deployment against what the study promised."""
 
 from pathlib import Path
 
@@ -8,7 +8,8 @@ from omegaconf import DictConfig
 from mpox.config import plain
 from mpox.console import results_console
 from mpox.errors import UserError
-from mpox.field.counts import read_counts
+from mpox.field.evidence import evidence
+from mpox.field.given import read_given
 from mpox.field.report import FieldReport, field_report
 from mpox.files import write_json
 from mpox.places import folder_name
@@ -20,13 +21,14 @@ CONFIDENCE = 0.95
 
 
 def evaluate_field(cfg: DictConfig) -> FieldReport:
-    """Compare the files of phones with the study that their model is of; write runs/<study>/field/<name>/field.json.
+    """Compare files of phones and clinics with the study of their model; write runs/<study>/field/<name>/field.json.
 
     Raises UserError for files that cannot be read, and for a study without a chosen model and its rule.
     """
-    given = plain(cfg)["field"]
+    field = plain(cfg)["field"]
     study = Path(cfg.runs_dir) / folder_name("study", cfg.study)
-    counts = read_counts([Path(path) for path in (given if isinstance(given, list) else [given])], cfg.study)
+    paths = [Path(path).expanduser() for path in (field if isinstance(field, list) else [field])]
+    given = read_given(paths, str(cfg.study))
     path = study / "comparison" / "chosen.yaml"
     chosen = read_choice(path)
     rule = chosen.rule
@@ -34,10 +36,11 @@ def evaluate_field(cfg: DictConfig) -> FieldReport:
         raise UserError(f"{path} is of an earlier version, without the rule: compare the study again with select=best")
     results = read_study(cfg.runs_dir, cfg.study, models=[chosen.model])
     positive = results.positive
-    if positive is None or results.classes[positive] != counts[0].positive:
-        raise UserError(f"the files count {counts[0].positive}, which is not what study {study.name} looks for")
+    if positive is None:
+        raise UserError(f"study {study.name} has no class of mpox, so that no answer is right or wrong by its rule")
+    found = evidence(given, study.name, results.classes, results.classes[positive])
     held_out = rule.outcomes(rule.probabilities(np.asarray(results.models[0].logits, "float64")), positive)
-    report = field_report(counts, rule, held_out, CONFIDENCE)
+    report = field_report(found, rule, held_out, CONFIDENCE)
     place = study / "field" / folder_name("name", cfg.name or "all")
     write_json(place / "field.json", report.plain())
     return report

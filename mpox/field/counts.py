@@ -2,8 +2,8 @@
 
 import datetime
 import json
-import logging
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,11 @@ from typing import Any
 from mpox.errors import UserError, reason_of
 from mpox.stats.decision import OUTCOMES
 
-log = logging.getLogger("mpox")
 FORMAT, VERSION = "mpox-field", 1
-# The label of a clinician who could not answer.
-CANNOT_TELL = "cannot tell"
+# Labels of a clinician that are no class of a model: another disease, and who could not answer.
+OTHER, CANNOT_TELL = "other", "cannot tell"
 # Outcomes by which the app calls a case mpox, and those after which it advises to see a clinician.
 CALLED, ADVISED = OUTCOMES[:2], OUTCOMES[:3]
-# A file is a phone's: years of counts are well below this.
-LARGEST_BYTES = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -43,44 +40,24 @@ class Case:
 
 @dataclass(frozen=True)
 class PhoneCounts:
-    """What one phone counted of one model."""
+    """What one phone counted of one model, an export that its SHA-256 names."""
 
     phone: str
     study: str
     model: str
+    sha256: str
     positive: str
     threshold: float | None
     days: tuple[Day, ...]
     cases: tuple[Case, ...]
 
 
-def read_counts(paths: Sequence[Path], study: str) -> list[PhoneCounts]:
-    """Read the files of phones, a folder standing for its `*.json`; return what is of the models of `study`.
+def read_counts(file: Path) -> list[PhoneCounts]:
+    """Read the file that a phone saved; return what it counted of each model.
 
-    Raises UserError for a file that is missing, not of this format, or inconsistent, and where none is of the study;
-    warns of a file that seems to be an earlier state of another.
+    Raises UserError for a file that is missing, not of this format, or inconsistent.
     """
-    files = [file for path in paths for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
-    if not files:
-        raise UserError(f"field={paths[0] if paths else '[]'} holds no .json file: give the files that phones saved")
-    found = [one for file in files for one in _read(file)]
-    own = [one for one in found if one.study == study]
-    if others := sorted({one.study for one in found} - {study}):
-        log.warning("counts of models of other studies are left out: %s", ", ".join(others))
-    if not own:
-        raise UserError(f"none of the {len(files)} files counts answers of a model of study {study}: give their study")
-    for one in own:
-        if later := next((two for two in own if two is not one and _is_earlier(one, two)), None):
-            log.warning(
-                "%s seems to be an earlier state of %s: give the last file of each phone", one.phone, later.phone
-            )
-    return own
-
-
-def _read(file: Path) -> list[PhoneCounts]:
     try:
-        if file.stat().st_size > LARGEST_BYTES:
-            raise ValueError(f"it has more than {LARGEST_BYTES // 1_000_000} MB")
         content = json.loads(file.read_text(encoding="utf-8"))
         if content["format"] != FORMAT or content["version"] != VERSION:
             raise ValueError(f"it is {content['format']} {content['version']}, not {FORMAT} {VERSION}")
@@ -96,11 +73,14 @@ def _counts(phone: str, model: Mapping[str, Any]) -> PhoneCounts:
     labels = [str(label) for label in model["labels"]]
     if model["positive"] not in labels:
         raise ValueError(f"positive is {model['positive']}, which is none of its labels")
+    if not is_sha256(model["sha256"]):
+        raise ValueError(f"{model['sha256']!r} is no SHA-256 of a model")
     threshold = model["threshold"]
     return PhoneCounts(
         phone=phone,
         study=str(model["study"]),
         model=str(model["name"]),
+        sha256=model["sha256"],
         positive=str(model["positive"]),
         threshold=None if threshold is None else _share(threshold),
         days=tuple(_day(day) for day in model["days"]),
@@ -138,7 +118,12 @@ def _share(value: Any) -> float:
     return float(value)
 
 
-def _is_earlier(one: PhoneCounts, other: PhoneCounts) -> bool:
-    """Whether another phone's file holds all finished days of this one; a single day may be alike by chance."""
+def is_sha256(value: Any) -> bool:
+    """Return whether a value is a SHA-256, as it names an export's file."""
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None
+
+
+def is_earlier(one: PhoneCounts, other: PhoneCounts) -> bool:
+    """Return whether another phone's file holds all finished days of this one; a single day may be alike by chance."""
     finished = one.days[:-1]
     return len(finished) >= 2 and len(other.days) >= len(one.days) and all(day in other.days for day in finished)

@@ -1,4 +1,4 @@
-"""What apps counted after deployment against what the study promised: quality, referral, sensitivity, threshold."""
+"""What apps and clinics saw after deployment against what the study promised: quality, referral, sensitivity."""
 
 import dataclasses
 import math
@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mpox.field.counts import ADVISED, CALLED, CANNOT_TELL, Day, PhoneCounts
+from mpox.field.counts import ADVISED, CALLED, CANNOT_TELL, Day
+from mpox.field.evidence import Evidence
 from mpox.stats.decision import OUTCOMES, DecisionRule
 from mpox.stats.decision_fit import threshold_for
 from mpox.stats.intervals import Interval, proportion
@@ -34,19 +35,23 @@ class Month:
 class FieldReport:
     """The content of field.json.
 
+    `phones` is the number of files of phones, `answers` that of cases that come from a clinic's answers. What phones
+    alone count (`cases`, `faults`, `months`, the shares of photos and cases) is None, empty or undefined without them.
     `outcomes` and `promised_outcomes`: shares of cases, and of the study's held-out photos by the same rule.
     `sensitivity`, `specificity`: of cases that a clinician answered. `corrected_sensitivity`: as if all cases had been
     (Begg & Greenes, Biometrics 1983), None where no case that the app did not call mpox was. `proposed_threshold`: of
-    clinicians' cases of mpox, with the sensitivity it promises; None with fewer than LEAST_POSITIVE of them.
+    clinicians' cases of mpox, with the sensitivity it promises; None with fewer than LEAST_POSITIVE of them. `missed`
+    are ids of a clinic's cases of mpox that the app did not call so.
     """
 
     study: str
     phones: int
-    cases: int
+    answers: int
+    cases: int | None
     confidence: float
     months: list[Month]
     refused: Interval
-    faults: dict[str, int]
+    faults: dict[str, int] | None
     outcomes: dict[str, Interval]
     promised_outcomes: dict[str, float]
     advised: Interval
@@ -61,6 +66,7 @@ class FieldReport:
     threshold: float | None
     proposed_threshold: float | None
     proposed_sensitivity: float | None
+    missed: list[str]
     cautions: list[str]
 
     def plain(self) -> dict[str, Any]:
@@ -68,35 +74,33 @@ class FieldReport:
         return asdict(self)
 
 
-def field_report(
-    counts: Sequence[PhoneCounts], rule: DecisionRule, held_out: np.ndarray, confidence: float = 0.95
-) -> FieldReport:
-    """Compare counts of phones with the rule that left the study and its outcomes on held-out photos (N).
+def field_report(found: Evidence, rule: DecisionRule, held_out: np.ndarray, confidence: float = 0.95) -> FieldReport:
+    """Compare what was seen with the rule that left the study and its outcomes on held-out photos (N).
 
     Cases of one phone are not independent: intervals are over phones where there are several.
     """
-    days = [(phone, day) for phone, one in enumerate(counts) for day in one.days]
+    days = [(phone, day) for phone, one in enumerate(found.phones) for day in one.days]
     share = _Shares(days, confidence)
-    told = [(phone, case) for phone, one in enumerate(counts) for case in one.cases]
-    known = [(phone, case) for phone, case in told if case.clinician != CANNOT_TELL]
-    positive = counts[0].positive
-    sick = np.array([case.clinician == positive for _, case in known], bool)
+    told = found.cases()
+    known = [(group, case) for group, case in told if case.clinician != CANNOT_TELL]
+    sick = np.array([case.clinician == found.positive for _, case in known], bool)
     called = np.array([case.outcome in CALLED for _, case in known], bool)
-    several = len({phone for phone, _ in known}) > 1
-    phones = np.array([phone if several else k for k, (phone, _) in enumerate(known)], np.int64)
+    several = len({group for group, _ in known}) > 1
+    groups = np.array([group if several else str(k) for k, (group, _) in enumerate(known)], str)
     chances = np.array([case.chance for _, case in known])[sick]
     target = rule.target_sensitivity or 0.95
     enough = len(chances) >= max(LEAST_POSITIVE, math.ceil(target / (1 - target) - 1e-9))
     proposed = threshold_for(chances, target) if enough else (None, None)
     answered = {name: sum(day.answered.get(name, 0) for _, day in days) for name in OUTCOMES}
     report = FieldReport(
-        study=counts[0].study,
-        phones=len({one.phone for one in counts}),
-        cases=sum(answered.values()),
+        study=found.study,
+        phones=len({one.phone for one in found.phones}),
+        answers=len(found.answers),
+        cases=sum(answered.values()) if found.phones else None,
         confidence=confidence,
         months=share.by_month(),
         refused=share.refused(days),
-        faults=_summed(day.refused for _, day in days),
+        faults=_summed(day.refused for _, day in days) if found.phones else None,
         outcomes={name: share.of_cases(days, (name,)) for name in OUTCOMES},
         promised_outcomes={name: float(np.mean(held_out == k)) for k, name in enumerate(OUTCOMES)},
         advised=share.of_cases(days, ADVISED),
@@ -104,18 +108,19 @@ def field_report(
         referred=share.referred(days),
         checked=len(told),
         cannot_tell=len(told) - len(known),
-        sensitivity=proportion(called[sick], phones[sick], confidence),
+        sensitivity=proportion(called[sick], groups[sick], confidence),
         promised_sensitivity=rule.promised_sensitivity,
-        specificity=proportion(~called[~sick], phones[~sick], confidence),
+        specificity=proportion(~called[~sick], groups[~sick], confidence),
         corrected_sensitivity=corrected_sensitivity(
             sum(answered[name] for name in CALLED), sum(answered.values()), sick, called, confidence
         ),
         threshold=rule.threshold,
         proposed_threshold=proposed[0],
         proposed_sensitivity=proposed[1],
+        missed=sorted(one.id for one in found.answers if one.final == found.positive and one.outcome not in CALLED),
         cautions=[],
     )
-    return dataclasses.replace(report, cautions=_cautions(report, counts))
+    return dataclasses.replace(report, cautions=_cautions(report, found))
 
 
 def corrected_sensitivity(
@@ -197,16 +202,39 @@ def _summed(several: Any) -> dict[str, int]:
     return dict(sorted(total.items(), key=lambda item: -item[1]))
 
 
-def _cautions(report: FieldReport, counts: Sequence[PhoneCounts]) -> list[str]:
+def _cautions(report: FieldReport, evidence: Evidence) -> list[str]:
     found = [
         "Clinicians' answers are of people who were referred and seen, by a look at photos: no test confirms them.",
         "People who use the app are not those whose photos the study has: outcomes may differ for that alone.",
     ]
+    if report.cases is None:
+        found.append(
+            "No phone's counts are given: how many photos are refused, how often the app advises to see a clinician, "
+            "whether that drifts, and what it misses in people who send no case are not known."
+        )
     if report.phones == 1:
         found.append("All counts are of one phone: its cases are taken as independent.")
-    if report.corrected_sensitivity is None and report.checked:
+    if report.answers:
+        found.append("Which of the clinic's cases are of one person is not known: they are taken as independent.")
+    if evidence.replaced:
+        found.append(
+            f"Cases with an answer are the clinic's alone: the {evidence.replaced} that phones counted of the same "
+            "model may be among them, and counts hold no id to tell."
+        )
+    if report.cases is not None and report.checked > report.cases:
+        found.append(
+            f"Clinicians answered {report.checked} cases, but the phones count {report.cases}: not all phones are here."
+        )
+    models = {one.sha256 for one in evidence.phones} | {one.sha256 for one in evidence.answers}
+    if len(models) > 1:
+        found.append(f"The cases are of {len(models)} exported files of the study, by their SHA-256, taken together.")
+    known = [case for _, case in evidence.cases() if case.clinician != CANNOT_TELL]
+    if known and all(case.outcome in CALLED for case in known):
         found.append("No case that the app did not call mpox was checked: what it misses cannot be known from this.")
-    limits = {one.threshold for one in counts}
+    if report.missed:
+        more = f" and {len(report.missed) - 3} more (field.json)" if len(report.missed) > 3 else ""
+        found.append(f"A clinician calls mpox what the app did not: case {', '.join(report.missed[:3])}{more}.")
+    limits = {one.threshold for one in evidence.phones} | {one.threshold for one in evidence.answers}
     if any(limit != report.threshold for limit in limits if limit is not None):
         shown = ", ".join(f"{limit:.3f}" for limit in sorted(limit for limit in limits if limit is not None))
         found.append(f"Phones answered at the threshold {shown}, not at that of chosen.yaml: install the app again.")

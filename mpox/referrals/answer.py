@@ -4,13 +4,12 @@ import os
 import uuid
 from typing import Any
 
-from mpox.field.counts import CANNOT_TELL
+from mpox.field.counts import CANNOT_TELL, OTHER
 from mpox.referrals.envelope import IV_BYTES, compact, sealed_answer
 from mpox.referrals.referral import Referral
 from mpox.referrals.rules import URI, URN, uuid_of
 from mpox.referrals.state import Answer, now
 
-OTHER = "other"
 REPORT = "Assessment of a skin lesion by a clinician"
 SNOMED_MPOX = {"system": "http://snomed.info/sct", "code": "359814004", "display": "Mpox"}
 _MPOX = ("mpox", "monkeypox")

@@ -10,6 +10,7 @@ import pandas as pd
 from mpox.curation.decisions import DECISION_COLUMNS, write_decisions
 from mpox.data.manifest import complete, write_manifest
 from mpox.errors import UserError
+from mpox.field.answers import CHANCE, NAME
 from mpox.field.counts import CANNOT_TELL
 from mpox.files import replacing, replacing_folder
 from mpox.referrals.inbox import opened
@@ -34,7 +35,8 @@ def write_labels(state: State, key: ClinicKey | None, folder: Path) -> Written:
     """Write the close-ups of answered cases into a new folder, with manifest.csv, decisions.csv and answers.csv.
 
     A photo's label is the clinician's final answer, its subject the case; decisions.csv keeps each in the clinician's
-    name. answers.csv has one row an answered case, "cannot tell" too: first and final answer, and the model's result.
+    name. answers.csv has one row an answered case, "cannot tell" too: first and final answer, and the model's result;
+    `mpox.evaluate field=` reads it.
     Raises UserError for a folder that is there, and where no case has an answer that is a label.
     """
     if folder.exists():
@@ -66,7 +68,7 @@ def write_labels(state: State, key: ClinicKey | None, folder: Path) -> Written:
         manifest = complete(pd.DataFrame(photos), SOURCE)
         write_manifest(manifest, new / "manifest.csv")
         write_decisions(_decisions(manifest), new / "decisions.csv")
-        with replacing(new / "answers.csv") as temporary:
+        with replacing(new / NAME) as temporary:
             pd.DataFrame(answers).to_csv(temporary, index=False)
     return Written(
         len(photos), manifest["subject"].nunique(), [f"{count} {what}" for what, count in left.items() if count]
@@ -97,7 +99,8 @@ def _answer(state: State, referral: Referral) -> dict[str, Any]:
         "blind": bool(given["blind"]),
         "outcome": referral.outcome,
         "threshold": referral.threshold,
-        **{f"p_{label}": share for label, share in referral.probabilities.items()},
+        **{f"{CHANCE}{label}": share for label, share in referral.probabilities.items()},
+        "study": referral.model.study,
         "model": referral.model.name,
         "model_sha256": referral.model.sha256,
         "consent": referral.consent,

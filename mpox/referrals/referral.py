@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from mpox.stats.decision import OUTCOMES
 OVERVIEW, CLOSE_UP, MAP = "overview", "close-up", "map"
 LONGEST = 2000  # letters of a text that is shown
 _THRESHOLD = "threshold"
+# The note that the app gives its model.
+_NOTE = re.compile(r"study (.+?), fold [^,]+, recipe [^,]+, classes ")
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,18 @@ class Picture:
 
 @dataclass(frozen=True)
 class Model:
-    """What answered, as the referral names it."""
+    """What answered, as the referral names it; `study` is empty where its note is not the app's."""
 
     name: str
     version: str
     sha256: str
     note: str
+
+    @property
+    def study(self) -> str:
+        """The study that the model is of."""
+        found = _NOTE.match(self.note)
+        return found[1] if found else ""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The closing tables of `mpox.evaluate field=…`: what apps counted against what the study promised."""
+"""The closing tables of `mpox.evaluate field=…`: what was seen after deployment against what the study promised."""
 
 from rich.table import Table
 
@@ -18,16 +18,18 @@ _OUTCOMES = {
 def promise_table(report: FieldReport) -> Table:
     """Return the table of figures beside what the study's held-out photos promise."""
     percent = f"{100 * report.confidence:g} %"
-    title = (
-        f"{shown(report.study)} after deployment: {report.cases} cases on {report.phones} phones ({percent} interval)"
+    of = [f"{report.cases} cases on {report.phones} phones"] if report.cases is not None else []
+    of += [f"{report.answers} cases that a clinic answered"] if report.answers else []
+    view = _table(
+        f"{shown(report.study)} after deployment: {', '.join(of)} ({percent} interval)", "", "counted", "promised"
     )
-    view = _table(title, "", "counted", "promised")
-    for name, words in _OUTCOMES.items():
-        view.add_row(words, _bounded(report.outcomes[name]), printed.number(report.promised_outcomes[name]))
-    view.add_row("advised to see a clinician", _bounded(report.advised), printed.number(report.promised_advised))
-    view.add_row("of these, sent to a clinician", _bounded(report.referred), printed.DASH)
-    view.add_row("photos refused", _bounded(report.refused), printed.DASH)
-    view.add_section()
+    if report.cases is not None:
+        for name, words in _OUTCOMES.items():
+            view.add_row(words, _bounded(report.outcomes[name]), printed.number(report.promised_outcomes[name]))
+        view.add_row("advised to see a clinician", _bounded(report.advised), printed.number(report.promised_advised))
+        view.add_row("of these, sent to a clinician", _bounded(report.referred), printed.DASH)
+        view.add_row("photos refused", _bounded(report.refused), printed.DASH)
+        view.add_section()
     promised = printed.number(report.promised_sensitivity)
     view.add_row(
         f"sensitivity ({report.sensitivity.n} cases a clinician calls mpox)", _bounded(report.sensitivity), promised

@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from mpox.errors import UserError
-from mpox.field.counts import Case, Day, PhoneCounts, read_counts
+from mpox.field.counts import Case, Day, PhoneCounts
+from mpox.field.evidence import Evidence
+from mpox.field.given import read_given
 from mpox.field.report import corrected_sensitivity, field_report
 from mpox.files import read_json
 from mpox.mobile.run.decision_rule import REFER, decide
@@ -73,8 +75,9 @@ def test_the_sensitivity_of_those_seen_is_corrected_for_those_not_seen() -> None
     assert corrected_sensitivity(5, 10, np.array([True]), np.array([True]), 0.95) is None  # nobody else was seen
 
 
-def counts(days: list[Day], cases: list[Case], threshold: float = 0.3, name: str = "a.json") -> PhoneCounts:
-    return PhoneCounts(name, "default", "lite0", "mpox", threshold, tuple(days), tuple(cases))
+def counts(days: list[Day], cases: list[Case], threshold: float = 0.3) -> Evidence:
+    one = PhoneCounts("a.json", "default", "lite0", "0" * 64, "mpox", threshold, tuple(days), tuple(cases))
+    return Evidence("default", "mpox", (one,))
 
 
 def test_what_drifts_and_what_is_not_kept_is_said() -> None:
@@ -87,7 +90,7 @@ def test_what_drifts_and_what_is_not_kept_is_said() -> None:
         + [Case("not_suspected", 0.1, "mpox")] * 10
         + [Case("unclear", 0.2, "cannot tell")]
     )
-    report = field_report([counts(months, cases, threshold=0.4)], RULE, np.repeat([0, 3], [10, 90]))
+    report = field_report(counts(months, cases, threshold=0.4), RULE, np.repeat([0, 3], [10, 90]))
     assert [one.month for one in report.months] == ["2026-01", "2026-06"]
     assert report.months[0].refused.value == pytest.approx(10 / 100) and report.months[
         1
@@ -98,7 +101,7 @@ def test_what_drifts_and_what_is_not_kept_is_said() -> None:
     said = " ".join(report.cautions)
     for words in ("another rate in 2026-06", "more often", "0.400, not at that", "below the 0.950", "one phone"):
         assert words in said
-    few = field_report([counts(months, cases[:18])], RULE, np.zeros(5))
+    few = field_report(counts(months, cases[:18]), RULE, np.zeros(5))
     assert few.proposed_threshold is None and "cannot be known" in " ".join(few.cautions)
 
 
@@ -114,21 +117,22 @@ def test_what_drifts_and_what_is_not_kept_is_said() -> None:
         (phone(cases=[{"outcome": "suspected", "mpox": 3, "clinician": "mpox"}]), "3 is no number from 0 to 1"),
         (phone(positive="measles"), "none of its labels"),
         (phone(study="other"), "of a model of study default"),
+        (phone(sha256=None), "None is no SHA-256"),
     ],
 )
 def test_files_that_are_none_are_refused_in_one_line(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError) as error:
-        read_counts(write(tmp_path / "in", a={**phone(), **change}), "default")
+        read_given(write(tmp_path / "in", a={**phone(), **change}), "default")
     assert words in str(error.value) and "\n" not in str(error.value)
     (tmp_path / "in" / "a.json").write_text("[1")
     with pytest.raises(UserError, match=r"a\.json is no file of an app's counts"):
-        read_counts([tmp_path / "in"], "default")
+        read_given([tmp_path / "in"], "default")
 
 
 def test_two_files_of_one_phone_are_noticed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     days = [day(f"2026-01-{k:02d}", taken=k, suspected=k) for k in range(1, 6)]
     paths = write(tmp_path / "in", earlier=phone(*days[:4]), later=phone(*days), other=phone(day("2026-01-01")))
-    assert len(read_counts(paths, "default")) == 3
+    assert len(read_given(paths, "default").phones) == 3
     assert "earlier.json seems to be an earlier state of later.json" in caplog.text and caplog.text.count("seems") == 1
 
 

@@ -12,7 +12,7 @@ from mpox.mobile.file.onnx import ONNX_RECIPES
 from mpox.options import config_dir
 from mpox.training.job import train
 
-pytest.register_assert_rewrite("app_in_browser")
+pytest.register_assert_rewrite("app_in_browser", "person_in_browser")
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +50,13 @@ def onnx_exports(phone_run: Path, tmp_path_factory: pytest.TempPathFactory) -> d
         options = ["format=onnx", f"recipe={recipe}", f"name={recipe}", "timing.rounds=0"]
         reports[recipe] = export(export_config(phone_run, folder, *options)) | {"place": folder / recipe}
     return reports
+
+
+@pytest.fixture(scope="session")
+def export(onnx_exports: dict[str, dict[str, Any]]) -> Path:
+    """The folder of the int8 ONNX export, of which the app is made. Read only."""
+    place: Path = onnx_exports["int8_static"]["place"]
+    return place
 
 
 @pytest.fixture(scope="session")

@@ -1,151 +1,29 @@
 """Sending a case to a clinician in a real browser: by file, and to a real FHIR server while network and tab are cut."""
 
-import base64
 import io
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
-from typing import Any
 
-import psutil
 import pytest
 import requests
-from app_in_browser import PHONE, Phone, written
-from browser import TABLET, start
+from app_in_browser import written
+from browser import TABLET
 from clinic_answer import MARKUP, Clinic, answer_bundle, answered_at, sealed
 from fhir_line import Line, fhir_server, held
+from person_in_browser import Person, killed, opened
 from PIL import Image
-from selenium import webdriver
-from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.select import Select
 from served import Host
 
-from mpox.field.counts import read_counts
+from mpox.field.given import read_given
 from mpox.files import read_json
 from mpox.mobile.recipient import Recipient, recipient
 
 pytest.importorskip("pyhpke", reason="no pyhpke here: pip install 'mpox[clinic]'")
 pytestmark = pytest.mark.slow
-# A camera that shows a test picture, and nobody to ask for it.
-CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-STORED = """
-const names = ["referrals", "contents", "days", "cases"];
-const open = indexedDB.open("mpox " + location.pathname);
-await new Promise(done => (open.onsuccess = done));
-const transaction = open.result.transaction(names);
-const all = {};
-for (const name of names) {
-  const asked = transaction.objectStore(name).getAll();
-  await new Promise(done => (asked.onsuccess = done));
-  all[name] = asked.result.map(one => ({...one, replyKey: one.replyKey ? String(one.replyKey) : null}));
-}
-open.result.close();
-return all;
-"""
-
-
-@pytest.fixture(scope="module")
-def export(onnx_exports: dict[str, dict[str, Any]]) -> Path:
-    place: Path = onnx_exports["int8_static"]["place"]
-    return place
-
-
-@contextmanager
-def opened(folder: Path, size: tuple[int, int] = PHONE, dark: bool = False) -> Iterator[webdriver.Chrome]:
-    """A browser whose profile is in `folder`, so that a later one finds what is stored; downloads go beside it."""
-    (folder / "downloads").mkdir(exist_ok=True)
-    arguments = [*CAMERA, f"--user-data-dir={folder / 'profile'}"]
-    browser = start(folder / "downloads", size, arguments, mobile=size == PHONE)
-    try:
-        if dark:
-            scheme = [{"name": "prefers-color-scheme", "value": "dark"}]
-            browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
-        yield browser
-    finally:
-        with suppress(WebDriverException, OSError):  # a test may have killed it
-            browser.quit()
-        browser.service.stop()
-
-
-class Person(Phone):
-    """Somebody with a case."""
-
-    def judged(self, photo: Path, site: str | None = None) -> None:
-        """From the first screen to what to do next."""
-        self.browser.find_element(By.ID, "consent").click()
-        self.press("begin")
-        self.at("questions")
-        if site:
-            Select(self.browser.find_element(By.ID, "site")).select_by_visible_text(self.texts[f"site_{site}"])
-        self.press("next")
-        self.at("overview")
-        self.choose(photo)
-        self.at("close_up")
-        self.choose(photo)
-        self.at("photos")
-        self.press("see_answer")
-        self.wait(lambda: self.browser.find_elements(By.CSS_SELECTOR, ".number"))
-        self.press("what_next")
-        self.at("what_next")
-
-    def preview(self) -> None:
-        self.press("refer")
-        self.at("refer")
-        loaded = "const all = [...document.images]; return all.length && all.every(one => one.naturalWidth > 0)"
-        self.wait(lambda: self.browser.execute_script(loaded))
-
-    def pictures(self) -> list[bytes]:
-        """The files of the pictures on the screen, as the browser has them: the page's own policy forbids to ask."""
-        ask = self.browser.execute_cdp_cmd
-        ask("Page.enable", {})
-        frame = ask("Page.getFrameTree", {})["frameTree"]["frame"]["id"]
-        addresses = self.browser.execute_script("return [...document.images].map(one => one.src)")
-        contents = [ask("Page.getResourceContent", {"frameId": frame, "url": one}) for one in addresses]
-        return [base64.b64decode(one["content"]) for one in contents]
-
-    def agree(self, button: str) -> None:
-        self.browser.find_element(By.ID, "agree").click()
-        self.press(button)
-
-    def refer(self, photo: Path, button: str) -> str:
-        """A referral from the first screen on; returns its id."""
-        self.judged(photo)
-        self.preview()
-        self.agree(button)
-        self.at("sent")
-        return self.referral()
-
-    def referral(self) -> str:
-        """The id of the newest on the list."""
-        script = "return document.querySelector('[data-id]')?.dataset.id"
-        return str(self.wait(lambda: self.browser.execute_script(script)))
-
-    def states(self) -> list[str]:
-        script = "return [...document.querySelectorAll('[data-state]')].map(one => one.dataset.state)"
-        found: list[str] = self.browser.execute_script(script)
-        return found
-
-    def stored(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.asks(STORED)
-        return found
-
-    def to_sent(self) -> None:
-        self.wait(lambda: self.texts["sent"] in self.body())
-        self.press("sent")
-        self.at("sent")
-
-    def saved(self, folder: Path, name: str) -> Path:
-        path = folder / "downloads" / name
-        self.wait(path.is_file)
-        return path
-
-    def open_answer(self, path: Path) -> None:
-        self.browser.find_element(By.ID, "answer").send_keys(str(path))
 
 
 def test_an_encrypted_file_and_the_answer_to_it(export: Path, lesions: list[Path], tmp_path: Path) -> None:
@@ -196,12 +74,8 @@ def test_an_encrypted_file_and_the_answer_to_it(export: Path, lesions: list[Path
         assert not browser.find_elements(By.CSS_SELECTOR, ".reply img, .reply i")
         assert phone.texts["answer_wrong"] not in phone.body()
         phone.sound()
-        phone.press("counts")
-        phone.at("counts")
-        phone.sound()
-        phone.press("counts_save")
-        phone.wait(lambda: list((tmp_path / "downloads").glob("mpox-field-*.json")))
-        counted = read_json(next((tmp_path / "downloads").glob("mpox-field-*.json")))
+        file = phone.counts(tmp_path)
+        counted = read_json(file)
         (model,) = counted["models"]
         outcome, share = stored["referrals"][0]["outcome"], stored["referrals"][0]["mpox"]
         assert model["sha256"] == read_json(tmp_path / "site" / "site.json")["model"]["sha256"]
@@ -209,7 +83,7 @@ def test_an_encrypted_file_and_the_answer_to_it(export: Path, lesions: list[Path
         (day,) = model["days"]
         assert (day["answered"], day["referred"], day["taken"], day["refused"]) == ({outcome: 1}, {outcome: 1}, 1, {})
         assert number not in json.dumps(counted)
-        (read,) = read_counts([next((tmp_path / "downloads").glob("mpox-field-*.json"))], model["study"])
+        (read,) = read_given([file], model["study"]).phones
         assert [case.clinician for case in read.cases] == ["mpox"]
         browser.back()
         phone.at("sent")
@@ -263,13 +137,6 @@ def test_unencrypted_files_right_to_left_dark_on_a_tablet(export: Path, lesions:
             phone.press("share")
             text = phone.texts["share_failed"].format(why=f"\u2068{name}\u2069")
             phone.wait(lambda text=text, reported=reported: (text in phone.body()) == reported)
-
-
-def killed(browser: webdriver.Chrome) -> None:
-    """End the browser as a phone that runs out of battery does."""
-    for process in psutil.Process(browser.service.process.pid).children(recursive=True):  # type: ignore[attr-defined]
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
 
 
 ONE_CASE = {

@@ -16,25 +16,22 @@ from typing import Any
 import pytest
 import requests
 from app_in_browser import written
-from browser import LAPTOP, start
-from clinic_in_browser import Clinic, Page
+from clinic_in_browser import Clinic, answered_mpox
 from fhir_line import Line, fhir_server, held
+from person_in_browser import Person, killed, opened
 from selenium.common.exceptions import WebDriverException
-from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
 from served import Host
 from urllib3.exceptions import HTTPError
 
 pytest.importorskip("pyhpke", reason="pyhpke is not installed: pip install mpox[clinic]")
 pytest.importorskip("fhir.resources", reason="fhir.resources is not installed: pip install mpox[clinic]")
 
-from test_referral_browser import Person, export, killed, opened  # noqa: F401  (a fixture is one of them)
-
 from mpox.data.sources import manifest
 from mpox.mobile.recipient import recipient
 
 pytestmark = pytest.mark.slow
 TEXT = "Please come in.\n<b>Today.</b>"
+SHOWN = ("Please come in.", "<b>Today.</b>", "Dr. N.")
 
 
 def command(*arguments: object) -> str:
@@ -45,34 +42,7 @@ def command(*arguments: object) -> str:
     return run.stdout
 
 
-def answer_on_the_page(clinic: Clinic, folder: Path, number: str) -> None:
-    """A clinician reads the case blind, is then shown the result, and answers mpox."""
-    browser = start(folder, LAPTOP)
-    try:
-        page = Page(browser, clinic.url, "Dr. N.")
-        page.wait(lambda: number[:8] in page.text("waiting"))
-        page.open()
-        assert not page.shown("result")
-        page.press("0", Keys.ENTER)
-        page.wait(lambda: page.shown("result") and page.drawn("map"))
-        page.sound()
-        mpox = next(one for one in browser.find_elements(By.CSS_SELECTOR, "#choices button") if "mpox" in one.text)
-        mpox.click()
-        page.press("c", TEXT, Keys.ESCAPE, Keys.ENTER)
-        page.wait(lambda: page.shown("sure"))
-        page.press(Keys.ENTER)
-        page.wait(lambda: page.shown("list") and "Answered (1)" in page.text())
-    finally:
-        browser.quit()
-
-
-def check_shown(phone: Person) -> None:
-    phone.wait(lambda: phone.states() == ["answered"])
-    assert phone.texts["answer_label"].format(label="\u2068mpox\u2069") in phone.body()
-    assert "Please come in." in phone.body() and "<b>Today.</b>" in phone.body() and "Dr. N." in phone.body()
-
-
-def test_by_encrypted_files(export: Path, lesions: list[Path], tmp_path: Path) -> None:  # noqa: F811
+def test_by_encrypted_files(export: Path, lesions: list[Path], tmp_path: Path) -> None:
     keys, inbox = tmp_path / "keys", tmp_path / "in"
     command("keys", f"to={keys}", "name=Health centre")
     host = Host(written(export, tmp_path / "site", recipient(keys / "clinic.pub.json", None)))
@@ -84,19 +54,19 @@ def test_by_encrypted_files(export: Path, lesions: list[Path], tmp_path: Path) -
         inbox.mkdir()
         (inbox / file.name).write_bytes(file.read_bytes())  # as a messenger brings it
         clinic = Clinic(f"inbox={inbox}", f"key={keys / 'clinic.key.json'}")
-        answer_on_the_page(clinic, tmp_path, number)
+        answered_mpox(clinic, tmp_path, number, TEXT)
         answer = inbox / "answers" / f"{number}.answer.mpox"
         phone.wait(answer.is_file)
         assert clinic.end(signal.SIGTERM) == 128 + signal.SIGTERM
         phone.press("handed")
         phone.open_answer(answer)
-        check_shown(phone)
+        phone.sees("mpox", *SHOWN)
     command("export", f"inbox={inbox}", f"key={keys / 'clinic.key.json'}", f"to={tmp_path / 'labels'}")
     labels = manifest(str(tmp_path / "labels" / "manifest.csv")).manifest
     assert (labels["label"].tolist(), labels["subject"].tolist()) == (["mpox"], [number])
 
 
-def test_by_a_server(export: Path, lesions: list[Path], tmp_path: Path) -> None:  # noqa: F811
+def test_by_a_server(export: Path, lesions: list[Path], tmp_path: Path) -> None:
     with fhir_server() as server:
         host = Host(written(export, tmp_path / "site", recipient(None, server)))
         clinic = Clinic(f"inbox={server}", f"state={tmp_path / 'state.sqlite'}")
@@ -104,10 +74,10 @@ def test_by_a_server(export: Path, lesions: list[Path], tmp_path: Path) -> None:
             phone = Person(browser, host.url)
             number = phone.refer(lesions[0], "refer_send")
             phone.wait(lambda: phone.states() == ["sent"])
-            answer_on_the_page(clinic, tmp_path, number)
+            answered_mpox(clinic, tmp_path, number, TEXT)
             phone.wait(lambda: held_reports(server))
             phone.press("ask")
-            check_shown(phone)
+            phone.sees("mpox", *SHOWN)
         clinic.end(signal.SIGTERM)
     command("export", f"inbox={server}", f"state={tmp_path / 'state.sqlite'}", f"to={tmp_path / 'labels'}")
     assert manifest(str(tmp_path / "labels" / "manifest.csv")).manifest["label"].tolist() == ["mpox"]
@@ -161,7 +131,7 @@ def answer_all(clinic: Clinic) -> None:
             clinic.post("answer", number, page, label="other", words=TEXT)
 
 
-def test_fifty_kills_lose_and_double_nothing(export: Path, lesions: list[Path], tmp_path: Path) -> None:  # noqa: F811
+def test_fifty_kills_lose_and_double_nothing(export: Path, lesions: list[Path], tmp_path: Path) -> None:
     """Browser, clinic and network are killed or cut 50 times in all, each at a random moment of somebody's work."""
     draw, cases = random.Random(5), 6
     with fhir_server() as server:
