@@ -280,7 +280,7 @@ def test_killed_job_resumes_to_the_same_predictions(tmp_path: Path, delay: float
 @pytest.mark.slow
 def test_several_devices_train_one_job(tiny: list[str], tmp_path: Path) -> None:
     """`trainer=ddp` on two processes of the processor: each takes its share, and one result is written, that of one."""
-    # Weights of classes are shared out over the photos of a batch, and a norm that learns sees its process's part alone.
+    # Not the usual weights of classes, a mean over a batch; a norm that learns would see its process's part alone.
     options = ["threads=1", *ONE_EPOCH, "schedule.finetune.norms=frozen", "balance=none"]
     run = mpox(*tiny, *options, "study=one", "batch_size=16")
     assert run.returncode == 0, run.stderr
