@@ -38,7 +38,7 @@ def rows(results: dict[str, Any]) -> Iterator[Row]:
     for key in ("probe", "default"):
         study = results.get(key)
         if study:
-            aim = "at least 15" if key == "probe" else "at least 2"
+            aim = "at least 25" if key == "probe" else "at least 3.5"
             extent = f"{len(study['models'])} models x {study['folds']} folds"
             scaled = " (its jobs scaled)" if study["baseline_scaled"] else ""
             yield f"{key} study, {extent}: baseline{scaled}", f"{study['baseline_seconds']:.0f} s", ""

@@ -95,7 +95,7 @@ def test_a_slurm_node_that_is_lost_costs_nothing(cluster: Slurm, photos: Path, t
 
 @pytest.mark.timeout(900)
 def test_a_job_that_reaches_slurms_time_limit_goes_on(cluster: Slurm, photos: Path, tmp_path: Path) -> None:
-    epochs = 300  # more than fit into the minute that a job has
+    epochs = 200  # more than fit into the minute that a job has
     launcher = ["hydra/launcher=submitit_slurm", "hydra.launcher.gpus_per_node=null", "hydra.launcher.cpus_per_task=1"]
     limits = ["hydra.launcher.mem_gb=2", "hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=10"]
     one = [*options(photos, tmp_path / "runs", epochs), "fold=0"]
