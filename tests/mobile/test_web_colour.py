@@ -59,6 +59,7 @@ def exact() -> dict[str, bytes]:
         "P3, power from a point": of_matrix(p3, [parametric(2.2, 1.05, -0.05)] * 3),
         "P3, power and an offset": of_matrix(p3, [parametric(2.2, 1.05, -0.05, 0.0002)] * 3),
         "P3, seven parameters": of_matrix(p3, [parametric(2.4, 0.9479, 0.0521, 0.0774, 0.04045, 0.001, 0)] * 3),
+        "P3, a function backwards": of_matrix(p3, [parametric(2.2, -1, 0.5)] * 3),
         "sRGB's primaries, gamma 1.8": profile(SRGB, 1.8),
         "nearest sRGB, other curves": of_matrix(nearest_srgb(), [parametric(1.8), tabled, parametric(1.4)]),
         "wilder than light": of_matrix(5 * p3, [parametric(2.2)] * 3),
@@ -81,7 +82,7 @@ def other() -> dict[str, bytes]:
     """Profiles that are left to the browser."""
     p3, curves = colorants(DISPLAY_P3), [parametric(2.2)] * 3
     whole = display_p3()
-    lifted = table((65535 * (0.01 + 0.99 * SRGB_LIGHT)).round())
+    lifted, black = (table((65535 * (dark + (1 - dark) * SRGB_LIGHT)).round()) for dark in (0.003, 0))
     tags: dict[bytes, bytes] = {b"kTRC": curves[0]}
     return {
         "tables": of_matrix(p3, curves, more={b"A2B0": b"mft2".ljust(64, b"\0")}),
@@ -89,6 +90,7 @@ def other() -> dict[str, bytes]:
         "printer's inks": of_tags({b"A2B0": b"mft2".ljust(64, b"\0")}, space=b"CMYK"),
         "no curves": of_tags({}),
         "lifted black": of_matrix(p3, [lifted] * 3),
+        "a black that is blue": of_matrix(p3, [black, black, lifted]),
         "of a later kind": of_matrix(p3, curves, version=5),
         "an unknown function": of_matrix(p3, [b"para\0\0\0\0\0\7\0\0".ljust(48, b"\0")] * 3),
         "an empty table": of_matrix(p3, [table([1, 2, 3])[:13]] * 3),

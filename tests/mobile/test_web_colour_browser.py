@@ -100,7 +100,7 @@ def test_photos_of_12_megapixels_give_the_desk_s_working_picture(asked: Asked, s
     ways = {
         "p3.jpg": {"quality": 90, **wide},
         "p3-turned.jpg": {"quality": 90, "exif": turned(6), **wide},
-        "p3.png": {"compress_level": 1, **wide},
+        "p3.png": {"compress_level": 1, "exif": turned(8), **wide},
         "plain.jpg": {"quality": 90},
     }
     for name, options in ways.items():

@@ -26,7 +26,8 @@ const BITS = 14;
 const ONE = 1 << BITS;
 // A factor of a curve that is nearer to 0 than this is 0.
 const NOTHING = 0.0001;
-// Lightest black: from .00046 on the library shifts it, by a table of colours in place of curves and a matrix.
+// X, Y and Z of the lightest black that the library surely leaves alone. It shifts lighter ones, whose shifts of X, Y and Z sum
+// to .002, and then uses a table of colours in place of curves and a matrix.
 const BLACK = 0.0004;
 // Of 255: profiles that change no colour by more are sRGB under another name (SAME of mpox/data/colour.py).
 const SAME = 4;
@@ -41,9 +42,9 @@ export interface Exact {
 
 /** How pixels of a profile become sRGB; null for one that the library converts by a table of colours. */
 export function exact({ curves, colorants }: MatrixProfile): Exact | null {
-  const black = colorants[1].reduce((sum, share, k) => sum + share * linear(curves[k], 0), 0);
+  const black = colorants.map((row) => row.reduce((sum, share, k) => sum + share * linear(curves[k], 0), 0));
+  if (!black.every((one) => Math.abs(one) < BLACK)) return null;
   const back = inverse(SRGB);
-  if (!(Math.abs(black) < BLACK)) return null;
   const matrix = back.map((row) => [0, 1, 2].map((k) => row.reduce((sum, one, j) => sum + one * colorants[j][k], 0)));
   // Where the matrix does nothing to 1/65535 the library joins the curves instead; no profile's numbers, of 16 bits after
   // the point, come so near to its own sRGB.
@@ -55,7 +56,7 @@ export function exact({ curves, colorants }: MatrixProfile): Exact | null {
 function byMatrix(curves: Curve[], matrix: number[][]): Conversion {
   const fixed = (value: number): number => (value < 2 ** 17 ? Math.floor(value * ONE + 0.5) : 0x7fffffff);
   const [red, green, blue] = curves.map((one) =>
-    Int32Array.from({ length: 256 }, (_, k) => fixed(linear(one, Math.fround(k / 255)))),
+    Int32Array.from({ length: 256 }, (_, k) => fixed(linear(one, k))),
   );
   const [rr, rg, rb, gr, gg, gb, br, bg, bb] = matrix.flat().map(fixed);
   const level = Uint8Array.from({ length: ONE + 1 }, (_, k) => eight(word(encoded(Math.fround(k / ONE)) * 65535)));
@@ -85,10 +86,10 @@ function changes(convert: Conversion): boolean {
   return converted.some((value, k) => Math.abs(value - colours[k]) > SAME);
 }
 
-/** Linear light of a value 0..1. */
-function linear(curve: Curve, x: number): number {
-  if ("table" in curve) return Math.fround(between(curve.table, word(x * 65535)) / 65535);
-  return Math.fround(computed(curve.kind, curve.parameters, x));
+/** Linear light of a value 0..255. */
+function linear(curve: Curve, value: number): number {
+  if ("table" in curve) return Math.fround(between(curve.table, 257 * value) / 65535);
+  return Math.fround(computed(curve.kind, curve.parameters, Math.fround(value / 255)));
 }
 
 function computed(kind: number, [g, a, b, c, d, e, f]: number[], x: number): number {
