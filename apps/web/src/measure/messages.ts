@@ -12,10 +12,14 @@ export type Request =
   | { kind: "watch"; frame: ImageBitmap } // of the camera, to be measured alone
   | { kind: "classify"; picture: Pixels };
 
+/** How a photo's own colours became sRGB: it has no profile, or as on the desk, or by the browser's conversion. */
+export type Colours = "none" | "exact" | "browser";
+
 /** A photo's centre square: its quality, the working picture of the model, and a JPEG of it without metadata. */
 export interface Taken {
   quality: Quality;
   picture: Pixels;
+  colours: Colours;
   jpeg: Blob;
 }
 
@@ -35,6 +39,7 @@ export interface ClassMaps {
 export interface SelfTest {
   good: boolean;
   photos: Tested[];
+  colours: Colours; // the way that profiles of cameras go in this browser
   milliseconds: number;
 }
 

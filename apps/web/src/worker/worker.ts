@@ -5,8 +5,9 @@ import { Pixels } from "../measure/pixels";
 import { Quality, quality } from "../measure/quality";
 import { resize } from "../measure/resize";
 import { Golden, Site } from "../measure/site";
-import { centreSquare, jpeg, opened, Square, UnreadableError } from "./decode";
+import { centreSquare, jpeg, opened, Photo, Square, UnreadableError } from "./decode";
 import { Network } from "./network";
+import { givesStoredValues } from "./way";
 
 declare const self: DedicatedWorkerGlobalScope;
 
@@ -35,27 +36,32 @@ async function answer(request: Request): Promise<Answers[keyof Answers]> {
     case "photo":
       return taken(await opened(request.blob));
     case "frame":
-      return taken(request.frame);
+      return taken(ofCamera(request.frame));
     case "watch":
-      return used(request.frame, (frame) => measured(centreSquare(frame, site.model)));
+      return used(ofCamera(request.frame), (frame) => measured(centreSquare(frame, site.model)));
     case "classify":
       return network.classify(request.picture);
   }
 }
 
-/** What `use` makes of a picture, whose memory is given back after it. */
-async function used<T>(picture: ImageBitmap, use: (picture: ImageBitmap) => T | Promise<T>): Promise<T> {
+function ofCamera(bitmap: ImageBitmap): Photo {
+  return { bitmap, colours: "none", convert: null };
+}
+
+/** What `use` makes of a photo, whose memory is given back after it. */
+async function used<T>(photo: Photo, use: (photo: Photo) => T | Promise<T>): Promise<T> {
   try {
-    return await use(picture);
+    return await use(photo);
   } finally {
-    picture.close();
+    photo.bitmap.close();
   }
 }
 
-function taken(picture: ImageBitmap): Promise<Taken> {
-  return used(picture, async () => {
-    const square = centreSquare(picture, site.model);
-    return { quality: measured(square), picture: workingPicture(square), jpeg: await jpeg(picture, site.model) };
+function taken(photo: Photo): Promise<Taken> {
+  return used(photo, async () => {
+    const square = centreSquare(photo, site.model);
+    const picture = workingPicture(square);
+    return { quality: measured(square), picture, colours: photo.colours, jpeg: await jpeg(photo, site.model) };
   });
 }
 
@@ -77,7 +83,8 @@ async function selfTest(all: boolean): Promise<SelfTest> {
   }
   const limits = { answer: site.tolerance, picture: site.level_tolerance };
   const good = photos.length > 0 && photos.every((one) => one.difference === null || one.difference <= limits[one.of]);
-  return { good, photos, milliseconds: performance.now() - began };
+  const colours = (await givesStoredValues()) ? "exact" : "browser";
+  return { good, photos, colours, milliseconds: performance.now() - began };
 }
 
 async function tested({ photo, picture, probabilities, kept }: Golden): Promise<Tested> {
@@ -101,7 +108,7 @@ async function fetched(path: string, kept: boolean): Promise<Square | null> {
   try {
     const file = await fetch(base + path);
     if (!file.ok) throw new Error(`${path}: ${file.status}`);
-    return await used(await opened(await file.blob()), (picture) => centreSquare(picture, site.model));
+    return await used(await opened(await file.blob()), (seen) => centreSquare(seen, site.model));
   } catch (error) {
     if (kept || error instanceof UnreadableError) throw error;
     return null;

@@ -8,8 +8,9 @@ export async function selfTestScreen(app: App): Promise<void> {
   const verdict = element("p", { role: "status", class: "outcome" }, app.say("selftest_running", { count: String(app.site.golden.length) }));
   const list = element("ul", { class: "small" });
   const limit = element("p", { class: "small" });
-  show(app.say("selftest"), verdict, list, limit, element("p", { class: "small" }, modelLine(app)));
-  const { good, photos, milliseconds } = await app.tested;
+  const way = element("p", { class: "small" });
+  show(app.say("selftest"), verdict, list, limit, way, element("p", { class: "small" }, modelLine(app)));
+  const { good, photos, colours, milliseconds } = await app.tested;
   list.append(
     ...photos.map(({ name, of, difference }) => {
       if (difference === null) return element("li", {}, app.say("selftest_missing", { name }));
@@ -22,6 +23,8 @@ export async function selfTestScreen(app: App): Promise<void> {
     levels: String(app.site.level_tolerance),
     seconds: (milliseconds / 1000).toFixed(1),
   });
+  way.textContent = app.say(colours === "exact" ? "selftest_colours_exact" : "selftest_colours_browser");
+  way.dataset["colours"] = colours;
   verdict.textContent = app.say(good ? "selftest_good" : "selftest_bad");
   verdict.classList.add(good ? "not_suspected" : "suspected");
   verdict.dataset["result"] = good ? "good" : "bad";
