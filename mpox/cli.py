@@ -4,6 +4,7 @@
 command really runs: help and wrong usage are answered at once.
 """
 
+import gc
 import importlib
 import os
 import signal
@@ -16,6 +17,8 @@ from mpox.command import Command
 from mpox.errors import Stopped, UsageError, UserError, one_line
 
 DONE, FAILED, USAGE = 0, 1, 2
+# Of Python's garbage collector: its usual 700 new objects are reached a thousand times while a command starts.
+RARELY = (50_000, 20, 50)
 HELP = ("-h", "--help", "help")
 # The commands in the order of the work, each a module of this package with a COMMAND.
 DOORS = (
@@ -92,6 +95,8 @@ def _compose_and_run(command: Command, overrides: list[str]) -> int:
     from mpox.usage import explained
 
     quieten()
+    if not command.jobs:  # what imports and configurations make stays: looking for garbage in it is a tenth of a start
+        gc.set_threshold(*RARELY)
     work = command.load()
     failures: list[Exception] = []
     place = ["."]
