@@ -53,8 +53,13 @@ def settled(cfg: DictConfig, network: PhotoClassifier, inputs: FoldInputs, devic
         return Pace(None, FULL if cfg.trainer.precision == AUTO else cfg.trainer.precision, {})
     path = Path(cfg.cache_dir) / f"pace-{_key(cfg, device)}.json"
     pace = kept(path, partial(_measure, cfg, network, inputs, device), _save, _load)
-    tried = ", ".join(f"{what} {seconds:.2f} s" for what, seconds in pace.seconds.items())
-    log.info("threads=%s, trainer.precision=%s: a step takes %s", pace.threads or "unchanged", pace.precision, tried)
+    tried = ", ".join(f"{seconds:.2f} s ({what})" for what, seconds in pace.seconds.items())
+    log.info(
+        "threads=%s, trainer.precision=%s; tried, a step of training: %s",
+        pace.threads or "unchanged",
+        pace.precision,
+        tried,
+    )
     cores, one = torch.get_num_threads(), pace.seconds.get(f"1 thread {FULL}")
     if one is not None and (gain := cores * min(pace.seconds.values()) / one) > 1 / WORTH:
         log.info(
