@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_plugins.mpox_study.jobs_launcher import Ended, Job, JobsLauncher
+from hydra_plugins.mpox_study.jobs_launcher import Ended, Job, JobsLauncher, check_package
 
 
 class RayLauncher(JobsLauncher):
@@ -25,6 +25,7 @@ class RayLauncher(JobsLauncher):
 
     def outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Ended | BaseException]]:
         """Run the jobs as tasks; Ray decides how many at once."""
+        check_package("ray", extra="ray")
         import ray  # imported here, since Hydra imports every plugin at every start
 
         if not ray.is_initialized():

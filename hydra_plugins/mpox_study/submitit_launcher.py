@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from hydra_plugins.mpox_study.jobs_launcher import Ended, Job, JobsLauncher
+from hydra_plugins.mpox_study.jobs_launcher import Ended, Job, JobsLauncher, check_package
 
 # Between two looks at the jobs.
 POLL_S = 1.0
@@ -39,6 +39,7 @@ class SubmititLauncher(JobsLauncher):
 
     def outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Ended | BaseException]]:
         """Submit the jobs as one array; those that this command started on this machine are cancelled when it stops."""
+        check_package("submitit", extra="slurm")
         import submitit  # imported here, since Hydra imports every plugin at every start
 
         executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster, **self.executor)
