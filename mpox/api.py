@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from mpox.data.folds import ALL
 from mpox.data.photos import decoded, upright
 from mpox.data.working_picture import square
 from mpox.errors import UserError
@@ -85,10 +86,12 @@ def read_predictions(place: str | Path) -> pd.DataFrame:
     """Return the logits of a study, or of one run, on photos that its networks were not trained on.
 
     One row a photo and run: `model`, `photo_id`, `path`, `group`, `source`, `fold`, `split` (val or test), `label`, and
-    `logit_<class>` float32. Raises UserError where there is no run or a file is not one of predictions.
+    `logit_<class>` float32. The final network (fold "all") was trained on every photo and adds no row to a study's: its
+    run repeats those of the folds. Raises UserError where there is no run or a file is not one of predictions.
     """
     tables = []
-    for run in _runs(place):
+    found = _runs(place)
+    for run in [run for run in found if fold_of(run) != ALL] or found:
         path = run / "predictions.parquet"
         if path.is_file():
             tables.append(predictions.read_predictions(path)[0].assign(model=run.parent.name))

@@ -1,5 +1,6 @@
 """Studies and comparisons as tables, in Python."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,16 @@ def test_predictions_are_one_table(study: Path) -> None:
     called = tested.filter(like="logit_").idxmax(axis=1).str.removeprefix("logit_")
     accuracy = mpox.read_study(study).query("model == 'tf_efficientnet_lite0'")["test/accuracy"].mean()
     assert (called == tested["label"]).mean() == pytest.approx(accuracy, abs=0.01)
+
+
+def test_the_final_network_repeats_no_prediction(study: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "web"
+    shutil.copytree(study, copied)
+    final = copied / "tf_efficientnet_lite0" / "fold-all"
+    shutil.copytree(copied / "tf_efficientnet_lite0" / "fold-0", final)
+    assert len(mpox.read_study(copied)) == len(mpox.read_study(study)) + 1
+    assert mpox.read_predictions(copied).equals(mpox.read_predictions(study))
+    assert len(mpox.read_predictions(final)), "asked for by its own path, it has those of its folds"
 
 
 @pytest.mark.slow
