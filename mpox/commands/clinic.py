@@ -29,10 +29,8 @@ def keys(cfg: DictConfig) -> None:
     folder = Path(cfg.to).expanduser()
     key = make_keys(folder, str(cfg.name))
     console.print(f"{folder / PUBLIC}: the public key {key.id} of {key.name}, for the app")
-    console.print(
-        f"{folder / PRIVATE}: the private key. Keep a copy in a safe place: without it nothing can be opened,"
-    )
-    console.print("  any more, and whoever has it can open everything that people sent.")
+    console.print(f"{folder / PRIVATE}: the private key. Keep a copy in a safe place: without it nothing that people")
+    console.print("  sent can be opened, and whoever has it can open everything.")
 
 
 def serve(cfg: DictConfig) -> None:

@@ -53,5 +53,6 @@ def stable_id(name: str) -> str:
 @functools.cache
 def _warn_offline() -> None:
     log.warning(
-        "W&B: no key found, so runs are written offline; `wandb sync runs/<study>/*/*/wandb/offline-run-*` sends them"
+        "W&B (Weights & Biases, a web service): no key found, so runs are written on this machine alone; "
+        "`wandb sync runs/<study>/*/*/wandb/offline-run-*` sends them, and logger.mode=disabled makes none"
     )
