@@ -27,7 +27,7 @@ def check_package(package: str, extra: str) -> None:
     from mpox.errors import UserError  # imported here, since Hydra imports every plugin at every start
 
     if importlib.util.find_spec(package) is None:
-        raise UserError(f"this launcher needs the package {package}: pip install -e '.[{extra}]'")
+        raise UserError(f"this launcher needs the package {package}: pip install 'mpox[{extra}]'")
 
 
 @dataclass(frozen=True)
