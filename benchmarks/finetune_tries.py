@@ -40,6 +40,7 @@ RECIPES = {
     "label smoothing 0.1": Recipe(label_smoothing=0.1),
     "5 epochs": Recipe(epochs=5),
     "depthwise kernels": Recipe(depthwise="train"),
+    "trained at the test size": Recipe(cut=224),
     "stages": Recipe(features=STAGES),
     "stages with mixup": Recipe(features=STAGES, mix="mixup"),
     "stages with cutmix": Recipe(features=STAGES, mix="cutmix"),

@@ -74,17 +74,19 @@ class FrozenViews:
     """Views of all photos through one EfficientNet-Lite with its ImageNet weights, each computed on first use.
 
     A view is named `plain`, `mirrored`, `upside_down`, `turned`, `side-<pixels>` or `epoch-<number>` (augmented as in
-    that epoch of the default recipe). Everything is kept below `place`.
+    that epoch of the default recipe), with `-of-<pixels>` behind it for cuts of another size. Everything is kept below
+    `place`.
     """
 
     def __init__(self, model: str, data: str, root: Path, place: Path) -> None:
         self.model, self.place, self._options = model, place, (f"data={data}", f"data.root={root}")
         self.photos = self._photos(None)
 
-    def _photos(self, side: int | None) -> PhotoTable:
+    def _photos(self, side: int | None, cut: str = "") -> PhotoTable:
         options = [
             *self._options, f"model={self.model}", f"runs_dir={self.place}/runs", f"study=views-{side or 'native'}",
             "data_guard.search=full", "data_guard.conflicts=drop", "logger=none", "trainer=cpu", "photos_on=processor",
+            *([f"augment.transforms.crop.size={cut}"] if cut else []),
         ]  # fmt: skip
         with initialize_config_dir(config_dir(), version_base="1.3"):
             cfg = compose("train", options)
@@ -130,8 +132,10 @@ class FrozenViews:
     def _make(self, view: str) -> None:
         if self._path("features", view).exists():
             return
-        kind, _, number = view.partition("-")
-        photos = self._photos(int(number)) if kind == "side" else self.photos
+        name, _, cut = view.partition("-of-")
+        kind, _, number = name.partition("-")
+        side = int(number) if kind == "side" else None
+        photos = self._photos(side, cut) if side or cut else self.photos
         batches = photos.data.view(int(number) if kind == "epoch" else None)
         network, all_maps, features = self.network().eval(), [], []
         backbone = network.backbone

@@ -41,14 +41,18 @@ class Recipe:
     features: str = LAST
     label_smoothing: float = 0.0
     mix: str | None = None  # mixup or cutmix, of the maps that come out of the frozen layers
+    cut: int | None = None  # side of the cuts that train, pixels; None: four fifths of the side that is tested
     anchor: float = 0.0  # L2-SP: pull towards the ImageNet weights instead of towards zero
 
 
 class CachedViews(Dataset[Any]):
     """The training photos' maps in the view of the current epoch, a batch at a time; targets are classes or shares."""
 
-    def __init__(self, views: FrozenViews, rows: np.ndarray, targets_of: Callable[[int], Tensor]) -> None:
+    def __init__(
+        self, views: FrozenViews, rows: np.ndarray, targets_of: Callable[[int], Tensor], cut: int | None = None
+    ) -> None:
         self.views, self.rows, self.targets_of, self.epoch = views, rows, targets_of, 0
+        self.size = f"-of-{cut}" if cut else ""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -56,7 +60,10 @@ class CachedViews(Dataset[Any]):
     def __getitems__(self, items: Sequence[int]) -> dict[str, Tensor]:
         """Return maps (B, C, H, W) float32 and targets of the items."""
         rows, epoch = self.rows[list(items)], self.epoch % KEPT_EPOCHS
-        return {"image": as_maps(self.views.maps(f"epoch-{epoch}")[rows]), "target": self.targets_of(epoch)[rows]}
+        return {
+            "image": as_maps(self.views.maps(f"epoch-{epoch}{self.size}")[rows]),
+            "target": self.targets_of(epoch)[rows],
+        }
 
 
 class Anchored(LesionClassifier):
@@ -129,7 +136,7 @@ def fit(
         module: LesionClassifier = Anchored(network, optimizer, anchor=recipe.anchor, **options)
     else:
         module = LesionClassifier(network, optimizer, **options)
-    cached = CachedViews(views, rows, soft or (lambda _: labels))
+    cached = CachedViews(views, rows, soft or (lambda _: labels), recipe.cut)
     loader = DataLoader(
         cached,
         batch_size=BATCH,
