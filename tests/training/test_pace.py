@@ -75,12 +75,14 @@ def test_a_processor_without_bfloat16_is_not_tried_with_it(
     assert found["precision"] == "32-true" and not [one for one in found["seconds"] if REDUCED in one]
 
 
+@pytest.mark.slow
 def test_measuring_changes_no_weight(configured: Configured, tmp_path: Path) -> None:
     train(configured(*SCHEDULE, "study=plain", "threads=1"))
     train(configured(*SCHEDULE, "study=auto", "threads=auto"))
     assert np.allclose(logits(tmp_path / "runs", "auto"), logits(tmp_path / "runs", "plain"), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_frozen_layers_run_once_give_the_same_in_bfloat16(configured: Configured, tmp_path: Path) -> None:
     options = (*SCHEDULE, "trainer.precision=bf16-mixed")
     train(configured(*options, "study=photos", "frozen_maps=off"))
