@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,7 +30,10 @@ class Clinic:
         """Start it in `folder`."""
         command = [sys.executable, "-u", "-m", "mpox.clinic", *map(str, arguments), "every=1"]
         output: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        self.process = subprocess.Popen(command, cwd=folder, **output)
+        self.process = subprocess.Popen(
+            command, cwd=folder, **output,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell has it ignored
+        )  # fmt: skip
         assert self.process.stdout is not None
         line = self.process.stdout.readline().strip()
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{30,}/", line), line
