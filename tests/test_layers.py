@@ -34,7 +34,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("cached",),
     ("addresses", "command", "command_line", "console", "files", "key_file", "options", "places", "progress"),
     ("locks",),
-    ("temporary",),
+    ("extras", "temporary"),
     ("errors", "heap", "_torchvision"),
 )
 # The wings of mpox/mobile/, from top to bottom; `check` and the like test a finished export.

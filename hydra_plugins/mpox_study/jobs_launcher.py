@@ -4,7 +4,6 @@ A job hands back what it noted of its end, so that nothing has to be read from f
 itself, and the sweep goes on.
 """
 
-import importlib.util
 import signal
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -20,14 +19,6 @@ from omegaconf import DictConfig, open_dict
 
 # What a process hands back of a job: Hydra's own return, and the journal's entries.
 Ended = tuple[JobReturn, tuple[Any, ...]]
-
-
-def check_package(package: str, extra: str) -> None:
-    """Raise UserError where the package that a launcher hands its jobs to is not installed."""
-    from mpox.errors import UserError  # imported here, since Hydra imports every plugin at every start
-
-    if importlib.util.find_spec(package) is None:
-        raise UserError(f"this launcher needs the package {package}: pip install 'mpox[{extra}]'")
 
 
 @dataclass(frozen=True)

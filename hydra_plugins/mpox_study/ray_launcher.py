@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_plugins.mpox_study.jobs_launcher import Ended, Job, JobsLauncher, check_package
+from hydra_plugins.mpox_study.jobs_launcher import Ended, Job, JobsLauncher
 
 
 class RayLauncher(JobsLauncher):
@@ -25,8 +25,10 @@ class RayLauncher(JobsLauncher):
 
     def outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Ended | BaseException]]:
         """Run the jobs as tasks; Ray decides how many at once."""
-        check_package("ray", extra="ray")
-        import ray  # imported here, since Hydra imports every plugin at every start
+        from mpox.extras import require  # imported here, since Hydra imports every plugin at every start
+
+        require("ray", "ray", what="this launcher")
+        import ray
 
         if not ray.is_initialized():
             ray.init(**self.init)

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from hydra_plugins.mpox_study.jobs_launcher import Ended, Job, JobsLauncher, check_package
+from hydra_plugins.mpox_study.jobs_launcher import Ended, Job, JobsLauncher
 
 # Between two looks at the jobs.
 POLL_S = 1.0
@@ -39,8 +39,10 @@ class SubmititLauncher(JobsLauncher):
 
     def outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Ended | BaseException]]:
         """Submit the jobs as one array; those that this command started on this machine are cancelled when it stops."""
-        check_package("submitit", extra="slurm")
-        import submitit  # imported here, since Hydra imports every plugin at every start
+        from mpox.extras import require  # imported here, since Hydra imports every plugin at every start
+
+        require("submitit", "slurm", what="this launcher")
+        import submitit
 
         executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster, **self.executor)
         executor.update_parameters(**self.parameters)

@@ -1,13 +1,12 @@
 """MLflow: one run a job, on Lightning's logger; it needs the extra `mlflow`."""
 
-import importlib.util
 import os
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import MLFlowLogger
 
-from mpox.errors import UserError
+from mpox.extras import require
 from mpox.report.wandb_mode import run_id
 from mpox.report.wandb_run import spared
 
@@ -47,8 +46,7 @@ def make_logger(
     `tracking_uri` is a server or store; None: MLFLOW_TRACKING_URI, else a database in the folder `local`. Neither the
     user's name nor the path of the program is sent. Raises UserError without the package.
     """
-    if importlib.util.find_spec("mlflow") is None:
-        raise UserError("logger=mlflow needs a package: pip install 'mpox[mlflow]'")
+    require("mlflow", "mlflow", what="logger=mlflow")
     # Its own seven tries take minutes where a server is gone.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     place, artifacts = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"), None

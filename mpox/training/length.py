@@ -10,6 +10,11 @@ from mpox.errors import UserError
 LENGTH = ("epochs", "min_steps", "max_epochs")
 
 
+def but_length(finetune: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a fine-tuning that are about something else than its length: those of LesionClassifier."""
+    return {name: value for name, value in finetune.items() if name not in LENGTH}
+
+
 def epochs_to_train(finetune: Mapping[str, Any], steps_per_epoch: int) -> int:
     """Return the epochs of a fine-tuning that takes `steps_per_epoch` steps in each.
 

@@ -4,7 +4,6 @@ import copy
 import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,9 +19,10 @@ from mpox.cached import kept
 from mpox.config import plain
 from mpox.model.backbone import PhotoClassifier
 from mpox.model.classifier import LesionClassifier
+from mpox.runs.environment import describe_device
 from mpox.runs.processor import processor_facts
 from mpox.training.inputs import FoldInputs
-from mpox.training.length import LENGTH
+from mpox.training.length import but_length
 
 log = logging.getLogger("mpox")
 AUTO = "auto"
@@ -116,8 +116,8 @@ def _numbers(cores: int) -> list[int]:
 
 def _module(cfg: DictConfig, network: PhotoClassifier) -> LesionClassifier:
     """A copy that is trained as the schedule says: the network itself stays as it is."""
-    options = {name: value for name, value in cfg.schedule.finetune.items() if name not in LENGTH}
-    module = LesionClassifier(copy.deepcopy(network), torch.optim.SGD, epochs=1, **options)
+    schedule = but_length(cfg.schedule.finetune)
+    module = LesionClassifier(copy.deepcopy(network), torch.optim.SGD, epochs=1, **schedule)
     module.train()
     module.freeze_norms()
     return module
@@ -153,8 +153,8 @@ def _has_bfloat16(device: torch.device) -> bool:
 
 def _key(cfg: DictConfig, device: torch.device) -> str:
     asked = [plain(cfg.model), plain(cfg.schedule.finetune), plain(cfg.augment), cfg.batch_size, cfg.image_size]
-    settings = [cfg.threads, cfg.trainer.precision, torch.get_num_threads(), torch.__version__]
-    machine = [processor_facts(), torch.cuda.get_device_name(device) if device.type == "cuda" else os.cpu_count()]
+    settings = [cfg.threads, cfg.trainer.precision, torch.__version__]
+    machine = [processor_facts(), describe_device(device)]
     return hashlib.sha256(json.dumps([asked, settings, machine], default=str).encode()).hexdigest()[:16]
 
 

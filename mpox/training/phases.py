@@ -25,7 +25,7 @@ from mpox.training.epoch_progress import EpochProgress
 from mpox.training.final import median_epochs
 from mpox.training.frozen_maps import frozen_maps
 from mpox.training.inputs import FoldInputs, class_weights
-from mpox.training.length import LENGTH, epochs_to_train, rate_of_several
+from mpox.training.length import but_length, epochs_to_train, rate_of_several
 from mpox.training.pace import AUTO, FULL
 from mpox.training.resume import KEPT, LAST, ResumeCheckpoints
 
@@ -117,7 +117,7 @@ def finetune(
     module = LesionClassifier(
         network,
         build(cfg.optimizer, allowed=cfg.allow_targets),
-        **{name: value for name, value in cfg.schedule.finetune.items() if name not in LENGTH},
+        **but_length(cfg.schedule.finetune),
         epochs=epochs,
         label_smoothing=cfg.label_smoothing,
         class_weights=class_weights(cfg, inputs.targets, inputs.data.rows("train")),
