@@ -1,7 +1,6 @@
 """The commands that are measured, started as a user would start them."""
 
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -60,27 +59,27 @@ def start(module: str, *arguments: str, threads: int | None = None) -> subproces
 
 @dataclass(frozen=True)
 class Ran:
-    """Wall seconds of a command, processor seconds of it and all it started, and what it printed."""
+    """Wall seconds of a command; processor seconds of it and all it started, the largest memory (bytes) of one of them;
+    and what it printed.
+    """
 
     seconds: float
     processor_seconds: float
+    largest_memory: int
     printed: str
 
 
 def run(module: str, *arguments: str, threads: int | None = None) -> Ran:
     """Run `python -m module` to its end; UserError where it failed."""
-    begin, used = time.perf_counter(), _children()
+    begin = time.perf_counter()
     process = start(module, *arguments, threads=threads)
-    printed, _ = process.communicate()
+    printed = process.stdout.read() if process.stdout else ""
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - begin
     if process.returncode != 0:
         raise UserError(f"python -m {module} {' '.join(arguments)} failed: {' '.join(printed.split())[-600:]}")
-    return Ran(seconds, _children() - used, printed)
-
-
-def _children() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+    return Ran(seconds, used.ru_utime + used.ru_stime, 1024 * used.ru_maxrss, printed)
 
 
 def fit_seconds(study: Path) -> list[float]:

@@ -5,14 +5,12 @@ python -m benchmarks.thousands 1000 10000 --place <folder>     generated photos 
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.commands import generated, start
+from benchmarks.commands import generated, run
 from mpox.data.synthetic import CLASSES
-from mpox.errors import UserError
 
 MODELS = ("tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2")
 PER_SUBJECT, SIDE = 4, 256
@@ -48,21 +46,14 @@ def _costs(place: Path, count: int, name: str, *options: str) -> dict[str, Any]:
     photos = generated(place, count // len(CLASSES) // PER_SUBJECT, PER_SUBJECT, SIDE)
     drawn = time.perf_counter() - begin
     runs = place / f"{name}-{count}-{time.time_ns()}"
-    begin = time.perf_counter()
-    process = start("mpox.train", *options, *photos.options, f"runs_dir={runs}", "n_folds=10")
-    printed = process.stdout.read() if process.stdout else ""
-    # With what it used: its largest resident memory, and that of its children.
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - begin
-    if status != 0:
-        raise UserError(f"the {name} study of {count} photos failed: {' '.join(printed.split())[-600:]}")
+    ran = run("mpox.train", *options, *photos.options, f"runs_dir={runs}", "n_folds=10")
     return {
         "what": name,
         "photos": len(list(photos.root.glob("*/*.jpg"))),
         "drawing_s": round(drawn, 1),
-        "seconds": round(seconds, 1),
-        "processor_s": round(usage.ru_utime + usage.ru_stime, 1),
-        "largest_memory_gb": round(usage.ru_maxrss * 1024 / 1e9, 2),
+        "seconds": round(ran.seconds, 1),
+        "processor_s": round(ran.processor_seconds, 1),
+        "largest_memory_gb": round(ran.largest_memory / 1e9, 2),
         "cache_gb": round(_bytes(runs / ".cache") / 1e9, 3),
         "runs_gb": round((_bytes(runs) - _bytes(runs / ".cache")) / 1e9, 3),
     }
