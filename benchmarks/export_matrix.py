@@ -1,11 +1,12 @@
 """Export finished runs by every recipe, run the files on every engine, and print what they answer and cost as a table.
 
 python -m benchmarks.export_matrix --out <folder> --runs runs/<study> [runs/<study> ...] [--models a,b] [--folds 0,1]
-    [--recipes fp32,int8_static] [--engines executorch,web] [--minutes 5]
+    [--recipes fp32,int8_static] [--engines executorch,web] [--photos 8] [--minutes 5]
 
 Photos are those that the fold's network has not seen (its test photos). Each cell of the table is a file below <folder>
 as soon as it is known, so that the command, typed again, does what is missing; with --minutes it begins no further one
-after that time. An engine that is not installed is left out by name. Engines: `benchmarks/matrix_engines.py`.
+after that time. --photos runs the first N alone: instructions, for one, are counted on a single photo. An engine that
+is not installed is left out by name. Engines: `benchmarks/matrix_engines.py`.
 """
 
 import argparse
@@ -41,7 +42,8 @@ RECIPES = ("fp32", "int8_static", "int8_mixed", "int8_qat", "int8_dynamic")
 class Matrix:
     """The cells of one fold of one model: its files, made once, and what engines answer."""
 
-    def __init__(self, run: Path, out: Path) -> None:
+    def __init__(self, run: Path, out: Path, photos: int | None = None) -> None:
+        self.photos = photos
         self.model, self.fold = run.parent.name, run.name
         self.run, self.place = run, out / run.parent.name / run.name
         self._original: Original | None = None
@@ -82,7 +84,7 @@ class Matrix:
         form = "onnx" if engine in ONNX_ENGINES else "pte"
         file, reference = self.file(recipe, form), self.file("fp32", form)
         start = time.monotonic()
-        pixels = self.original.run.pixels[self.original.test_rows]
+        pixels = self.original.run.pixels[self.original.test_rows][: self.photos]
         found = ENGINES[engine](file, pixels) | timed(engine, file, reference)
         made = read_json(file.with_suffix(f".{form}.json"))
         write_json(path, {**made, **found, "cell_seconds": time.monotonic() - start})
@@ -132,12 +134,13 @@ def main() -> None:
     parser.add_argument("--folds", default="0,1")
     parser.add_argument("--recipes", default=",".join(RECIPES))
     parser.add_argument("--engines", default=",".join(ENGINES))
+    parser.add_argument("--photos", type=int, help="the first N held-out photos of a fold alone")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after so long")
     given = parser.parse_args()
     torch.set_num_threads(1)
     end = time.monotonic() + 60 * given.minutes
     models = [name for name in given.models.split(",") if name]
-    rows = [Matrix(run, given.out) for run in runs_in(given.runs, models, given.folds.split(","))]
+    rows = [Matrix(run, given.out, given.photos) for run in runs_in(given.runs, models, given.folds.split(","))]
     asked = given.recipes.split(","), given.engines.split(",")
     for matrix, recipe, engine in product(rows, *asked):
         if engine in ONNX_ENGINES and recipe not in ONNX_RECIPES:

@@ -30,9 +30,12 @@ def row(paths: list[Path]) -> list[str]:
     """The columns after the engine, of one cell's folds."""
     found = [read_json(path) for path in paths]
     networks = [read_json(path.parents[1] / "network.json") for path in paths]
-    targets = np.concatenate([one["targets"] for one in networks])
-    own = softmax(np.concatenate([np.array(one["logits"]) / one["temperature"] for one in networks]))
     given = softmax(np.concatenate([np.array(one["outputs"]) for one in found]))
+    parts = [
+        (one, len(answers["outputs"])) for one, answers in zip(networks, found, strict=True)
+    ]  # with --photos, fewer
+    targets = np.concatenate([one["targets"][:n] for one, n in parts])
+    own = softmax(np.concatenate([np.array(one["logits"][:n]) / one["temperature"] for one, n in parts]))
     differences = np.abs(own - given).max(1)
     accuracies = (_balanced_accuracy(p.argmax(1), targets) for p in (own, given))
     layers = [", ".join(f"{n} {kind}" for kind, n in one["contents"]["layers"].items()) for one in found]
