@@ -194,13 +194,11 @@ def write_figures(comparison: Comparison, folder: Path) -> dict[str, Path]:
             figure = draw(comparison)
             if figure is None:
                 continue
+            _lay_out(figure)
             for suffix in ("svg", "png"):
                 with replacing(folder / f"{name}.{suffix}") as temporary:
                     metadata = {"Date": None} if suffix == "svg" else {}
                     figure.savefig(temporary, format=suffix, metadata=metadata)
-                figure.set_layout_engine(
-                    "none"
-                )  # the second file keeps the first one's layout, which is most of the work
             written[name] = folder / f"{name}.svg"
     return written
 
@@ -214,10 +212,18 @@ def phone_figures(comparison: Comparison) -> dict[str, bytes]:
                 continue
             for axes in figure.axes:
                 axes.xaxis.label.set_wrap(True)
+            _lay_out(figure)
             file = io.BytesIO()
             figure.savefig(file, format="svg", metadata={"Date": None})
             drawn[name] = file.getvalue()
     return drawn
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place a figure's parts once and keep them so: savefig would draw it whole before each file to do it."""
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+    figure.set_layout_engine(None)
 
 
 def _curves(curves: Sequence[tuple[str, Any]], title: str) -> Figure:
