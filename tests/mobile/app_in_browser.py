@@ -112,6 +112,7 @@ class Phone:
     def sound(self) -> None:
         """The screen has the notice, fits, and axe-core finds nothing. MPOX_SCREENS=<folder> keeps a picture of it."""
         if place := os.environ.get("MPOX_SCREENS"):
+            Path(place).mkdir(parents=True, exist_ok=True)
             width = self.browser.execute_script("return innerWidth")
             self.browser.save_screenshot(f"{place}/{len(list(Path(place).iterdir())):02d}-{width}.png")
         assert self.texts["never"] in self.body()
