@@ -1,12 +1,13 @@
 """Export finished runs by every recipe, run the files on every engine, and print what they answer and cost as a table.
 
 python -m benchmarks.export_matrix --out <folder> --runs runs/<study> [runs/<study> ...] [--models a,b] [--folds 0,1]
-    [--recipes fp32,int8_static] [--engines executorch,web] [--photos 8] [--minutes 5]
+    [--recipes fp32,int8_static] [--engines executorch,web] [--photos 8] [--minutes 5] [--latencies]
 
 Photos are those that the fold's network has not seen (its test photos). Each cell of the table is a file below <folder>
 as soon as it is known, so that the command, typed again, does what is missing; with --minutes it begins no further one
-after that time. --photos runs the first N alone: instructions, for one, are counted on a single photo. An engine that
-is not installed is left out by name. Engines: `benchmarks/matrix_engines.py`.
+after that time. --photos runs the first N alone: instructions, for one, are counted on a single photo. --latencies
+takes the time of files that are made, and nothing else: answers can be had beside other work, times need idle cores.
+An engine that is not installed is left out by name. Engines: `benchmarks/matrix_engines.py`.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.matrix_engines import ENGINES, ONNX_ENGINES, timed
+from benchmarks.matrix_engines import ENGINES, ONNX_ENGINES, TIMED, against
 from benchmarks.matrix_table import table
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
@@ -81,13 +82,19 @@ class Matrix:
         path = self.place / "cells" / f"{recipe}-{engine}.json"
         if path.is_file():
             return
-        form = "onnx" if engine in ONNX_ENGINES else "pte"
-        file, reference = self.file(recipe, form), self.file("fp32", form)
+        file = self.file(recipe, form_of(engine))
         start = time.monotonic()
         pixels = self.original.run.pixels[self.original.test_rows][: self.photos]
-        found = ENGINES[engine](file, pixels) | timed(engine, file, reference)
-        made = read_json(file.with_suffix(f".{form}.json"))
+        found = ENGINES[engine](file, pixels)
+        made = read_json(file.with_suffix(f"{file.suffix}.json"))
         write_json(path, {**made, **found, "cell_seconds": time.monotonic() - start})
+
+    def latency(self, recipe: str, engine: str) -> None:
+        """Take the time of a file against the float32 file's, unless that is known or one of them is not made."""
+        path = self.place / "latencies" / f"{recipe}-{engine}.json"
+        file, reference = (self.place / f"{name}.{form_of(engine)}" for name in (recipe, "fp32"))
+        if engine in TIMED and file != reference and file.is_file() and reference.is_file() and not path.is_file():
+            write_json(path, against(file, reference))
 
     def _write_program(self, recipe: str, path: Path) -> dict[str, Any]:
         options = RecipeOptions(self.request.bound, self.request.tune_steps, self.request.tune_rate)
@@ -116,6 +123,11 @@ class Matrix:
         return {"contents": {"layers": layers_of(path)}, "made": {}}
 
 
+def form_of(engine: str) -> str:
+    """The suffix of the files that an engine runs."""
+    return "onnx" if engine in ONNX_ENGINES else "pte"
+
+
 def runs_in(studies: list[Path], models: list[str], folds: list[str]) -> Iterator[Path]:
     """The finished runs of these folds, model by model; of all models of the studies where none is named."""
     for study in studies:
@@ -136,6 +148,7 @@ def main() -> None:
     parser.add_argument("--engines", default=",".join(ENGINES))
     parser.add_argument("--photos", type=int, help="the first N held-out photos of a fold alone")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after so long")
+    parser.add_argument("--latencies", action="store_true", help="take times, and nothing else: on idle cores")
     given = parser.parse_args()
     torch.set_num_threads(1)
     end = time.monotonic() + 60 * given.minutes
@@ -148,8 +161,11 @@ def main() -> None:
         if time.monotonic() > end:
             break
         try:
-            matrix.network()
-            matrix.cell(recipe, engine)
+            if given.latencies:
+                matrix.latency(recipe, engine)
+            else:
+                matrix.network()
+                matrix.cell(recipe, engine)
         except UserError as error:
             print(f"{matrix.model} {matrix.fold} {recipe} {engine}: {error}", file=sys.stderr)
     print(table(given.out))

@@ -57,10 +57,11 @@ ONNX_ENGINES = ("onnxruntime", "onnxruntime precise", "web")
 TIMED = ("executorch", "onnxruntime")
 
 
-def timed(engine: str, file: Path, reference: Path) -> dict[str, Any]:
-    """Latency of a file as a share of the float32 file's, in interleaved runs, one thread; empty for other engines."""
-    if engine not in TIMED or file == reference:
-        return {}
+def against(file: Path, reference: Path) -> dict[str, Any]:
+    """Latency of a file as a share of the reference's, in interleaved runs, one thread, and the processor."""
     taken = side_by_side({"fp32": opener(reference), "file": opener(file)}, threads=1, rounds=ROUNDS)
-    share = ratio(taken["file"]["round_ms"], taken["fp32"]["round_ms"])
-    return {"latency_against_fp32": share, "latency_on": processor_facts(threads=1)}
+    return {
+        "against_fp32": ratio(taken["file"]["round_ms"], taken["fp32"]["round_ms"]),
+        "ms": taken["file"]["median_ms"],
+        "processor": processor_facts(threads=1),
+    }

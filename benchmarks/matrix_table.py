@@ -48,7 +48,7 @@ def row(paths: list[Path]) -> list[str]:
         f"{np.mean([one['size_bytes'] for one in found]) / 1e6:.2f}",
         " / ".join(dict.fromkeys(layers)),
         _instructions(paths, found),
-        _latency(found),
+        _latency(paths),
     ]
 
 
@@ -67,6 +67,7 @@ def _instructions(paths: list[Path], found: list[dict[str, Any]]) -> str:
     return f"{own / 1e6:.0f}, {own / other:.2f}"
 
 
-def _latency(found: list[dict[str, Any]]) -> str:
-    shares = [one["latency_against_fp32"]["median"] for one in found if "latency_against_fp32" in one]
+def _latency(paths: list[Path]) -> str:
+    taken = [path.parents[1] / "latencies" / path.name for path in paths]
+    shares = [read_json(path)["against_fp32"]["median"] for path in taken if path.is_file()]
     return f"{np.mean(shares):.2f}" if shares else ""
