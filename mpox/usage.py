@@ -14,21 +14,27 @@ from mpox.errors import UsageError, UserError
 from mpox.options import PATHS, TEXTS, Group, Option, every_option, expanded, read_options
 from mpox.places import folder_name
 
-# Hydra's own flags; those of the second kind take the word that follows.
-FLAGS = (
-    "-m",
-    "--multirun",
-    "--cfg",
-    "-c",
-    "--resolve",
-    "--info",
-    "-i",
-    "--shell-completion",
-    "--hydra-help",
-    "--version",
-)
-FLAGS_WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--run")
-VALUED = (*FLAGS_WITH_VALUE, "--cfg", "-c")
+# Hydra's own flags, and what may follow each: nothing, any word, or one of these.
+ANY = ("",)
+FLAGS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("--multirun", "--run", "--resolve", "--shell-completion", "--hydra-help", "--version"), ()),
+    **dict.fromkeys(("--config-dir", "--config-name", "--config-path", "--package", "--experimental-rerun"), ANY),
+    "--cfg": ("job", "hydra", "all"),
+    "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+}
+SHORT = {
+    "-m": "--multirun",
+    "-r": "--run",
+    "-c": "--cfg",
+    "-i": "--info",
+    "-p": "--package",
+    "-cd": "--config-dir",
+    "-cn": "--config-name",
+    "-cp": "--config-path",
+    "-sc": "--shell-completion",
+}
+# Each asks for something else to be done: one at a time.
+MODES = ("--run", "--multirun", "--cfg", "--info", "--shell-completion")
 KINDS = {"int": "a whole number", "number": "a number"}
 # Values that a multirun takes apart.
 SWEEP = re.compile(r"^(range|glob|choice|interval|shuffle|tag|sort|extend_list)\(|,")
@@ -47,21 +53,18 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
 
 
 def checked(command: Command, arguments: Sequence[str]) -> list[str]:
-    """Return what Hydra is given for what was typed. Raises UsageError for what is wrong."""
-    words = list(arguments)
+    """Return what Hydra is given for what was typed: flags first, as its parser takes none between overrides.
+
+    Raises UsageError for what is wrong.
+    """
+    flags, words = _flags(command, arguments)
     given: list[str] = []
-    if words and "=" not in words[0] and not words[0].startswith(("-", "~")):
+    if words and "=" not in words[0] and not words[0].startswith("~"):
         given.append(f"command={_first_word(command, words.pop(0))}")
     options, groups = every_option(command.configuration), {one.name for one in read_options(command.configuration)[0]}
-    several = any(word in ("-m", "--multirun") for word in words) or any("config-name" in word for word in words)
-    value_of: str | None = None
-    for word in words:
-        if value_of is not None or word.startswith("-"):
-            value_of = _flag(command, word, value_of)
-            given.append(word)
-        else:
-            given.append(_override(command, word, options, groups, several))
-    return given
+    several = "--multirun" in flags or any(flag.startswith("--config-name") for flag in flags)
+    given += [_override(command, word, options, groups, several) for word in words]
+    return [*flags, *given]
 
 
 def _first_word(command: Command, word: str) -> str:
@@ -76,17 +79,34 @@ def _first_word(command: Command, word: str) -> str:
     raise UsageError(f"'{word}' is no command of {command.module}: {hint}choose {', '.join(command.words)}")
 
 
-def _flag(command: Command, word: str, value_of: str | None) -> str | None:
-    """Return the flag that waits for its value after this word, None where none does."""
-    if value_of is not None:
-        return None
-    name, equals, _ = word.partition("=")
-    if name not in (*FLAGS, *FLAGS_WITH_VALUE):
-        key = name.lstrip("-").replace("-", "_")
-        close = nearest(key, every_option(command.configuration))
-        raise UsageError(f"{name} is no flag of {command.module}: options are written name=value"
-                         + (f", here {close}=<value>" if close else ""))  # fmt: skip
-    return name if name in VALUED and not equals else None
+def _flags(command: Command, typed: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Part the flags among the typed words, each with its value behind `=`, from the other words."""
+    flags: list[str] = []
+    others: list[str] = []
+    words = list(typed)
+    while words:
+        word = words.pop(0)
+        if not word.startswith("-"):
+            others.append(word)
+            continue
+        name, equals, value = word.partition("=")
+        name = SHORT.get(name, name)
+        if name not in FLAGS:
+            close = nearest(name.lstrip("-").replace("-", "_"), every_option(command.configuration))
+            hint = f", here {close}=<value>" if close else ""
+            raise UsageError(f"{name} is no flag of {command.module}: options are written name=value{hint}")
+        allowed = FLAGS[name]
+        if allowed and not equals:
+            alone = name == "--info" and (not words or words[0] not in allowed)
+            value = "all" if alone else words.pop(0) if words else ""
+        if allowed and (not value if allowed == ANY else value not in allowed):
+            wanted = "a value" if allowed == ANY else f"one of {', '.join(allowed)}"
+            raise UsageError(f"{name} takes {wanted}, not '{value}': write it {name}=<value>")
+        flags.append(f"{name}={value}" if allowed else name)
+    modes = [mode for mode in MODES if any(flag.partition("=")[0] == mode for flag in flags)]
+    if len(modes) > 1:
+        raise UsageError(f"{' and '.join(modes)} do not go together: leave {'all but one' if modes[2:] else 'one'} out")
+    return flags, others
 
 
 def _override(command: Command, word: str, options: Mapping[str, Option], groups: set[str], several: bool) -> str:

@@ -86,6 +86,16 @@ def test_bad_input_is_one_line_and_exit_1(tiny: list[str]) -> None:
     assert "Traceback" not in run.stdout
 
 
+def test_flags_may_stand_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hydra's parser takes no flag between overrides; `study=a -m fold=0,1` is what people type."""
+    typed = ["study=a", "-cd", "more", "fold=0,1", "-m", "model=vgg16"]
+    assert checked(import_module("mpox.train").COMMAND, typed) == [
+        *("--config-dir=more", "--multirun", "study=a", "fold=0,1", "model=vgg16")
+    ]
+    shown = mpox("study=a", "--info", "config", "n_folds=3")
+    assert shown.returncode == 0 and "study: a" in shown.stdout and "n_folds: 3" in shown.stdout, shown.stderr
+
+
 # What many type first, and a part of the one line that answers it.
 MISTAKES = {
     "curate adit": "'adit' is no command of mpox.curate: did you mean audit?",
@@ -99,6 +109,9 @@ MISTAKES = {
     "train data.classes={0:mpox": "close its brackets",
     "train data=foldr": "data=foldr is unknown: did you mean folder?",
     "train data.root=x": "data.root is no option of the data chosen: it belongs to data=folder or",
+    "train study=a -m --cfg job fold=0,1": "--multirun and --cfg do not go together",
+    "train study=a --cfg jobs": "--cfg takes one of job, hydra, all, not 'jobs'",
+    "train study=a --config-dir": "--config-dir takes a value",
     "train --fold 3": "options are written name=value, here fold=<value>",
     "train fold=0,1": "several values at once need -m",
     "train study=${nothing}": "a value refers to 'nothing', which there is not",
