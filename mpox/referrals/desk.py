@@ -11,7 +11,7 @@ from mpox.console import visible
 from mpox.errors import UserError, reason_of
 from mpox.key_file import LONGEST_NAME
 from mpox.referrals.answer import choices, make_answer
-from mpox.referrals.fhir_server import FhirServer, ServerError
+from mpox.referrals.fhir_server import FhirServer
 from mpox.referrals.inbox import look, opened
 from mpox.referrals.keys import ClinicKey
 from mpox.referrals.referral import LONGEST, MAP, Referral
@@ -51,9 +51,7 @@ class Desk:
         troubles, refused = [], []
         try:
             found = look(self.state, self.inbox, self.key)
-            refused, self.others = found.refused, found.others
-        except ServerError as error:
-            troubles.append(str(error))
+            troubles, refused, self.others = found.troubles, found.refused, found.others
         except OSError as error:
             troubles.append(f"the inbox cannot be read ({reason_of(error)})")
         self.troubles = troubles + send_all(self.state, self.way)

@@ -109,10 +109,11 @@ class State:
         with reading(self.path) as tables:
             return _case(tables, number)
 
-    def is_known_place(self, place: str) -> bool:
+    def is_known(self, number: str, place: str) -> bool:
         """Return whether a referral from there (a Task at the server) is among the cases."""
         with reading(self.path) as tables:
-            return tables.execute("SELECT 1 FROM cases WHERE place = ?", (place,)).fetchone() is not None
+            query = "SELECT 1 FROM cases WHERE (id, place) = (?,?)"
+            return tables.execute(query, (number, place)).fetchone() is not None
 
     def answer_of(self, number: str) -> sqlite3.Row | None:
         """Return the final answer of a case, None without one."""
