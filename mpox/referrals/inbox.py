@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -68,36 +69,48 @@ def _look_at_folder(state: State, folder: Path, key: ClinicKey | None) -> Found:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.is_dir() or ANSWER in path.name:
             continue
-        if not path.name.endswith(ENDINGS):
+        if not path.name.lower().endswith(ENDINGS):
             found.others += 1
             continue
         with contextlib.suppress(FileNotFoundError):  # taken away meanwhile
             _look_at_file(state, path, key, found)
-    _list_refused(state, folder)
+    try:
+        _list_refused(state, folder)
+    except OSError as error:
+        found.troubles.append(f"{REFUSED}/{LIST} cannot be written ({reason_of(error)}): make the inbox writable")
     return found
 
 
 def _look_at_file(state: State, path: Path, key: ClinicKey | None, found: Found) -> None:
     facts = path.lstat()
     name = visible(path.name)
-    if state.is_seen(name, facts.st_size, facts.st_mtime_ns) or time.time() - facts.st_mtime < SETTLED:
+    # A time to come is that of another machine's clock, and says nothing.
+    if state.is_seen(name, facts.st_size, facts.st_mtime_ns) or 0 <= time.time() - facts.st_mtime < SETTLED:
         return
     content = b""
 
     def read() -> tuple[Referral, bytes]:
         nonlocal content
-        if path.is_symlink():
+        if stat.S_ISLNK(facts.st_mode):
             raise RefusedError("a link, which is not followed")
+        if not stat.S_ISREG(facts.st_mode):
+            raise RefusedError("cannot be read (not a regular file)")
         if facts.st_size > LARGEST:
             raise RefusedError(f"larger than {LARGEST // 1_000_000} MB")
         try:
             with open_regular(path) as file:
                 content = file.read(LARGEST + 1)
-        except (PhotoError, PermissionError) as error:
+        except PhotoError as error:
             raise RefusedError(f"cannot be read ({reason_of(error)})") from error
         return opened(content, name, key)[0], content
 
-    why = _taken(state, found, name, read)
+    try:
+        why = _taken(state, found, name, read)
+    except FileNotFoundError:
+        raise
+    except OSError as error:  # of the disk or of permissions, which says nothing about the referral
+        found.troubles.append(f"{name} cannot be read yet ({reason_of(error)})")
+        return
     state.saw(name, facts.st_size, facts.st_mtime_ns, hashlib.sha256(content).hexdigest(), why)
 
 
@@ -171,7 +184,7 @@ def _list_refused(state: State, folder: Path) -> None:
     with io.StringIO() as text:
         pd.DataFrame(rows, columns=["at", "file", "sha256", "why"]).to_csv(text, index=False)
         content = text.getvalue()
-    if path.exists() and path.read_text(encoding="utf-8") == content:
+    if path.exists() and path.read_bytes() == content.encode():  # a spreadsheet may have saved it in its own way
         return
     with replacing(path) as temporary:
-        temporary.write_text(content, encoding="utf-8")
+        temporary.write_bytes(content.encode())

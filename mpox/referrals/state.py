@@ -49,6 +49,7 @@ class State:
 
     def __init__(self, path: Path, lease: float = 900) -> None:
         self.path, self.lease = path, lease
+        self._refused: set[tuple[str, int, int]] = set()
         open_database(path)
 
     # ---- what comes in -----------------------------------------------------------------------------------------
@@ -74,23 +75,34 @@ class State:
         return TAKEN
 
     def is_seen(self, name: str, size: int, changed: int) -> bool:
-        """Return whether a file was looked at as it is now."""
+        """Return whether a file was looked at as it is now.
+
+        What was refused is looked at once more after each start: the key, the program or its rules may be others.
+        """
         with reading(self.path) as tables:
-            query = "SELECT 1 FROM files WHERE (name, size, changed) = (?,?,?)"
-            return tables.execute(query, (name, size, changed)).fetchone() is not None
+            query = "SELECT refused FROM files WHERE (name, size, changed) = (?,?,?)"
+            row = tables.execute(query, (name, size, changed)).fetchone()
+            return row is not None and (not row["refused"] or (name, size, changed) in self._refused)
 
     def saw(self, name: str, size: int, changed: int, sha256: str, refused: str) -> None:
         """Keep that a file was looked at, and why it was refused."""
+        key = (name, size, changed)
         with writing(self.path) as tables:
-            tables.execute("INSERT OR IGNORE INTO files VALUES (?,?,?,?,?,?)",
-                           (name, size, changed, refused, sha256, now()))  # fmt: skip
-            if refused:
-                note(tables, None, "refused", "", f"{name}: {refused}")
+            old = tables.execute("SELECT refused FROM files WHERE (name, size, changed) = (?,?,?)", key).fetchone()
+            if old is None or old["refused"] != refused:
+                tables.execute("REPLACE INTO files VALUES (?,?,?,?,?,?)", (*key, refused, sha256, now()))
+                if refused:
+                    note(tables, None, "refused", "", f"{name}: {refused}")
+        if refused:
+            self._refused.add(key)
 
     def refused(self) -> list[sqlite3.Row]:
-        """Return name, sha256, refused (why) and at of every file that was refused."""
+        """Return name, sha256, refused (why) and at of every file that was refused when it was looked at last."""
+        query = """SELECT * FROM files one WHERE refused <> ''
+                   AND NOT EXISTS (SELECT 1 FROM files WHERE name = one.name AND rowid > one.rowid)
+                   ORDER BY at, name"""
         with reading(self.path) as tables:
-            return tables.execute("SELECT * FROM files WHERE refused <> '' ORDER BY at, name").fetchall()
+            return tables.execute(query).fetchall()
 
     # ---- what is asked -----------------------------------------------------------------------------------------
     def cases(self, order: str = "urgency") -> list[sqlite3.Row]:
