@@ -56,9 +56,13 @@ def _post(state: State, server: FhirServer, number: str, place: str, bundle: dic
     for _ in range(3):
         task = server.read(place)
         _check_is(server, task, number, place)
-        if task.get("status") in CLOSED:
-            ours = _is_ours(server, task, report_id(bundle))
-            return state.sent(number, place if ours else f"{place}, {task['status']}", elsewhere=not ours)
+        status = task.get("status")
+        if status in CLOSED:
+            if _is_ours(server, task, report_id(bundle)):
+                return state.sent(number, place)
+            return state.not_needed(
+                number, place, "" if status == "completed" else f"the request is {status}: not sent"
+            )
         version = task["meta"]["versionId"]
         if not version:
             raise ServerError(f"{server.base} gives its Task no version, without which two answers could cross")

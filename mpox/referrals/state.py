@@ -215,18 +215,23 @@ class State:
         with reading(self.path) as tables:
             return tables.execute(f"{query} ORDER BY a.at").fetchall()
 
-    def sent(self, number: str, where: str, *, elsewhere: bool = False) -> None:
-        """Keep that an answer has arrived, or (`elsewhere`) that another clinic's was there first."""
+    def sent(self, number: str, where: str) -> None:
+        """Keep that an answer has arrived."""
+        self._close(number, ANSWERED, now(), "", "sent", where)
+
+    def not_needed(self, number: str, where: str, why: str) -> None:
+        """Keep that an answer is not sent: another clinic's was there first, or `why`."""
+        self._close(number, ELSEWHERE, None, why, "answered elsewhere", f"{where} ({why})" if why else where)
+
+    def _close(self, number: str, state: str, sent: str | None, trouble: str, what: str, detail: str) -> None:
         with writing(self.path) as tables:
-            state = ELSEWHERE if elsewhere else ANSWERED
             done = tables.execute(
                 "UPDATE cases SET state = ?, holder = NULL, until = NULL WHERE id = ? AND state = 'answering'",
                 (state, number),
             )
             if done.rowcount:
-                tables.execute("UPDATE answers SET sent = ?, trouble = '' WHERE id = ?",
-                               (None if elsewhere else now(), number))  # fmt: skip
-                note(tables, None, "answered elsewhere" if elsewhere else "sent", number, where)
+                tables.execute("UPDATE answers SET sent = ?, trouble = ? WHERE id = ?", (sent, trouble, number))
+                note(tables, None, what, number, detail)
 
     def troubled(self, number: str, why: str) -> None:
         """Keep why an answer could not be sent; it is tried again."""

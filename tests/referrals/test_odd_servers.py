@@ -357,3 +357,19 @@ def test_what_a_server_does_in_slow_motion_ends(
     monkeypatch.setattr("mpox.referrals.asking.LONGEST", 0.3)
     odd.odd = lambda request, done: time.sleep(0.4) or done()  # type: ignore[func-returns-value]
     assert "too slow" in looks(clinic(odd, tmp_path))
+
+
+@pytest.mark.parametrize("status", ["cancelled", "rejected", "failed", "entered-in-error", "completed"])
+def test_an_answer_to_a_request_that_was_closed_is_not_sent_and_says_why(
+    status: str, odd: OddServer, tmp_path: Path
+) -> None:
+    (number,) = asked(odd, 1)
+    desk = clinic(odd, tmp_path)
+    desk.look()
+    answer(desk, number)
+    odd.of("Task")[0]["status"] = status
+    assert looks(desk) == "" and odd.of("DiagnosticReport") == []
+    (case,) = desk.queue("")["cases"]
+    said = "" if status == "completed" else f"the request is {status}: not sent"  # "": another clinic, says the page
+    assert (case["state"], case["trouble"]) == ("elsewhere", said)
+    assert list(desk.state.trail())[-1]["what"] == "answered elsewhere"
