@@ -209,9 +209,9 @@ def _model(device: dict[str, Any]) -> Model:
 def _moment(text: Any) -> datetime:
     try:
         moment = datetime.fromisoformat(str(text))
-    except ValueError as error:
-        raise RefusedError("its Task has no time") from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise RefusedError("its Task has no time, or none that there is") from error
 
 
 def _text(concept: Any) -> str:

@@ -157,3 +157,27 @@ def test_half_a_letter_is_no_text_to_a_person(key: ClinicKey, tmp_path: Path) ->
     with pytest.raises(UserError, match="signs that are no letters"):
         desk.answer(number, PAGE, "acne", "Please come in. \ud83d")
     desk.answer(number, PAGE, "acne", "Please come in. \U0001f600")
+
+
+def test_an_inbox_that_was_moved_away_is_not_made_anew_by_an_answer(key: ClinicKey, tmp_path: Path) -> None:
+    """Else it would look empty from then on, and answers would lie where nobody looks."""
+    folder, number = tmp_path / "in", id_of(referral(1, side=32))
+    put(folder, 1)
+    desk = Desk(State(tmp_path / "state.sqlite"), folder, key, folder / "answers", blind=False)
+    desk.look()
+    desk.open(number, PAGE)
+    desk.answer(number, PAGE, "acne", "")
+    folder.rename(tmp_path / "away")
+    desk.look()
+    assert not folder.exists() and "the inbox cannot be read" in desk.troubles[0]
+    assert "is not sent yet: cannot be written" in desk.troubles[1]
+    (tmp_path / "away").rename(folder)
+    desk.look()
+    assert desk.troubles == [] and (folder / "answers" / f"{number}.answer.fhir.json").is_file()
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
+def test_a_time_that_there_is_not_is_one_line(time: str, key: ClinicKey, tmp_path: Path) -> None:
+    write(tmp_path / "in", referral(1, side=32, authored=time))
+    settled(tmp_path / "in")
+    assert "its Task has no time" in look(State(tmp_path / "state.sqlite"), tmp_path / "in", key).refused[0]
