@@ -45,6 +45,7 @@ def serve(cfg: DictConfig) -> None:
     if isinstance(inbox, Path):
         inbox.mkdir(parents=True, exist_ok=True)
         way = Path(cfg.out).expanduser() if cfg.out is not None else inbox / "answers"
+        way.parent.mkdir(parents=True, exist_ok=True)
     elif cfg.out is not None:
         raise UsageError("out= is for an inbox that is a folder: answers to a server's referrals go to the server")
     desk = Desk(state, inbox, key, way, blind=bool(cfg.blind), order=cfg.order)

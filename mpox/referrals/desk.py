@@ -11,11 +11,12 @@ from mpox.console import visible
 from mpox.errors import UserError, reason_of
 from mpox.key_file import LONGEST_NAME
 from mpox.referrals.answer import choices, make_answer
-from mpox.referrals.fhir_server import FhirServer, ServerError
+from mpox.referrals.fhir_server import FhirServer
 from mpox.referrals.inbox import look, opened
 from mpox.referrals.keys import ClinicKey
 from mpox.referrals.referral import LONGEST, MAP, Referral
 from mpox.referrals.refused import RefusedError
+from mpox.referrals.schema import StateError
 from mpox.referrals.sending import send_all
 from mpox.referrals.state import OPEN, LostError, Page, State
 from mpox.stats.decision import OUTCOMES
@@ -51,11 +52,12 @@ class Desk:
         troubles, refused = [], []
         try:
             found = look(self.state, self.inbox, self.key)
-            refused, self.others = found.refused, found.others
-        except ServerError as error:
-            troubles.append(str(error))
+            troubles, refused, self.others = found.troubles, found.refused, found.others
         except OSError as error:
             troubles.append(f"the inbox cannot be read ({reason_of(error)})")
+        except StateError as error:
+            self.troubles = [str(error)]
+            return refused
         self.troubles = troubles + send_all(self.state, self.way)
         return refused
 
@@ -99,7 +101,9 @@ class Desk:
     def answer(self, number: str, page: Page, label: str, words: str) -> dict[str, Any]:
         """Keep the final answer; it is sent by the next `look`. Raises LostError with nothing kept."""
         words = words.strip()
-        if len(words) > LONGEST or any(unicodedata.category(one) == "Cc" and one not in "\n\t" for one in words):
+        if len(words) > LONGEST or any(
+            unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\t" for one in words
+        ):
             raise UserError(f"the text to the person has more than {LONGEST} letters, or signs that are no letters")
         self._check_label(number, label)
         referral, reply_key = self.referral(number)

@@ -79,7 +79,7 @@ def compact(content: Any) -> bytes:
 def strict_json(content: bytes) -> Any:
     """Return what JSON holds; a name that is there twice and numbers that JSON has not are refused (RefusedError)."""
     try:
-        return json.loads(content.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number)
+        return json.loads(content.decode("utf-8-sig"), object_pairs_hook=_once, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise RefusedError("not JSON") from error
 

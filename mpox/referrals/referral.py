@@ -111,7 +111,7 @@ def read_referral(bundle: Any, number: str | None = None, *, served: bool = Fals
         threshold=threshold,
         model=_model(device),
         resources=resources,
-        digest=digest_of(resources),
+        digest=digest_of(_by_identifier(resources) if served else resources),
     )
 
 
@@ -120,6 +120,27 @@ def digest_of(resources: Mapping[str, dict[str, Any]]) -> str:
     bare = {url: {name: value for name, value in one.items() if name not in ("meta", "id")}
             for url, one in resources.items()}  # fmt: skip
     return hashlib.sha256(compact(bare)).hexdigest()
+
+
+def _by_identifier(resources: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return resources by their own uuids: a referral that a server holds twice, or has moved, says the same."""
+    names = {url: _own_name(one, url) for url, one in resources.items()}
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, list):
+            return [renamed(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        return {name: names.get(one, one) if name == "reference" else renamed(one) for name, one in value.items()}
+
+    return {names[url]: renamed(one) for url, one in resources.items()}
+
+
+def _own_name(resource: dict[str, Any], url: str) -> str:
+    try:
+        return uuid_of(resource)
+    except RefusedError:  # such as a server may have added: it is known by its place alone
+        return url
 
 
 def _pictures(resources: Mapping[str, dict[str, Any]]) -> tuple[Picture, ...]:
@@ -188,9 +209,9 @@ def _model(device: dict[str, Any]) -> Model:
 def _moment(text: Any) -> datetime:
     try:
         moment = datetime.fromisoformat(str(text))
-    except ValueError as error:
-        raise RefusedError("its Task has no time") from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise RefusedError("its Task has no time, or none that there is") from error
 
 
 def _text(concept: Any) -> str:

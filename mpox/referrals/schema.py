@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from mpox.errors import UserError
+from mpox.errors import UserError, reason_of
 
 # "mpox" as SQLite's application_id, and the version of the tables.
 APPLICATION, VERSION = 0x6D706F78, 1
@@ -68,25 +68,31 @@ CREATE TRIGGER audit_true BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the 
 """
 
 
+class StateError(UserError):
+    """The state's file cannot be used, now or at all: nothing of the step that was asked for is kept."""
+
+
 def open_database(path: Path) -> None:
     """Make the state at `path` (mode 600) where it is missing. Raises UserError for a file that is something else."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
-        with writing(path) as tables:
-            application = tables.execute("PRAGMA application_id").fetchone()[0]
-            version = tables.execute("PRAGMA user_version").fetchone()[0]
-            if (application, version) == (APPLICATION, VERSION):
-                return
-            if application != 0 or version != 0 or tables.execute("SELECT 1 FROM sqlite_master").fetchone():
-                raise UserError(f"state={path} is no state of a clinic of this version: give state=<another file>")
-            for statement in filter(None, map(str.strip, _statements())):
-                tables.execute(statement)
-            tables.execute(f"PRAGMA application_id = {APPLICATION}")
-            tables.execute(f"PRAGMA user_version = {VERSION}")
-    except sqlite3.DatabaseError as error:
-        raise UserError(f"state={path} cannot be used ({error}): give state=<another file>, or restore it") from error
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except OSError as error:
+        raise UserError(f"state={path} cannot be made ({reason_of(error)}): give state=<another file>") from error
+    with writing(path) as tables:
+        application = tables.execute("PRAGMA application_id").fetchone()[0]
+        version = tables.execute("PRAGMA user_version").fetchone()[0]
+        if (application, version) == (APPLICATION, VERSION):
+            return
+        if application == APPLICATION:
+            raise UserError(f"state={path} is of version {version}, this program's is {VERSION}: update the older one")
+        if application != 0 or version != 0 or tables.execute("SELECT 1 FROM sqlite_master").fetchone():
+            raise UserError(f"state={path} is no state of a clinic: give state=<another file>")
+        for statement in filter(None, map(str.strip, _statements())):
+            tables.execute(statement)
+        tables.execute(f"PRAGMA application_id = {APPLICATION}")
+        tables.execute(f"PRAGMA user_version = {VERSION}")
 
 
 @contextlib.contextmanager
@@ -97,22 +103,43 @@ def writing(path: Path) -> Iterator[sqlite3.Connection]:
         try:
             yield tables
         except BaseException:
-            tables.execute("ROLLBACK")
+            if tables.in_transaction:  # a full disk ends it by itself
+                tables.execute("ROLLBACK")
             raise
         tables.execute("COMMIT")
 
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """Yield the tables, each statement a transaction of its own; rows by name."""
-    tables = sqlite3.connect(path, timeout=BUSY, isolation_level=None)
+    """Yield the tables, each statement a transaction of its own; rows by name. Raises StateError.
+
+    The file must be there: one that was moved away is not begun anew, without what it held, by whoever looks next.
+    """
     try:
-        tables.row_factory = sqlite3.Row
-        tables.execute("PRAGMA synchronous = FULL")
-        tables.execute("PRAGMA foreign_keys = ON")
-        yield tables
-    finally:
-        tables.close()
+        address = f"{path.absolute().as_uri()}?mode=rw"
+        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=BUSY, isolation_level=None)) as tables:
+            tables.row_factory = sqlite3.Row
+            tables.execute("PRAGMA synchronous = FULL")
+            tables.execute("PRAGMA foreign_keys = ON")
+            yield tables
+    except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+        raise
+    except sqlite3.DatabaseError as error:
+        raise StateError(f"state={path} cannot be used ({error}): {_fix(path, error)}") from error
+
+
+def _fix(path: Path, error: sqlite3.DatabaseError) -> str:
+    """What to do about it. Another file is no help where this one holds cases: they would come in a second time."""
+    name = str(getattr(error, "sqlite_errorname", ""))
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return "another program holds it open: end that program"
+    if name.startswith("SQLITE_FULL"):
+        return "free some space"
+    if name.startswith(("SQLITE_READONLY", "SQLITE_PERM")):
+        return "let this program write to it, and into its folder"
+    if not path.exists():
+        return "it was moved or deleted: put it back"
+    return "give state=<another file>, or restore it"
 
 
 def _statements() -> list[str]:

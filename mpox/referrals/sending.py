@@ -7,9 +7,12 @@ from typing import Any
 from mpox.errors import reason_of
 from mpox.files import replacing
 from mpox.referrals.answer import report_id
+from mpox.referrals.asking import ConflictError, ServerError, UnavailableError
 from mpox.referrals.envelope import ANSWER
-from mpox.referrals.fhir_server import ConflictError, FhirServer, ServerError
-from mpox.referrals.rules import URI, URN
+from mpox.referrals.fhir_server import FhirServer
+from mpox.referrals.refused import RefusedError
+from mpox.referrals.rules import URI, URN, uuid_of
+from mpox.referrals.shapes import listed, plain, words
 from mpox.referrals.state import State
 
 CLOSED = ("completed", "cancelled", "rejected", "failed", "entered-in-error")
@@ -21,13 +24,17 @@ def send_all(state: State, way: Path | FhirServer) -> list[str]:
     What is sent was fixed when the clinician answered: sent twice, it is there once.
     """
     troubles = []
+    shut: ServerError | None = None
     for row in state.unsent():
         try:
+            if shut is not None:
+                raise shut
             if isinstance(way, FhirServer):
                 _post(state, way, row["id"], row["place"], json.loads(row["outgoing"]))
             else:
                 state.sent(row["id"], _write(way, row["id"], row["outgoing"]))
         except (ServerError, OSError) as error:
+            shut = error if isinstance(error, UnavailableError) else None
             why = str(error) if isinstance(error, ServerError) else f"cannot be written ({reason_of(error)})"
             state.troubled(row["id"], why)
             troubles.append(f"the answer to {row['id']} is not sent yet: {why}")
@@ -35,6 +42,9 @@ def send_all(state: State, way: Path | FhirServer) -> list[str]:
 
 
 def _write(folder: Path, number: str, content: bytes) -> str:
+    folder.mkdir(
+        exist_ok=True
+    )  # not what it is in: an inbox that was moved, or a disk that is not there, is not made anew
     sealed = json.loads(content).get("format") == ANSWER
     path = folder / f"{number}.answer{'.mpox' if sealed else '.fhir.json'}"
     if not path.exists() or path.read_bytes() != content:
@@ -45,12 +55,18 @@ def _write(folder: Path, number: str, content: bytes) -> str:
 
 def _post(state: State, server: FhirServer, number: str, place: str, bundle: dict[str, Any]) -> None:
     """Complete the Task as it is now, unless it is: by an earlier try of this answer, or by another clinic."""
+    last_conflict = ""
     for _ in range(3):
         task = server.read(place)
-        if task.get("status") in CLOSED:
-            ours = _is_ours(server, task, report_id(bundle))
-            return state.sent(number, place, elsewhere=not ours)
-        version = task.get("meta", {}).get("versionId")
+        _check_is(server, task, number, place)
+        status = task.get("status")
+        if status in CLOSED:
+            if _is_ours(server, task, report_id(bundle)):
+                return state.sent(number, place)
+            return state.not_needed(
+                number, place, "" if status == "completed" else f"the request is {status}: not sent"
+            )
+        version = task["meta"]["versionId"]
         if not version:
             raise ServerError(f"{server.base} gives its Task no version, without which two answers could cross")
         last = bundle["entry"][-1]
@@ -59,18 +75,30 @@ def _post(state: State, server: FhirServer, number: str, place: str, bundle: dic
         last["request"]["ifMatch"] = f'W/"{version}"'
         try:
             server.transact(bundle)
-        except ConflictError:
+        except ConflictError as error:
+            last_conflict = str(error)
             continue
         return state.sent(number, place)
-    raise ServerError(f"{server.base}: {place} changes all the time")
+    raise ServerError(f"{place} changes all the time: {last_conflict}")
+
+
+def _check_is(server: FhirServer, task: dict[str, Any], number: str, place: str) -> None:
+    """A server that was set up anew counts from 1 again: the same place may be another person's. Raises ServerError."""
+    try:
+        same = uuid_of(task) == number
+    except RefusedError:
+        same = False
+    if not same:
+        raise ServerError(f"{place} at {server.base} is another request by now: was the server set up anew?")
 
 
 def _is_ours(server: FhirServer, task: dict[str, Any], report: str) -> bool:
     """Return whether a completed Task's answer is the report with this uuid."""
-    for output in task.get("output", ()):
-        place = output.get("valueReference", {}).get("reference", "")
+    own = {"system": URI, "value": f"{URN}{report}"}.items()
+    for output in listed(task.get("output")):
+        place = server.place(words(plain(output.get("valueReference")).get("reference")))
         if place.startswith("DiagnosticReport/"):
-            found = server.read(place).get("identifier", ())
-            if {"system": URI, "value": f"{URN}{report}"}.items() <= next(iter(found), {}).items():
+            found = server.read(place).get("identifier")
+            if any(own <= one.items() for one in listed(found)):
                 return True
     return False

@@ -119,7 +119,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         given = self._given()
         number = str(given.get("id", ""))
         page = page_of(given.get("session"), given.get("name"))
-        label, words = str(given.get("label", "")), str(given.get("words", ""))
+        label, words = given.get("label", ""), given.get("words", "")
+        if not isinstance(label, str) or not isinstance(words, str):
+            raise UserError("the label and the text to the person must be texts")
         if not UUID.fullmatch(number):
             raise UserError("the request names no case")
         actions: dict[str, Callable[[], dict[str, Any]]] = {

@@ -49,6 +49,7 @@ class State:
 
     def __init__(self, path: Path, lease: float = 900) -> None:
         self.path, self.lease = path, lease
+        self._refused: set[tuple[str, int, int]] = set()
         open_database(path)
 
     # ---- what comes in -----------------------------------------------------------------------------------------
@@ -74,23 +75,34 @@ class State:
         return TAKEN
 
     def is_seen(self, name: str, size: int, changed: int) -> bool:
-        """Return whether a file was looked at as it is now."""
+        """Return whether a file was looked at as it is now.
+
+        What was refused is looked at once more after each start: the key, the program or its rules may be others.
+        """
         with reading(self.path) as tables:
-            query = "SELECT 1 FROM files WHERE (name, size, changed) = (?,?,?)"
-            return tables.execute(query, (name, size, changed)).fetchone() is not None
+            query = "SELECT refused FROM files WHERE (name, size, changed) = (?,?,?)"
+            row = tables.execute(query, (name, size, changed)).fetchone()
+            return row is not None and (not row["refused"] or (name, size, changed) in self._refused)
 
     def saw(self, name: str, size: int, changed: int, sha256: str, refused: str) -> None:
         """Keep that a file was looked at, and why it was refused."""
+        key = (name, size, changed)
         with writing(self.path) as tables:
-            tables.execute("INSERT OR IGNORE INTO files VALUES (?,?,?,?,?,?)",
-                           (name, size, changed, refused, sha256, now()))  # fmt: skip
-            if refused:
-                note(tables, None, "refused", "", f"{name}: {refused}")
+            old = tables.execute("SELECT refused FROM files WHERE (name, size, changed) = (?,?,?)", key).fetchone()
+            if old is None or old["refused"] != refused:
+                tables.execute("REPLACE INTO files VALUES (?,?,?,?,?,?)", (*key, refused, sha256, now()))
+                if refused:
+                    note(tables, None, "refused", "", f"{name}: {refused}")
+        if refused:
+            self._refused.add(key)
 
     def refused(self) -> list[sqlite3.Row]:
-        """Return name, sha256, refused (why) and at of every file that was refused."""
+        """Return name, sha256, refused (why) and at of every file that was refused when it was looked at last."""
+        query = """SELECT * FROM files one WHERE refused <> ''
+                   AND NOT EXISTS (SELECT 1 FROM files WHERE name = one.name AND rowid > one.rowid)
+                   ORDER BY at, name"""
         with reading(self.path) as tables:
-            return tables.execute("SELECT * FROM files WHERE refused <> '' ORDER BY at, name").fetchall()
+            return tables.execute(query).fetchall()
 
     # ---- what is asked -----------------------------------------------------------------------------------------
     def cases(self, order: str = "urgency") -> list[sqlite3.Row]:
@@ -109,10 +121,11 @@ class State:
         with reading(self.path) as tables:
             return _case(tables, number)
 
-    def is_known_place(self, place: str) -> bool:
+    def is_known(self, number: str, place: str) -> bool:
         """Return whether a referral from there (a Task at the server) is among the cases."""
         with reading(self.path) as tables:
-            return tables.execute("SELECT 1 FROM cases WHERE place = ?", (place,)).fetchone() is not None
+            query = "SELECT 1 FROM cases WHERE (id, place) = (?,?)"
+            return tables.execute(query, (number, place)).fetchone() is not None
 
     def answer_of(self, number: str) -> sqlite3.Row | None:
         """Return the final answer of a case, None without one."""
@@ -202,18 +215,23 @@ class State:
         with reading(self.path) as tables:
             return tables.execute(f"{query} ORDER BY a.at").fetchall()
 
-    def sent(self, number: str, where: str, *, elsewhere: bool = False) -> None:
-        """Keep that an answer has arrived, or (`elsewhere`) that another clinic's was there first."""
+    def sent(self, number: str, where: str) -> None:
+        """Keep that an answer has arrived."""
+        self._close(number, ANSWERED, now(), "", "sent", where)
+
+    def not_needed(self, number: str, where: str, why: str) -> None:
+        """Keep that an answer is not sent: another clinic's was there first, or `why`."""
+        self._close(number, ELSEWHERE, None, why, "answered elsewhere", f"{where} ({why})" if why else where)
+
+    def _close(self, number: str, state: str, sent: str | None, trouble: str, what: str, detail: str) -> None:
         with writing(self.path) as tables:
-            state = ELSEWHERE if elsewhere else ANSWERED
             done = tables.execute(
                 "UPDATE cases SET state = ?, holder = NULL, until = NULL WHERE id = ? AND state = 'answering'",
                 (state, number),
             )
             if done.rowcount:
-                tables.execute("UPDATE answers SET sent = ?, trouble = '' WHERE id = ?",
-                               (None if elsewhere else now(), number))  # fmt: skip
-                note(tables, None, "answered elsewhere" if elsewhere else "sent", number, where)
+                tables.execute("UPDATE answers SET sent = ?, trouble = ? WHERE id = ?", (sent, trouble, number))
+                note(tables, None, what, number, detail)
 
     def troubled(self, number: str, why: str) -> None:
         """Keep why an answer could not be sent; it is tried again."""

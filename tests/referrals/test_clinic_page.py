@@ -65,6 +65,8 @@ def test_only_the_printed_address_answers_and_nothing_from_elsewhere_is_allowed(
         requests.post(f"{server.url}open", data=json.dumps(action), timeout=30).status_code == 400
     )  # as forms send it
     assert ask(server, "open", {**action, "label": "x" * 200_000}).status_code == 400
+    for words in (None, 7, ["x"]):  # or a person would read "None"
+        assert ask(server, "answer", {**action, "label": "acne", "words": words}).status_code == 400
     assert ask(server, "../../etc/passwd").status_code == 404
     assert ask(server, "queue", Origin="http://evil.example").headers.get("Access-Control-Allow-Origin") is None
 

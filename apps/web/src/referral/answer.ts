@@ -14,6 +14,8 @@ export interface Answer {
 export class AnswerError extends Error {}
 
 const LONGEST = 4000;
+// The others are not finished yet, or were taken back.
+const FINISHED = ["final", "amended", "corrected", "appended"];
 
 type Plain = Record<string, unknown>;
 
@@ -35,10 +37,15 @@ export function referralOf(bundle: unknown): string | null {
   return null;
 }
 
-/** A DiagnosticReport as an answer. Raises AnswerError for one that is not final or says nothing. */
+/** Whether a Task is that of referral `id`. */
+export function isOf(task: unknown, id: string): boolean {
+  return list(plain(task)["identifier"]).some(({ system, value }) => system === "urn:ietf:rfc:3986" && value === `urn:uuid:${id}`);
+}
+
+/** A DiagnosticReport as an answer. Raises AnswerError for one that is not finished or says nothing. */
 export function answerOf(report: unknown): Answer {
   const given = plain(report);
-  if (given["resourceType"] !== "DiagnosticReport" || given["status"] !== "final") throw new AnswerError("no final report");
+  if (given["resourceType"] !== "DiagnosticReport" || !FINISHED.includes(String(given["status"]))) throw new AnswerError("no final report");
   const code = plain(list(given["conclusionCode"])[0]);
   const label = words(code["text"]);
   if (!label) throw new AnswerError("no conclusion");

@@ -1,6 +1,6 @@
 /** A FHIR server asked: to take a referral, and for the answer to one. */
 
-import { Answer, answerOf, AnswerError, list, plain, resources } from "./answer";
+import { Answer, answerOf, AnswerError, isOf, list, plain, resources } from "./answer";
 
 const JSON_TYPE = "application/fhir+json";
 // A case is some megabytes, and a phone's network may be slow.
@@ -28,18 +28,42 @@ export async function post(server: string, bundle: string): Promise<void> {
   if (plain(reply)["type"] !== "transaction-response" || !taken) throw new ServerError("reply");
 }
 
-/** The answer to referral `id`; null while there is none. Raises ServerError. */
+/** The answer to referral `id`, the latest of several; null while there is none. Raises ServerError. */
 export async function answerAt(server: string, id: string): Promise<Answer | null> {
   const found = await get(server, `Task?identifier=${encodeURIComponent(IDENTIFIER + id)}`);
-  const task = resources(found).find((one) => one["resourceType"] === "Task");
-  const given = list(task?.["output"]).find((one) => plain(one["type"])["text"] === "answer");
-  const place = /(?:^|\/)(DiagnosticReport\/[A-Za-z0-9.-]{1,64})(?:\/_history\/\w+)?$/.exec(String(plain(given?.["valueReference"])["reference"]));
-  if (task?.["status"] !== "completed" || place === null) return null;
-  try {
-    return answerOf(await get(server, place[1]));
-  } catch (error) {
-    throw error instanceof AnswerError ? new ServerError("reply", error) : error;
+  if (plain(found)["resourceType"] !== "Bundle") throw new ServerError("reply");
+  // A server that does not know a word of the search leaves it out and gives others' Tasks; one may hold a Task twice.
+  const own = resources(found).filter((one) => one["resourceType"] === "Task" && one["status"] === "completed" && isOf(one, id));
+  let [latest, fault]: [Answer | null, unknown] = [null, null];
+  for (const place of own.flatMap((task) => reportsOf(task, server))) {
+    try {
+      const answer = answerOf(reportIn(await get(server, place), place));
+      if (latest === null || latest.issued < answer.issued) latest = answer;
+    } catch (error) {
+      if (!(error instanceof AnswerError)) throw error;
+      fault = error; // a report that was taken back, for one: another may stand beside it
+    }
   }
+  if (latest === null && fault !== null) throw new ServerError("reply", fault);
+  return latest;
+}
+
+/** Where the reports are that a Task names as its answers: at this server, however it writes that. */
+function reportsOf(task: Record<string, unknown>, server: string): string[] {
+  const bare = (address: string): string => address.replace(/^https?:\/\//, "");
+  return list(task["output"]).flatMap(({ type, valueReference }) => {
+    const reference = String(plain(valueReference)["reference"]);
+    const host = `${bare(server)}/`;
+    const local = bare(reference).startsWith(host) ? bare(reference).slice(host.length) : reference;
+    const place = /^(DiagnosticReport\/[A-Za-z0-9.-]{1,64})(?:\/_history\/[A-Za-z0-9.-]{1,64})?$/.exec(local);
+    return plain(type)["text"] === "answer" && place ? [place[1]] : [];
+  });
+}
+
+function reportIn(given: unknown, place: string): unknown {
+  const { resourceType, id } = plain(given);
+  if (`${String(resourceType)}/${String(id)}` !== place) throw new ServerError("reply");
+  return given;
 }
 
 function get(server: string, path: string): Promise<unknown> {
