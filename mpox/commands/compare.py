@@ -48,6 +48,8 @@ def compare(cfg: DictConfig) -> Comparison:
     rule = _rule(config)
     for name in (cfg.study, *config["others"]):
         folder_name("study", name)
+    if repeated := sorted({name for name in config["others"] if [cfg.study, *config["others"]].count(name) > 1}):
+        raise UserError(f"others={repeated[0]} names a study twice: its data set would count twice, leave it out")
     results = read_study(cfg.runs_dir, cfg.study, allow_partial=cfg.allow_partial, models=config["models"])
     others = {
         name: read_study(cfg.runs_dir, name, allow_partial=cfg.allow_partial, models=config["models"])
