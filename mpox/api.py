@@ -14,7 +14,7 @@ from mpox.data.folds import ALL
 from mpox.data.photos import decoded, upright
 from mpox.data.working_picture import square
 from mpox.errors import UserError
-from mpox.files import read_json
+from mpox.files import read_record
 from mpox.mobile.run.decision_rule import DecidingPredictor, Decision, decide
 from mpox.mobile.run.opening import open_model
 from mpox.runs.run_state import fold_of, state_of
@@ -76,7 +76,7 @@ def read_study(place: str | Path) -> pd.DataFrame:
     rows = []
     for run in _runs(place):
         path = run / "metrics.json"
-        metrics: dict[str, Any] = read_json(path) if path.is_file() else {}
+        metrics: dict[str, Any] = read_record(path) if path.is_file() else {}
         figures = {f"{part}/{name}": x for part in PARTS for name, x in metrics.get(part, {}).items()}
         rows.append({"model": run.parent.name, "fold": fold_of(run), "state": state_of(run), "path": run, **figures})
     return pd.DataFrame(rows)

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,19 +94,51 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+class Record(dict[str, Any]):
+    """An object of a JSON file. Asked by `[…]` for what it lacks, it raises UserError naming the file and the key."""
+
+    def __init__(self, content: Mapping[str, Any], path: Path, fix: str) -> None:
+        super().__init__(content)
+        self._path, self._fix = path, fix
+
+    def __missing__(self, key: str) -> Any:
+        raise UserError(f"{self._path} lacks '{key}': {self._fix}")
+
+
 def read_json(path: Path) -> Any:
     """Read one JSON file. Raises UserError naming the file where it is not JSON, or cannot be read."""
+    return _read_json(path, "restore or delete it", None)
+
+
+def read_record(path: Path, fix: str = "restore or delete it", **kinds: Any) -> Record:
+    """Read one JSON file that holds an object; the objects in it are Records as well.
+
+    `kinds` are the types of values, as `isinstance` takes them; a key that may be missing has None among them. Raises
+    UserError naming the file, the key that is missing or of another type, and `fix`.
+    """
+    content = _read_json(path, fix, lambda found: Record(found, path, fix))
+    if not isinstance(content, Record):
+        raise UserError(f"{path} holds no JSON object: {fix}")
+    for name, kind in kinds.items():
+        if not isinstance(content.get(name), kind):
+            wrong = "holds another kind of value as" if name in content else "lacks"
+            raise UserError(f"{path} {wrong} '{name}': {fix}")
+    return content
+
+
+def _read_json(path: Path, fix: str, hook: Callable[[dict[str, Any]], Any] | None) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:  # not JSON, not UTF-8; missing, no permission, a disk that fails
-        raise UserError(f"{path} is not valid JSON ({_why(error)}): restore or delete it") from error
+        return json.loads(path.read_text(encoding="utf-8"), object_hook=hook)
+    # Not JSON, not UTF-8; missing, no permission, a disk that fails; lists in lists without end.
+    except (ValueError, OSError, RecursionError) as error:
+        raise UserError(f"{path} is not valid JSON ({_why(error)}): {fix}") from error
 
 
 def read_yaml(path: Path, fix: str = "restore it, or make it again") -> dict[str, Any]:
     """Read one YAML file that holds a mapping. Raises UserError naming the file, and `fix`, where it does not."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), LOADER)
-    except (ValueError, OSError, yaml.YAMLError) as error:
+    except (ValueError, OSError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"{path} is not valid YAML ({_why(error)}): {fix}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} is empty or cut: {fix}")

@@ -5,6 +5,7 @@ Values of options that are text or paths reach the command as they are: quoted f
 """
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -146,9 +147,12 @@ def _value(option: Option, text: str, several: bool) -> str:
     swept = several and bool(SWEEP.search(text))
     if option.kind in TEXTS:
         return text if swept else _text(option, text)
-    is_number = option.kind in KINDS or isinstance(option.default, bool | int | float)
-    if is_number and not swept and _INTERPOLATION not in text:
+    if swept or _INTERPOLATION in text:
+        return text
+    if option.kind in KINDS or isinstance(option.default, bool | int | float):
         _check_number(option, text)
+    elif _is_list_of_numbers(option.default):
+        return _numbers(option, text)
     return text
 
 
@@ -206,7 +210,7 @@ def _check_number(option: Option, text: str) -> None:
             raise UsageError(f"{option.name} is true or false, not '{text}': write {option.name}=true")
         return
     try:
-        value = float(text) if kind == "number" else int(text)
+        value = _finite(text) if kind == "number" else int(text)
     except ValueError:
         example = f"as in {option.name}={option.default}" if option.default is not None else f"{option.name}=<{kind}>"
         several = "; several values at once need -m" if "," in text and text[0] not in "[{" else ""
@@ -214,6 +218,31 @@ def _check_number(option: Option, text: str) -> None:
         raise UsageError(f"{option.name} takes {allowed}, not '{text}': write it {example}{several}") from None
     if option.least is not None and value < option.least:
         raise UsageError(f"{option.name}={text} is too small: {option.name} is at least {option.least}")
+
+
+def _is_list_of_numbers(default: object) -> bool:
+    return isinstance(default, list) and bool(default) and all(isinstance(one, int | float) for one in default)
+
+
+def _numbers(option: Option, text: str) -> str:
+    """Return a list of numbers as Hydra is to read it; one number is a list of one."""
+    inside = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        for one in inside.split(",") if inside.strip() else ():
+            _finite(one)
+    except ValueError:
+        raise UsageError(
+            f"{option.name} takes a list of numbers, not '{text}': write it as in '{option.name}={option.default}'"
+        ) from None
+    return f"[{inside}]"
+
+
+def _finite(text: str) -> float:
+    """Return the number that a text is. Raises ValueError for another text, NaN and infinity."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def _parse(text: str, typed: str) -> None:

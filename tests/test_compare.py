@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from generated_study import make_study
@@ -99,3 +100,27 @@ def test_the_configuration_s_defaults_are_the_options_own(configured: Compared) 
         if name != "resamples":
             given = tuple(cfg[name]) if isinstance(value, tuple) else cfg[name]
             assert given == value, name
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("subgroups=[sourse]", "subgroups=sourse: the manifest of study s has no such column"),
+        ("others=[s]", "others=s names a study twice"),
+        ("others=[t,t]", "others=t names a study twice"),
+    ],
+)
+def test_lists_are_not_shortened_in_silence(configured: Compared, typed: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        compare(configured(typed))
+
+
+@pytest.mark.slow
+def test_a_subgroup_of_categories_with_gaps(configured: Compared, tmp_path: Path) -> None:
+    """A column of pandas' categories in the user's manifest is in the study's as it was."""
+    path = tmp_path / "runs" / "s" / "manifest.parquet"
+    manifest = pd.read_parquet(path)
+    skin = pd.Categorical([("I", "VI", None)[k % 3] for k in range(len(manifest))])
+    manifest.assign(skin=skin).to_parquet(path)
+    found = compare(configured("subgroups=[skin]")).best.subgroups
+    assert {one.value for one in found} == {"I", "VI"}

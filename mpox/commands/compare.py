@@ -11,13 +11,14 @@ from mpox.command_line import command
 from mpox.config import plain
 from mpox.console import results_console
 from mpox.errors import UsageError, UserError
-from mpox.files import read_json, write_json
+from mpox.files import write_json
 from mpox.places import folder_name
 from mpox.report.model_card import write_model_card
 from mpox.report.page import write_page
 from mpox.report.score_table import completeness_view, score_view, write_csv, write_latex
 from mpox.report.wandb_mode import resolve_mode
 from mpox.runs.portable import portable
+from mpox.runs.preparation import recorded_root
 from mpox.stats.comparison import Comparison
 from mpox.study.choice import Rule, choose, final_command, write_choice
 from mpox.study.comparing import compare as compare_study
@@ -47,6 +48,8 @@ def compare(cfg: DictConfig) -> Comparison:
     rule = _rule(config)
     for name in (cfg.study, *config["others"]):
         folder_name("study", name)
+    if repeated := sorted({name for name in config["others"] if [cfg.study, *config["others"]].count(name) > 1}):
+        raise UserError(f"others={repeated[0]} names a study twice: its data set would count twice, leave it out")
     results = read_study(cfg.runs_dir, cfg.study, allow_partial=cfg.allow_partial, models=config["models"])
     others = {
         name: read_study(cfg.runs_dir, name, allow_partial=cfg.allow_partial, models=config["models"])
@@ -85,8 +88,7 @@ def _photo_root(given: str | None, study: Path) -> Path | None:
         if not Path(given).is_dir():
             raise UserError(f"photos={given} is not a folder: give the folder of the study's photos")
         return Path(given)
-    place = study / "data.json"
-    root = Path(read_json(place)["root"]) if place.exists() else None
+    root = recorded_root(study) if (study / "data.json").exists() else None
     return root if root is not None and root.is_dir() else None
 
 

@@ -26,7 +26,7 @@ from mpox.curation.release import write_release
 from mpox.curation.review_page import write_page
 from mpox.data.manifest import read_manifest, write_manifest
 from mpox.errors import UsageError, UserError
-from mpox.files import read_json, write_json
+from mpox.files import read_record, write_json
 from mpox.heap import keep_freed_memory
 from mpox.places import check_apart, claim
 
@@ -155,7 +155,7 @@ def release(cfg: DictConfig) -> Path:
         raise UserError(f"{output} holds no curated manifest: run `python -m mpox.curate apply` first")
     if cfg.to is None:
         raise UserError("release needs a folder to write: give to=<folder>")
-    record = read_json(output / RECORD)
+    record = read_record(output / RECORD, audit=str, root=str)
     if record["audit"] != read_audit(output).key:
         raise UserError(f"{output / CURATED} is of an earlier audit: apply the decisions again")
     facts = plain(cfg.about)

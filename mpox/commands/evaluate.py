@@ -23,13 +23,14 @@ from mpox.data.unchanged import changed_photos
 from mpox.errors import UserError
 from mpox.external.mapping import STUDY_PREFIX, absent_classes, collapse, of_classes_there, task_classes
 from mpox.external.scoring import ExternalSet, external_set, mean_of_folds, predict, write_external
-from mpox.files import read_json, write_json
+from mpox.files import read_record, write_json
 from mpox.heap import keep_freed_memory
 from mpox.model.checkpoint import load_checkpoint
 from mpox.places import folder_name
 from mpox.report.external_table import SHOWN, external_table, threshold_table
 from mpox.runs import environment
 from mpox.runs.opened import choose_device
+from mpox.runs.preparation import recorded_root
 from mpox.runs.run_directory import RunDirectory
 from mpox.runs.run_state import CONFIG, damage, fold_of, state_of
 from mpox.stats import printed
@@ -177,7 +178,9 @@ def _finished(study: Path, models: Sequence[str] | None) -> dict[str, list[Path]
 
 def _classes(runs: dict[str, list[Path]]) -> tuple[list[str], int | None]:
     """Return the classes all runs share and the index of mpox among them."""
-    metrics = [read_json(run / "metrics.json") for paths in runs.values() for run in paths]
+    metrics = [
+        read_record(run / "metrics.json", classes=list, positive=str | None) for paths in runs.values() for run in paths
+    ]
     kinds = {(tuple(content["classes"]), content["positive"]) for content in metrics}
     if len(kinds) > 1:
         shown = "; ".join(", ".join(classes) for classes, _ in sorted(kinds))
@@ -189,7 +192,7 @@ def _classes(runs: dict[str, list[Path]]) -> tuple[list[str], int | None]:
 def _seen(study: Path, root: str | None, cache: Path, *, opened: bool) -> PhotoSet:
     """Return the photos of the study; UserError where they must be `opened` and are not where they were."""
     manifest = read_manifest(study / "manifest.parquet")
-    place = Path(root or read_json(study / "data.json")["root"])
+    place = Path(root or recorded_root(study))
     if opened and (changed := changed_photos(manifest, place, cache)):
         raise UserError(
             f"{len(changed)} photos of study {study.name} are missing or changed in {place} (first: {changed[0]}), so "

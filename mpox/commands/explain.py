@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from mpox.config import build, plain
 from mpox.console import results_console
 from mpox.errors import UserError
-from mpox.files import read_json, replacing, write_json
+from mpox.files import read_record, replacing, write_json
 from mpox.heap import keep_freed_memory
 from mpox.model.checkpoint import load_checkpoint
 from mpox.report.wandb import log_explanations
@@ -124,7 +124,7 @@ def _merge(cfg: DictConfig) -> dict[str, Any]:
         place = Path(cfg.run).expanduser() / "explain"
         if not (place / "review-page.json").is_file():
             raise UserError(f"{place} has no review page: make it with review run={cfg.run}, or leave run= out")
-        facts = read_json(place / "review-page.json")
+        facts = read_record(place / "review-page.json", id=str, folder=str, questions=list)
         if facts["id"] != ratings["page"].iloc[0]:
             raise UserError(
                 f"the ratings are of page {ratings['page'].iloc[0]}, {place} holds page {facts['id']}: give its run"
@@ -176,7 +176,7 @@ def _explained(folder: Path, explainer: Explainer) -> bool:
     about = folder / "about.json"
     if not about.is_file():
         return False
-    facts = read_json(about)
+    facts = read_record(about)
     return bool(facts["target"] == "predicted" and facts["layer"] == explainer.layer)
 
 

@@ -22,7 +22,7 @@ from mpox.report.export_card import export_table, write_export_card
 from mpox.report.wandb_export import log_export
 from mpox.runs.opened import OpenedRun, open_run
 from mpox.stats.decision import DecisionRule
-from mpox.study.choice import final_command, read_choice
+from mpox.study.choice import Chosen, final_command, read_choice
 
 log = logging.getLogger("mpox")
 FORMATS = {"pte": export_run, "onnx": export_onnx_run}
@@ -36,9 +36,12 @@ def export(cfg: DictConfig) -> dict[str, Any]:
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     torch.manual_seed(cfg.seed)
-    place, rule = _chosen(cfg)
+    place, chosen = _chosen(cfg)
+    rule = None if chosen is None else chosen.rule
     wanted = request(cfg, rule)
     run = open_run(place, device="cpu", root=cfg.root, cache=cfg.cache_dir)
+    if chosen is not None:
+        _check_fits(chosen, run, cfg.chosen)
     pruned = None
     if cfg.prune.ratio:
         options = {name: value for name, value in plain(cfg)["prune"].items() if name != "ratio"}
@@ -82,8 +85,20 @@ def _augmentation(run: OpenedRun) -> v2.Compose | None:
     return v2.Compose(transforms) if transforms else None
 
 
-def _chosen(cfg: DictConfig) -> tuple[Path, DecisionRule | None]:
-    """Return the run directory to export, and the rule that chosen.yaml holds, if that is what was given."""
+def _check_fits(chosen: Chosen, run: OpenedRun, path: str) -> None:
+    """Raise UserError where a choice rests on other photos or classes than the run that it names now."""
+    if chosen.splits_sha256 not in (None, run.card.splits_sha256):
+        raise UserError(f"{path} was made of other splits than {run.path} was trained on: compare the study again")
+    quantiles = None if chosen.rule is None else chosen.rule.quantiles
+    if quantiles is not None and len(quantiles) != len(run.card.classes):
+        raise UserError(
+            f"{path} has quantiles of {len(quantiles)} classes, {run.path} knows {len(run.card.classes)}: compare the "
+            "study again"
+        )
+
+
+def _chosen(cfg: DictConfig) -> tuple[Path, Chosen | None]:
+    """Return the run directory to export, and what chosen.yaml holds, if that is what was given."""
     if (cfg.run is None) == (cfg.chosen is None):
         raise UserError("give run=<runs_dir>/<study>/<model>/fold-<k>, or chosen=<chosen.yaml>, one of the two")
     if cfg.run is not None:
@@ -103,7 +118,7 @@ def _chosen(cfg: DictConfig) -> tuple[Path, DecisionRule | None]:
                 f"{path} was made with {name}={getattr(rule, name)}: leave {name}= out, or compare the study "
                 "again with it"
             )
-    return place, rule
+    return place, chosen
 
 
 def run(cfg: DictConfig) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from mpox.errors import UserError
-from mpox.files import read_json
+from mpox.files import read_record
 from mpox.model.checkpoint import load_checkpoint
 from mpox.report.hub_card import write_hub_folder
 from mpox.runs.run_state import state_of
@@ -19,7 +19,7 @@ def run(cfg: DictConfig) -> None:
     if state_of(place) != "done":
         raise UserError(f"{place} is not a finished run: give run=<runs_dir>/<study>/<model>/fold-<k>")
     network, card = load_checkpoint(place / "checkpoint.ckpt")
-    metrics = read_json(place / "metrics.json")
+    metrics = read_record(place / "metrics.json")
     blanks = write_hub_folder(folder, network, card, metrics, licence=cfg.licence, overwrite=cfg.overwrite)
     print(f"{folder} holds config.json, model.safetensors, README.md (the model card) and SHA256SUMS.")
     print(f"Research software. {blanks} places of README.md are for a person to fill in. timm reads the folder:")

@@ -30,7 +30,7 @@ from mpox.command_line import command
 from mpox.curation.kinds import KINDS
 from mpox.data.manifest import read_manifest, write_manifest
 from mpox.errors import UserError
-from mpox.files import read_json, replacing, write_json
+from mpox.files import read_json, read_record, replacing, write_json
 
 FINDING_COLUMNS = ("photo_id", "kind", "evidence", "score", "other", "action")
 PAIR_COLUMNS = ("photo_id", "other", "kind", "score", "evidence")
@@ -121,4 +121,4 @@ def read_audit(folder: Path) -> Audit:
         if list(table.columns) != list(columns):
             raise UserError(f"{folder / name} is not of this version's audit: run the audit again")
         tables.append(table)
-    return Audit(read_manifest(folder / FILES[0]), tables[0], tables[1], read_json(folder / FILES[3]))
+    return Audit(read_manifest(folder / FILES[0]), tables[0], tables[1], read_record(folder / FILES[3]))

@@ -13,6 +13,7 @@ from mpox.curation.duplicates import between_copies, find_pairs, unique_photos
 from mpox.curation.findings import AUDITED
 from mpox.curation.thresholds import PairThresholds
 from mpox.data.groups import merge_groups
+from mpox.data.manifest import as_text
 from mpox.data.sources import PhotoSet
 from mpox.errors import UserError
 
@@ -92,7 +93,7 @@ def _search_to_make(search: str, photos: PhotoSet) -> str:
 
 def is_audited(manifest: pd.DataFrame) -> bool:
     """Return whether every photo went through `mpox.curation.audit`."""
-    return AUDITED in manifest and bool((manifest[AUDITED].fillna("").astype(str) != "").all())
+    return AUDITED in manifest and bool((as_text(manifest[AUDITED]) != "").all())
 
 
 def _settle(manifest: pd.DataFrame, pairs: pd.DataFrame, conflicts: str) -> pd.DataFrame:

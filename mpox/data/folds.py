@@ -106,8 +106,8 @@ def write_folds(folds: Folds, path: Path) -> None:
     write_json(path, {"n_folds": len(folds.ids), "seed": folds.seed, "folds": folds.ids})
 
 
-def read_folds(path: Path, manifest: pd.DataFrame, n_folds: int) -> Folds:
-    """Read a splits file, which may have been edited, and check it against the manifest.
+def read_folds(path: Path, manifest: pd.DataFrame, n_folds: int | None = None) -> Folds:
+    """Read a splits file, which may have been edited, and check it against the manifest; `n_folds` None: any number.
 
     Raises UserError for another number of folds, an empty fold, a photo in two folds, photos that the manifest does not
     have or that the file lacks, and a group that straddles folds.
@@ -119,7 +119,7 @@ def read_folds(path: Path, manifest: pd.DataFrame, n_folds: int) -> Folds:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} is not a splits file (it needs 'folds', lists of photo ids): restore it") from error
     fix = "correct the file, or delete it to have it made again"
-    if len(ids) != n_folds:
+    if n_folds is not None and len(ids) != n_folds:
         raise UserError(f"{path} has {len(ids)} folds, but n_folds={n_folds}: give n_folds={len(ids)} or a new study=")
     if not all(ids):
         raise UserError(f"{path}: fold {[len(fold) for fold in ids].index(0)} is empty: {fix}")

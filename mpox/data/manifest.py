@@ -20,6 +20,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from mpox.data.csv_table import read_csv
@@ -50,15 +51,17 @@ def complete(frame: pd.DataFrame, source: str) -> pd.DataFrame:
             raise UserError(f"the manifest has no column '{column}' (it has: {', '.join(map(str, frame.columns))})")
     frame = frame.reset_index(drop=True).copy()
     if "reason" in frame and "reason_kind" not in frame:
-        frame["reason_kind"] = frame["reason"].fillna("").astype(str).map(_kind_in_words)
+        frame["reason_kind"] = as_text(frame["reason"]).map(_kind_in_words)
     for column in (*TEXT_COLUMNS, *REASON_COLUMNS):
         values = frame[column] if column in frame else pd.Series("", index=frame.index)
-        values = values.fillna("").astype(str)
+        values = as_text(values)
         # A file's name may begin or end with a space.
         frame[column] = values if column in PATH_COLUMNS else values.str.strip()
     for column in COUNT_COLUMNS:
         values = frame[column] if column in frame else pd.Series(0, index=frame.index)
-        frame[column] = pd.to_numeric(values, errors="coerce").fillna(0).astype("int64")
+        numbers = pd.to_numeric(values.astype(object), errors="coerce").astype("float64")
+        frame[column] = numbers.where(np.isfinite(numbers), 0).astype("int64")
+    frame["sha256"] = frame["sha256"].str.lower()  # Windows writes capitals
     frame["keep"] = _as_bool(frame["keep"]) if "keep" in frame else True
     for column in ("path", "label"):
         empty = frame.index[frame[column].str.strip() == ""]
@@ -100,6 +103,11 @@ def read_manifest(path: Path, source: str | None = None, *, root: Path | None = 
         raise UserError(f"{path}: cannot be read as a manifest ({error})") from error
 
 
+def as_text(values: pd.Series) -> pd.Series:
+    """Return a column of any type, pandas' categories too, as text (str); missing values are empty."""
+    return values.astype(object).where(values.notna(), "").astype(str)
+
+
 def _staying(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a manifest whose paths stay below the folder they start in. Raises UserError naming one that does not."""
     for column in PATH_COLUMNS:
@@ -117,7 +125,7 @@ def _below(root: Path, paths: pd.Series) -> list[str]:
     Where there is no file of a path as it is written, spaces around it and backslashes in it are corrected.
     """
     found = []
-    for path in paths.fillna("").astype(str):
+    for path in as_text(paths):
         meant = path.strip().replace("\\", "/")
         found.append(path if meant != path and path and os.path.lexists(root / path) else meant)
     return found

@@ -55,10 +55,21 @@ def one_spelling(names: Sequence[str]) -> list[str]:
 
 
 def keep_together(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Return a complete manifest with photos of one subject of one source in one group, whatever its column says."""
-    known = manifest[manifest["subject"] != ""]
-    first = known.groupby(["source", "subject"])["photo_id"].transform("first")
-    pairs = zip(known["photo_id"], first, strict=True)
+    """Return a complete manifest with photos of one subject of one source in one group, whatever its column says.
+
+    Groups, sources and subjects that differ only in case, white space or composition are one.
+    """
+    named = {column: manifest[column].map(key) for column in ("source", "subject", "group")}
+    known = manifest["subject"] != ""
+    pairs = [
+        pair
+        for photos, by in ((manifest[known], ["source", "subject"]), (manifest, ["group"]))
+        for pair in zip(
+            photos["photo_id"],
+            photos.groupby([named[column].loc[photos.index] for column in by])["photo_id"].transform("first"),
+            strict=True,
+        )
+    ]
     return manifest.assign(group=merge_groups(manifest, pairs))
 
 

@@ -64,7 +64,7 @@ def read_counts(file: Path) -> list[PhoneCounts]:
         return [_counts(file.name, model) for model in content["models"]]
     except OSError as error:
         raise UserError(f"{file} cannot be read ({reason_of(error)}): give the files that phones saved") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else reason_of(error)
         raise UserError(f"{file} is no file of an app's counts ({what}): save it on the phone again") from error
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from mpox.console import accept_every_letter, errors_console, results_console
 from mpox.errors import UserError
-from mpox.files import read_json, write_json
+from mpox.files import read_record, write_json
 from mpox.mobile.export.arm_card import lines, with_section
 from mpox.mobile.export.arm_check import CheckPhotos, check_on_arm
 from mpox.mobile.export.arm_photos import check_photos
@@ -32,7 +32,7 @@ def arm(folder: Path, photos: CheckPhotos, tools: Path | None = None) -> dict[st
     """
     result = check_on_arm(folder, photos, arm64(tools))
     with updated(folder) as place:
-        write_json(place / REPORT, read_json(place / REPORT) | {"arm": result})
+        write_json(place / REPORT, read_record(place / REPORT) | {"arm": result})
         card = place / CARD
         card.write_text(with_section(card.read_text(encoding="utf-8"), result), encoding="utf-8")
     return result

@@ -21,12 +21,12 @@ import numpy as np
 from mpox.console import accept_every_letter, errors_console, results_console
 from mpox.data.working_picture import resize_of
 from mpox.errors import UserError
-from mpox.files import read_json, sha256_of
+from mpox.files import read_record, sha256_of
 from mpox.mobile.file.contract import CONTRACT_FILE, RUNNABLE
 from mpox.mobile.file.input_tensor import PLANES, as_input
 from mpox.mobile.file.onnx_layers import saturating_layers
 from mpox.mobile.file.onnx_session import open_session
-from mpox.mobile.file.package import SUMS_FILE, changed_files, recorded_sums
+from mpox.mobile.file.package import AGAIN, MODEL_FILE, ONNX_FILE, SUMS_FILE, changed_files, recorded_sums
 from mpox.mobile.run.app_mistakes import CORRECT, possible_tensors
 from mpox.mobile.run.golden import GOLDEN, Golden, read_golden
 from mpox.mobile.run.native_output import native_stderr_discarded
@@ -66,7 +66,7 @@ def check(folder: Path, app: Path | None = None, *, stock: bool = False, web: bo
     results = [_sums(folder)]
     if not results[0].passed:
         return results
-    contract = read_json(folder / CONTRACT_FILE)
+    contract = read_record(folder / CONTRACT_FILE, AGAIN, file=str, backend=str, constants=dict)
     golden = read_golden(folder / GOLDEN)
     constants = contract["constants"]
     form = constants.get("input", PLANES)
@@ -140,6 +140,8 @@ def _sums(folder: Path) -> CheckResult:
     recorded = recorded_sums(folder)
     if not recorded:
         raise UserError(f"{folder} has no {SUMS_FILE}: give a folder that python -m mpox.export wrote")
+    if CONTRACT_FILE not in recorded or not {MODEL_FILE, ONNX_FILE} & recorded.keys():
+        raise UserError(f"{folder / SUMS_FILE} does not list the model and {CONTRACT_FILE}, it is cut: {AGAIN}")
     if changed := changed_files(folder):
         return CheckResult(False, f"{', '.join(changed)}: missing or not the file the sums were written for")
     return CheckResult(True, f"all {len(recorded)} files are those that were exported")
@@ -200,7 +202,7 @@ def _read_tensor(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndar
 
 
 def _probabilities(path: Path, model: Runnable | None, golden: Golden, made: dict[str, np.ndarray]) -> CheckResult:
-    content = read_json(path)
+    content = read_record(path)
     names, n_classes = [name for name in golden.names if name in content], golden.probabilities.shape[1]
     if not names or any(len(content[name]) != n_classes for name in names):
         raise UserError(f"{path} must hold {n_classes} probabilities for {golden.names[0]} and so on")

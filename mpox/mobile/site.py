@@ -14,10 +14,10 @@ from typing import Any
 from mpox import __version__
 from mpox.data.working_picture import resize_of
 from mpox.errors import UserError
-from mpox.files import read_json, replacing_folder, sha256_of, write_json
+from mpox.files import read_record, replacing_folder, sha256_of, write_json
 from mpox.mobile.file.contract import CONTRACT_FILE
 from mpox.mobile.file.onnx_session import with_maps
-from mpox.mobile.file.package import MODEL_FILE, ONNX_FILE, SUMS_FILE, recorded_sums, write_sums
+from mpox.mobile.file.package import AGAIN, MODEL_FILE, ONNX_FILE, SUMS_FILE, recorded_sums, write_sums
 from mpox.mobile.recipient import Recipient
 from mpox.mobile.run.golden import EXPECTED, GOLDEN, Golden, read_golden
 from mpox.mobile.run.onnx_model import OnnxModel
@@ -109,7 +109,7 @@ def _contract(export: Path) -> dict[str, Any]:
         if (export / MODEL_FILE).is_file():
             raise UserError(f"{export} is for ExecuTorch: export again: python -m mpox.export run=<run> format=onnx")
         raise UserError(f"no ONNX export at {export}: make one: python -m mpox.export run=<run> format=onnx")
-    contract: dict[str, Any] = read_json(export / CONTRACT_FILE)
+    contract = read_record(export / CONTRACT_FILE, AGAIN, format=int, sha256=str, constants=dict, rule=dict)
     sums = recorded_sums(export)
     for name in (ONNX_FILE, f"{GOLDEN}/{EXPECTED}"):
         if sums.get(name) != sha256_of(export / name):

@@ -8,7 +8,7 @@ from rich.table import Table
 from mpox import __version__
 from mpox.console import shown
 from mpox.data.folds import title_of
-from mpox.files import read_json, replacing
+from mpox.files import read_record, replacing
 from mpox.mobile.run.capture_report import worst_of
 from mpox.report.page import environment
 from mpox.runs.processor import in_words
@@ -55,7 +55,7 @@ def export_table(report: dict[str, Any]) -> Table:
 
 def write_export_card(folder: Path) -> None:
     """Write `folder`/model_card.md from the export.json and contract.json that are there."""
-    report, contract = read_json(folder / "export.json"), read_json(folder / "contract.json")
+    report, contract = read_record(folder / "export.json"), read_record(folder / "contract.json")
     template = environment().get_template("export_card.md.j2")
     on = in_words(report.get("latency_on"))
     text = template.render(

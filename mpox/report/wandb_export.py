@@ -5,7 +5,7 @@ from typing import Any
 
 import wandb
 
-from mpox.files import read_json
+from mpox.files import read_json, read_record
 from mpox.report.wandb_mode import resolve_mode, stable_id
 from mpox.report.wandb_run import send
 
@@ -22,7 +22,7 @@ def log_export(
     mode = resolve_mode(mode)
     if mode == "disabled":
         return None
-    report = read_json(folder / "export.json")
+    report = read_record(folder / "export.json")
     study, name = report["card"]["study"], report["name"]
 
     def fill(run: Any) -> None:

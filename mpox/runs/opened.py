@@ -16,9 +16,10 @@ from mpox.data.store import open_store
 from mpox.data.task import REST, indices
 from mpox.data.unchanged import changed_photos
 from mpox.errors import UserError
-from mpox.files import read_json, read_yaml
+from mpox.files import read_record, read_yaml
 from mpox.model.backbone import PhotoClassifier
 from mpox.model.checkpoint import Card, load_checkpoint
+from mpox.runs.preparation import recorded_root
 
 ROLES = ("train", "val", "test")
 
@@ -115,7 +116,7 @@ def open_run(path: str | Path, *, device: str = "auto", root: str | None = None,
             raise UserError(f"study {study} lacks {name}: keep the run inside the folder of its study")
     manifest = read_manifest(study / "manifest.parquet")
     photos = manifest[manifest["keep"]].reset_index(drop=True)
-    base = Path(root or read_json(study / "data.json")["root"])
+    base = Path(root or recorded_root(study))
     store = Path(cache) if cache else study.parent / ".cache"
     if gone := changed_photos(photos, base, store):
         raise UserError(
@@ -137,7 +138,7 @@ def _check_own(place: Path, card: Card, config: dict[str, Any]) -> None:
     own = {"study": config["study"], "model": config["model"]["name"], "fold": config["fold"]}
     of = {name: getattr(card, name) for name in own}
     environment = place / "environment.json"
-    splits = read_json(environment).get("splits_sha256") if environment.is_file() else None
+    splits = read_record(environment).get("splits_sha256") if environment.is_file() else None
     if of != own or splits not in (None, card.splits_sha256):
         made = ", ".join(f"{name} {value}" for name, value in of.items())
         what = f"{made}" if of != own else f"{made}, trained on other splits"

@@ -13,7 +13,7 @@ from mpox.data.manifest import read_manifest, write_manifest
 from mpox.data.sources import PhotoSet
 from mpox.data.unchanged import changed_photos
 from mpox.errors import UserError
-from mpox.files import read_json, sha256_of, write_json
+from mpox.files import read_json, read_record, sha256_of, write_json
 from mpox.locks import is_held, locked
 from mpox.runs.run_state import can_resume, fold_of, state_of
 
@@ -60,6 +60,11 @@ def prepare(
             folds = _first_folds(made, photos.manifest, n_folds, seed, given)
             _write(study, described, photos, folds)
     return photos, folds
+
+
+def recorded_root(study: Path) -> Path:
+    """Return the folder that a study's photos lay in when it was made. Raises UserError where data.json is broken."""
+    return Path(read_record(study / FILES[1], root=str)["root"])
 
 
 def _is_in_use(study: Path, own: Path | None) -> bool:

@@ -74,7 +74,7 @@ def subgroup_labels(photos: pd.DataFrame, columns: Sequence[str]) -> dict[str, n
         if column == "resolution" and {"width", "height"} <= set(photos.columns):
             values = _resolution(photos[["width", "height"]].min(axis=1).to_numpy())
         elif column in photos:
-            values = photos[column].fillna("").astype(str).to_numpy(str)
+            values = photos[column].astype(object).where(photos[column].notna(), "").astype(str).to_numpy(str)
         else:
             continue
         if len(set(values) - {""}) > 1:

@@ -9,6 +9,8 @@ import numpy as np
 
 from mpox.stats.pooled import softmax
 
+# What float32 may add to a probability, or take from it.
+ROUNDING = 1e-6
 # What an app answers, from the most urgent on: mpox is the likeliest class; it reaches the threshold alone; another
 # class is the likeliest but not alone in the prediction set, or the set is empty; another class alone.
 OUTCOMES = ("suspected", "not_ruled_out", "unclear", "not_suspected")
@@ -36,6 +38,15 @@ class DecisionRule:
     target_sensitivity: float | None = None
     coverage: float | None = None
     fitted_on: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for numbers that no fit gives: a rule may come from a file that somebody changed."""
+        if not (np.isfinite(self.temperature) and self.temperature > 0):
+            raise ValueError(f"a temperature of {self.temperature} is none")
+        for name, values in (("threshold", (self.threshold,)), ("quantile", self.quantiles or ())):
+            for value in values:
+                if value is not None and not -ROUNDING <= value <= 1 + ROUNDING:
+                    raise ValueError(f"a {name} of {value} is none of a probability")
 
     def probabilities(self, logits_NC: np.ndarray) -> np.ndarray:
         """Return probabilities (N, C) float64 at the temperature."""

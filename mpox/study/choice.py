@@ -12,7 +12,7 @@ from scipy import stats
 
 from mpox.command_line import command
 from mpox.data.folds import ALL
-from mpox.errors import UserError
+from mpox.errors import UserError, reason_of
 from mpox.files import replacing
 from mpox.places import folder_name
 from mpox.stats.comparison import Candidate, Choice, Comparison, Pair
@@ -131,6 +131,7 @@ class Chosen:
     model: str
     fold: int | str
     rule: DecisionRule | None
+    splits_sha256: str | None = None
 
 
 def read_choice(path: Path) -> Chosen:
@@ -144,11 +145,15 @@ def read_choice(path: Path) -> Chosen:
             model=folder_name(f"{path}: model", chosen["model"]),
             fold=chosen["fold"] if chosen["fold"] == ALL else int(chosen["fold"]),
             rule=_rule_of(chosen),
+            splits_sha256=chosen.get("splits_sha256"),
         )
     except UserError:
         raise
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} names no study, model and fold: make it with mpox.compare select=best") from error
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise UserError(
+            f"{path} holds no choice of study, model, fold and rule ({reason_of(error)}): make it with mpox.compare "
+            "select=best"
+        ) from error
 
 
 def _rule_of(chosen: Mapping[str, Any]) -> DecisionRule | None:

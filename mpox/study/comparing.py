@@ -41,6 +41,7 @@ def compare(
     """
     if METRICS[options.metric].needs_positive and results.positive is None:
         raise UserError(f"metric={options.metric} needs a class that means mpox, which this study does not have")
+    _check_subgroups(results, options)
     draws = resampling_weights(results.codes, options.resamples, options.seed)
     by_fold = np.equal.outer(np.arange(len(results.folds)), results.fold_index).astype("float32")
     weights = np.concatenate([np.ones((1, len(results.targets)), "float32"), by_fold, draws])
@@ -93,6 +94,16 @@ def compare(
         versions=results.versions,
     )
     return sentences.with_sentences(comparison)
+
+
+def _check_subgroups(results: StudyResults, options: ComparisonOptions) -> None:
+    """Raise UserError for a column that the manifest lacks, unless it is one of the default, which not all have."""
+    known = {*results.photos.columns, *ComparisonOptions.subgroups}
+    if unknown := [name for name in options.subgroups if name not in known]:
+        raise UserError(
+            f"subgroups={unknown[0]}: the manifest of study {results.name} has no such column (it has: "
+            f"{', '.join(map(str, results.photos.columns))})"
+        )
 
 
 def _data(results: StudyResults) -> DataSummary:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mpox.errors import UserError
-from mpox.files import read_json
+from mpox.files import read_record
 from mpox.model.cost import cached_cost
 from mpox.model.features import features_of
 from mpox.runs.processor import in_words
@@ -30,8 +30,8 @@ def _exported(exports: Path, study: str, model: str) -> dict[str, Any]:
     """Return the entries of `Costs` about the smallest export of this model of this study."""
     found = []
     for path in sorted(exports.glob("[!.]*/export.json")):
-        report = read_json(path)
-        card = report.get("card", {})
+        report = read_record(path, card=dict | None, latency_ms=int | float | None, arm=dict | None)
+        card = report.get("card") or {}
         if (card.get("study"), card.get("model")) == (study, model):
             sizes = [file.stat().st_size for file in path.parent.glob("*.pte")]
             if sizes:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from mpox.errors import UserError
 from mpox.external.mapping import absent_classes, collapse, ensemble
-from mpox.files import read_json, read_yaml
+from mpox.files import read_record, read_yaml
 from mpox.runs.run_state import damage
 from mpox.stats.comparison import External, ExternalScore
 from mpox.stats.intervals import Interval, group_codes, percentile_interval, resampling_weights
@@ -24,6 +24,7 @@ from mpox.study.results import ModelRuns, StudyResults
 
 # Entries of the flow of photos that are not reasons for leaving photos out.
 NOT_REASONS = ("found", "scored")
+AGAIN = "score it again with overwrite=true"
 
 
 def read_external(results: StudyResults, options: ComparisonOptions) -> tuple[External, ...]:
@@ -35,7 +36,7 @@ def read_external(results: StudyResults, options: ComparisonOptions) -> tuple[Ex
     """
     found = []
     for described in sorted((results.path / "external").glob("*/external.json")):
-        facts = read_json(described)
+        facts = read_record(described, AGAIN, classes=list, positive=str | None, flow=dict)
         classes, positive = tuple(facts["classes"]), facts["positive"]
         index = {label: k for k, label in enumerate(classes)}
         k_positive = None if positive is None else index[positive]
@@ -92,12 +93,12 @@ def _check_origin(place: Path, facts: dict[str, Any], results: StudyResults) -> 
     """Raise UserError where a fold was scored on other photos than the collection's, or by another study's network."""
     if (place / "predictions.parquet").exists() and (what := damage(place, ("predictions.parquet",))):
         raise UserError(f"{place}: its {what}: score it again with overwrite=true")
-    photos = read_yaml(place / "config.yaml", "score it again with overwrite=true").get("photos_sha256")
+    photos = read_yaml(place / "config.yaml", AGAIN).get("photos_sha256")
     if photos != facts.get("photos_sha256", photos):
         raise UserError(
             f"{place} was scored on other photos than its external.json names: score it with overwrite=true"
         )
-    splits = read_json(place / "environment.json").get("splits_sha256")
+    splits = read_record(place / "environment.json", AGAIN).get("splits_sha256")
     if splits != results.splits_sha256:
         raise UserError(
             f"{place} was scored by a network of other splits than the study's: score it with overwrite=true"

@@ -9,7 +9,7 @@ import numpy as np
 
 from mpox.data.folds import ALL
 from mpox.errors import UserError
-from mpox.files import read_json
+from mpox.files import read_record
 from mpox.runs.run_state import fold_of
 from mpox.stats.decision import DecisionRule
 from mpox.stats.decision_fit import fit_decision
@@ -57,7 +57,7 @@ def _rule_of_validation(place: Path, options: ComparisonOptions) -> DecisionRule
     """Return the rule that a run's own validation photos give."""
     table, classes = read_predictions(place / "predictions.parquet")
     val = table[table["split"] == "val"]
-    positive = read_json(place / "metrics.json").get("positive")
+    positive = read_record(place / "metrics.json", positive=str | None)["positive"]
     if val.empty:
         raise UserError(f"{place} has no validation predictions: run the job again")
     rule = _fit(

@@ -16,7 +16,7 @@ import pandas as pd
 from mpox.data.folds import read_folds
 from mpox.data.manifest import read_manifest
 from mpox.errors import UserError
-from mpox.files import read_json
+from mpox.files import read_record
 from mpox.runs.differences import NOT_COMPARED, leaves
 from mpox.stats.comparison import JobState
 from mpox.stats.intervals import group_codes
@@ -93,7 +93,7 @@ def read_study(
         raise UserError(
             f"{splits} is missing: restore it; without the splits nothing shows that the folds are the same"
         )
-    folds = read_folds(splits, manifest, len(read_json(splits).get("folds", [])))
+    folds = read_folds(splits, manifest)
     jobs, runs = read_jobs(path, names, folds)
     if not allow_partial:
         refuse(study, jobs)
@@ -136,7 +136,7 @@ def read_study(
 def _copies(path: Path) -> list[str]:
     """Say which copies were not searched for when the study was made; older studies do not say."""
     place = path / "data.json"
-    copies = (read_json(place).get("copies") if place.exists() else None) or {}
+    copies = (read_record(place, copies=dict | None).get("copies") if place.exists() else None) or {}
     if not copies.get("not_searched"):
         return []
     return [

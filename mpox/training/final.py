@@ -16,7 +16,7 @@ from mpox.config import plain, rebased
 from mpox.data.folds import ALL
 from mpox.data.working_picture import resize_of
 from mpox.errors import UserError
-from mpox.files import read_json, read_yaml
+from mpox.files import read_record, read_yaml
 from mpox.model.features import features_of
 from mpox.runs.differences import NOT_COMPARED, differences
 from mpox.runs.run_state import state_of
@@ -86,7 +86,7 @@ def median_epochs(cfg: DictConfig) -> int:
     epochs = int(cfg.schedule.finetune.epochs)
     kept = []
     for place in _done(cfg):
-        count = read_json(place / "environment.json").get(KEPT_EPOCHS)
+        count = read_record(place / "environment.json", kept_epochs=int | None).get(KEPT_EPOCHS)
         callbacks = read_yaml(place / "config.yaml").get("callbacks") or {}
         chosen = any(node.get("monitor") for node in callbacks.values() if isinstance(node, Mapping))
         if count is None and chosen:
@@ -102,7 +102,7 @@ def _done(cfg: DictConfig) -> list[Path]:
     """The run directories of the model's folds. Raises UserError where one is not done."""
     place = Path(cfg.runs_dir) / cfg.study / cfg.model.name
     splits = place.parent / "splits.json"
-    count = len(read_json(splits).get("folds", [])) if splits.is_file() else 0
+    count = len(read_record(splits, folds=list)["folds"]) if splits.is_file() else 0
     folds = [place / f"fold-{k}" for k in range(count)]
     lacking = [path.name for path in folds if state_of(path) != "done"]
     if lacking or not folds:

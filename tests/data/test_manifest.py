@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -35,6 +36,19 @@ def test_numeric_looking_ids_stay_text(tmp_path: Path) -> None:
     path = tmp_path / "manifest.csv"
     path.write_text("path,label,subject\n1.jpg,0,007\n2.jpg,1,7\n")
     assert read_manifest(path)["subject"].tolist() == ["007", "7"]
+
+
+def test_columns_of_any_type(tmp_path: Path) -> None:
+    """What pandas and spreadsheets leave: categories with gaps, numbers that are none, hashes in capitals."""
+    table = pd.DataFrame({"path": ["1.jpg", "2.jpg", "3.jpg"], "label": pd.Categorical(["x", "y", "x"])})
+    table = table.assign(group=pd.Categorical(["g", "g", None]), reason=pd.Categorical([None, None, "blurred"]))
+    table = table.assign(width=[np.inf, np.nan, 5.0], height=["1e999", "", "5"], sha256=["AB" * 32, "", ""])
+    table.to_parquet(tmp_path / "m.parquet")
+    found = read_manifest(tmp_path / "m.parquet", "s", root=tmp_path)
+    assert found["group"].tolist() == ["g", "g", "s/3.jpg"]
+    assert found["reason"].tolist() == ["", "", "blurred"]
+    assert found[["width", "height"]].to_numpy().tolist() == [[0, 0], [0, 0], [5, 5]]
+    assert found["sha256"][0] == "ab" * 32
 
 
 @pytest.mark.parametrize(

@@ -59,3 +59,9 @@ def test_a_manifest_may_use_it_and_patients_share_a_group(tmp_path: Path, caplog
         "path,label,subject,group\na/p1_1.jpg,a,P1,g1\na/P1_2.jpg,a,p1,g2\nb/p2_1.jpg,b,,g3\nb/x.jpg,b,,g4\n"
     )
     assert sources.manifest(str(table)).manifest["group"].tolist() == ["g1", "g1", "g3", "g4"]
+    # Nor does it part a group, or the photos of a patient whose source is spelt twice.
+    table.write_text(
+        "path,label,source,subject,group\na/p1_1.jpg,a,Clinic,P1,\na/P1_2.jpg,a,clinic,P1,\n"
+        "b/p2_1.jpg,b,web,,Lesion 7\nb/x.jpg,b,web,,lesion  7\n"
+    )
+    assert sources.manifest(str(table)).manifest["group"].nunique() == 2

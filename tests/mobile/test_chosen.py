@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ from phone_exports import export_config
 from mpox.commands.export import export
 from mpox.errors import UserError
 from mpox.files import read_json
+from mpox.mobile.file.contract import checked_facts
 from mpox.mobile.run.runtime import PhoneModel
 from mpox.runs.opened import open_run
 from mpox.stats.decision import DecisionRule
@@ -55,3 +57,38 @@ def test_the_final_network_is_asked_for_before_it_is_there(chosen: Path, phone_r
     chosen.write_text(chosen.read_text().replace("fold: 0", "fold: all"))
     with pytest.raises(UserError, match=r"not there yet.*python -m mpox\.train study=phones .*fold=all"):
         export(export_config(phone_run, tmp_path, "run=null", f"chosen={chosen}"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"temperature": 0.0}, "temperature of 0.0"),
+        ({"temperature": float("nan")}, "temperature of nan"),
+        ({"threshold": 7}, "threshold of 7"),
+        ({"threshold": float("nan")}, "threshold of nan"),
+        ({"quantiles": [0.1, "x"]}, "could not convert"),
+        ({"quantiles": [0.1, 0.2]}, "quantiles of 2 classes"),
+        ({"splits_sha256": "0" * 64}, "made of other splits"),
+        ({"fold": [1]}, "holds no choice"),
+    ],
+)
+def test_a_choice_that_was_changed_is_refused(
+    chosen: Path, phone_run: Path, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    chosen.write_text(yaml.safe_dump({**yaml.safe_load(chosen.read_text()), **changes}))
+    with pytest.raises(UserError, match=words):
+        export(export_config(phone_run, tmp_path, "run=null", f"chosen={chosen}"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_constants_of_a_file_that_were_changed_are_refused() -> None:
+    sound = {"labels": ["a", "mpox"], "image_size": 64, "interpolation": "bicubic", "temperature": 1.0, "version": "1"}
+    assert checked_facts(sound, Path("model.onnx")) == sound
+    for changes in (
+        *({"labels": "mpox"}, {"labels": ["a", "a"]}, {"image_size": 0}, {"image_size": "64"}, {"positive": 2}),
+        *({"temperature": -1.0}, {"temperature": "1"}, {"threshold": 2.0}, {"quantiles": [0.1]}, {"quantiles": 3}),
+    ):
+        with pytest.raises(UserError, match=r"model\.onnx holds"):
+            checked_facts({**sound, **changes}, Path("model.onnx"))
+    with pytest.raises(UserError, match="lacks the constants version"):
+        checked_facts({name: value for name, value in sound.items() if name != "version"}, Path("model.onnx"))

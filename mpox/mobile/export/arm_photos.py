@@ -8,7 +8,7 @@ from mpox.data.photos import open_photo
 from mpox.data.walk import walk
 from mpox.data.working_picture import square
 from mpox.errors import UserError
-from mpox.files import read_json
+from mpox.files import read_record
 from mpox.mobile.export.arm_check import CheckPhotos
 from mpox.mobile.file.contract import CONTRACT_FILE, RUNNABLE
 from mpox.mobile.file.network import PhoneNetwork
@@ -29,7 +29,7 @@ def check_photos(folder: Path, count: int, *, run: Path | None = None, photos: P
     """
     if not (folder / CONTRACT_FILE).is_file():
         raise UserError(f"{folder} is no export: give a folder that python -m mpox.export wrote")
-    if (backend := read_json(folder / CONTRACT_FILE)["backend"]) != RUNNABLE:
+    if (backend := read_record(folder / CONTRACT_FILE)["backend"]) != RUNNABLE:
         raise UserError(f"{folder} is for {backend}, not for ExecuTorch on a processor: give an export with {RUNNABLE}")
     model = PhoneModel(folder)
     golden = read_golden(folder / GOLDEN)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mpox.errors import UserError
-from mpox.files import read_json
+from mpox.files import read_record
 from mpox.mobile.export.captured import Captured, capture
 from mpox.mobile.file.contract import RUNNABLE
 from mpox.mobile.file.input_tensor import FORMS, PIXELS, PLANES
@@ -172,7 +172,7 @@ class Original:
         """The figures of a final network's folds, by photos that they did not train on; empty for any other."""
         if not self.run.is_final:
             return {}
-        found = read_json(self.run.path / "metrics.json")["cross_validated"]
+        found = read_record(self.run.path / "metrics.json", cross_validated=dict)["cross_validated"]
         return {"cross_validated": found}
 
 

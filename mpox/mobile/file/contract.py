@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from mpox import __version__
 from mpox.data.working_picture import GAP, ONE_STEP, resize_of
+from mpox.errors import UserError, reason_of
 from mpox.mobile.file.input_tensor import described, instructions
-from mpox.mobile.file.package import MODEL_FILE
+from mpox.mobile.file.package import AGAIN, MODEL_FILE
 from mpox.stats.decision import DecisionRule
 
 CONTRACT_FILE = "contract.json"
@@ -15,6 +17,8 @@ CONTRACT_FILE = "contract.json"
 FORMAT = 2
 # The backend that ExecuTorch's runtime includes on a computer; files for the others are not run here.
 RUNNABLE = "xnnpack"
+# The constants without which a file gives no answer.
+_NEEDED = ("labels", "image_size", "interpolation", "temperature", "version")
 INTENDED_USE = (
     "Research on the recognition of mpox in smartphone photos of skin lesions, and decision support for people who "
     "know its limits. Never a diagnosis; not a medical device."
@@ -39,6 +43,32 @@ class Facts:
     fold: int | str
     splits_sha256: str
     checkpoint_sha256: str
+
+
+def checked_facts(facts: Any, path: Path) -> dict[str, Any]:
+    """Return the constants of the file at `path`. Raises UserError where one is missing or wrong."""
+    if not isinstance(facts, dict):
+        raise UserError(f"{path} holds no constants: {AGAIN}")
+    if lacking := [name for name in _NEEDED if name not in facts]:
+        raise UserError(f"{path} lacks the constants {', '.join(lacking)}: it was not exported by this tool")
+    labels, size, positive = facts["labels"], facts["image_size"], facts.get("positive")
+    try:
+        rule = rule_of(facts)
+        wrong = (
+            *(["labels"] if not _are_labels(labels) else []),
+            *(["image_size"] if not isinstance(size, int) or size < 1 else []),
+            *(["positive"] if positive is not None and positive not in range(len(labels)) else []),
+            *(["quantiles"] if rule.quantiles is not None and len(rule.quantiles) != len(labels) else []),
+        )
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path} holds no decision rule ({reason_of(error)}): {AGAIN}") from error
+    if wrong:
+        raise UserError(f"{path} holds constants that do not fit ({', '.join(wrong)}): {AGAIN}")
+    return facts
+
+
+def _are_labels(labels: Any) -> bool:
+    return isinstance(labels, list) and all(isinstance(one, str) for one in labels) and len(set(labels)) == len(labels)
 
 
 def rule_of(constants: Mapping[str, Any]) -> DecisionRule:

@@ -1,15 +1,19 @@
 """The folder of an export: written under a temporary name, and renamed once it is complete and has its SHA256SUMS."""
 
 import contextlib
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from mpox.errors import UserError
+from mpox.errors import UserError, reason_of
 from mpox.files import replacing, replacing_folder, sha256_of
 from mpox.places import check_replaceable, inside
 
 MODEL_FILE, ONNX_FILE = "model.pte", "model.onnx"
+# What mends a file of an export that is broken or was changed.
+AGAIN = "copy or export it again"
+_LINE = re.compile(r"(?P<digest>[0-9a-f]{64}) [ *](?P<name>.+)")
 SUMS_FILE = "SHA256SUMS"
 # What may lie in an export beside what its sums list: them, and what mpox.bench output=<the export> writes.
 _OURS = frozenset({SUMS_FILE, "benchmark.json", "benchmark.png", "benchmark.svg"})
@@ -66,10 +70,19 @@ def write_sums(folder: Path) -> None:
 
 
 def recorded_sums(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file that the folder's SHA256SUMS lists (the format of `sha256sum`), by name."""
+    """Return the SHA-256 of each file that the folder's SHA256SUMS lists (the format of `sha256sum`), by name.
+
+    Raises UserError for a file that is cut or of another format.
+    """
     path = folder / SUMS_FILE
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({reason_of(error)}): {AGAIN}") from error
+    found = [_LINE.fullmatch(line) for line in lines]
+    if None in found:
+        raise UserError(f"{path}, line {found.index(None) + 1}, is no SHA-256 and a name: {AGAIN}")
+    return {line["name"]: line["digest"] for line in found if line is not None}
 
 
 def changed_files(folder: Path) -> list[str]:

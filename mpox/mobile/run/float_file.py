@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mpox.files import read_json
+from mpox.files import read_record
 from mpox.mobile.run.runtime import PhoneModel
 
 
@@ -18,4 +18,4 @@ def float_file(place: Path, model: PhoneModel) -> Path | None:
 def is_pruned(place: Path) -> bool:
     """Whether the network of the export in `place` is a pruned one."""
     report = place / "export.json"
-    return report.is_file() and bool(read_json(report).get("prune"))
+    return report.is_file() and bool(read_record(report).get("prune"))

@@ -9,7 +9,8 @@ from mpox.data.photos import open_photo
 from mpox.data.picture_files import write_picture
 from mpox.data.working_picture import square
 from mpox.errors import UserError
-from mpox.files import read_json, write_json
+from mpox.files import read_record, write_json
+from mpox.mobile.file.package import AGAIN
 from mpox.mobile.run.decision_rule import Predictor
 from mpox.mobile.run.golden_photos import golden_photos
 from mpox.places import inside
@@ -59,7 +60,7 @@ def read_golden(folder: Path) -> Golden:
     """Read what `write_golden` wrote, in this version or an earlier one. Raises UserError where a part is missing."""
     if not (folder / EXPECTED).is_file():
         raise UserError(f"no golden set in {folder}: export the model again")
-    outputs = read_json(folder / EXPECTED)["answers"]
+    outputs = read_record(folder / EXPECTED, AGAIN, answers=dict)["answers"]
     files = tuple(  # sets of earlier versions have no name of it: all are PNG
         inside(folder, one.get("file", f"{name}.png"), folder / EXPECTED) for name, one in outputs.items()
     )

@@ -9,10 +9,10 @@ import numpy as np
 
 from mpox.data.working_picture import resize_of
 from mpox.errors import UserError
-from mpox.mobile.file.contract import rule_of
+from mpox.mobile.file.contract import checked_facts, rule_of
 from mpox.mobile.file.input_tensor import as_input
 from mpox.mobile.file.onnx_session import FACTS, INPUT, MAPS, MAPS_INSIDE, OUTPUT, open_session
-from mpox.mobile.file.package import ONNX_FILE
+from mpox.mobile.file.package import AGAIN, ONNX_FILE
 from mpox.stats.pooled import softmax
 
 
@@ -30,7 +30,10 @@ class OnnxModel:
         stored = self._session.get_modelmeta().custom_metadata_map.get(FACTS)
         if stored is None:
             raise UserError(f"{self.path} has no labels in its metadata: it was not exported by this tool")
-        self.facts: dict[str, Any] = json.loads(stored)
+        try:
+            self.facts = checked_facts(json.loads(stored), self.path)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise UserError(f"{self.path} holds metadata that are no JSON: {AGAIN}") from error
         self.labels: tuple[str, ...] = tuple(self.facts["labels"])
         self.image_size: int = self.facts["image_size"]
         self.interpolation: str = self.facts["interpolation"]

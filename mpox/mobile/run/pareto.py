@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mpox.errors import UserError
-from mpox.files import read_json
+from mpox.files import read_record
 from mpox.mobile.file.package import MODEL_FILE, ONNX_FILE
 from mpox.mobile.run.measure import opener, side_by_side, threads_kept
 from mpox.study.costs import arm_instructions
@@ -43,7 +43,7 @@ def read_points(exports: Path, study: str | None = None, fold: int | None = None
     """
     reports = []
     for path in sorted([*exports.glob("[!.]*/export.json"), *exports.glob("*.missed.json")]):
-        report = read_json(path)
+        report = read_record(path, card=dict, tried=list | None, verification=dict | None)
         card = report["card"]
         if study in (None, card["study"]) and fold in (None, card["fold"]):
             reports.append(report)

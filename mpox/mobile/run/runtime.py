@@ -13,7 +13,7 @@ import numpy as np
 from mpox.data.working_picture import resize_of
 from mpox.errors import UserError, reason_of
 from mpox.files import sha256_of
-from mpox.mobile.file.contract import rule_of
+from mpox.mobile.file.contract import checked_facts, rule_of
 from mpox.mobile.file.input_tensor import PLANES, as_input
 from mpox.mobile.file.package import MODEL_FILE, SUMS_FILE, recorded_sums
 from mpox.mobile.run.native_output import native_stderr_discarded
@@ -51,9 +51,7 @@ class PhoneModel:
         except RuntimeError as error:
             raise UserError(f"{self.path} cannot be loaded ({reason_of(error)}): export the model again") from error
         constants = [name for name, method in self._methods.items() if method.method_meta().num_inputs() == 0]
-        self.facts: dict[str, Any] = {name: _plain(self._methods[name]([])) for name in constants}
-        if lacking := [name for name in ("labels", "image_size", "temperature", "version") if name not in self.facts]:
-            raise UserError(f"{self.path} lacks the constants {', '.join(lacking)}: it was not exported by this tool")
+        self.facts = checked_facts({name: _plain(self._methods[name]([])) for name in constants}, self.path)
         self.labels: tuple[str, ...] = tuple(self.facts["labels"])
         self.image_size: int = self.facts["image_size"]
         self.interpolation: str = self.facts["interpolation"]
