@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from mpox.command import Command
 from mpox.errors import Stopped, UsageError, UserError, one_line
@@ -37,9 +37,22 @@ def start(command: Command, arguments: Sequence[str] | None = None) -> None:
     except UserError as error:
         code = _report(f"error: {one_line(error, '.')}", FAILED)
     except Stopped as stopped:
-        code = _report(
-            f"stopped by {stopped.name}: what is finished is kept; type the same command to go on", stopped.code
-        )
+        code = _report_stop(stopped)
+    sys.exit(code)
+
+
+def finish(work: Callable[[], int]) -> NoReturn:
+    """Run what a command without a configuration does, and exit with the code it returns; else end as `start` does."""
+    from mpox.console import accept_every_letter
+
+    accept_every_letter()
+    _stop_on_signals()
+    try:
+        code = work()
+    except Stopped as stopped:
+        code = _report_stop(stopped)
+    except Exception as error:
+        code = report(error, ".", str)
     sys.exit(code)
 
 
@@ -160,6 +173,10 @@ def _show(text: str) -> None:
         print(text, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
+
+
+def _report_stop(stopped: Stopped) -> int:
+    return _report(f"stopped by {stopped.name}: what is finished is kept; type the same command to go on", stopped.code)
 
 
 def _report(text: str, code: int) -> int:

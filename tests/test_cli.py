@@ -139,6 +139,20 @@ def test_wrong_usage_is_answered_in_one_line_with_exit_code_2(
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
+@pytest.mark.parametrize("name", ["mobile.check", "mobile.arm", "report.phones"])
+def test_a_place_that_cannot_be_read_ends_in_one_line(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in the commands that take no configuration."""
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # pytest keeps its own handlers
+    monkeypatch.setattr(sys, "argv", [name, "a" * 300])
+    with pytest.raises(SystemExit) as ended:
+        import_module(f"mpox.{name}").main()
+    printed = capsys.readouterr()
+    assert ended.value.code == 1 and printed.out == ""
+    assert printed.err.startswith("error: ") and "File name too long" in printed.err and printed.err.count("\n") == 1
+
+
 @pytest.mark.parametrize("name", DOORS)
 def test_help_explains_every_option_and_imports_nothing_heavy(name: str) -> None:
     program = (

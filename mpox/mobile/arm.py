@@ -8,11 +8,11 @@ The result goes into the export: export.json, its model card, its sums. docs/how
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from mpox.console import accept_every_letter, errors_console, results_console
+from mpox.cli import DONE, FAILED, finish
+from mpox.console import results_console
 from mpox.errors import UserError
 from mpox.files import read_record, write_json
 from mpox.mobile.export.arm_card import lines, with_section
@@ -48,25 +48,24 @@ def main() -> None:
     parser.add_argument("--tools", type=Path, help=f"folder of the tools ({tools_folder()})")
     parser.add_argument("--fetch", action="store_true", help="download what is missing of the tools, by pip and apt")
     given = parser.parse_args()
-    accept_every_letter()
-    try:
-        if given.folder is None and not given.fetch:
-            raise UserError("give a folder that python -m mpox.export wrote, or --fetch to download the tools alone")
-        if given.run is not None and given.photos is not None:
-            raise UserError("give --run or --photos, not both")
-        if given.fetch:
-            fetch(given.tools or tools_folder(), results_console().print)
-        if given.folder is None:
-            return
-        arm64(given.tools)  # what is missing is reported before photos are read
-        photos = check_photos(given.folder, given.count, run=given.run, photos=given.photos)
-        result = arm(given.folder, photos, given.tools)
-    except UserError as error:
-        errors_console().print(f"error: {error}")
-        sys.exit(1)
+    finish(lambda: _run(given))
+
+
+def _run(given: argparse.Namespace) -> int:
+    if given.folder is None and not given.fetch:
+        raise UserError("give a folder that python -m mpox.export wrote, or --fetch to download the tools alone")
+    if given.run is not None and given.photos is not None:
+        raise UserError("give --run or --photos, not both")
+    if given.fetch:
+        fetch(given.tools or tools_folder(), results_console().print)
+    if given.folder is None:
+        return DONE
+    arm64(given.tools)  # what is missing is reported before photos are read
+    photos = check_photos(given.folder, given.count, run=given.run, photos=given.photos)
+    result = arm(given.folder, photos, given.tools)
     for passed, text in lines(result):
         results_console().print(f"{'ok    ' if passed else 'FAILED'}  {text}")
-    sys.exit(0 if result["passed"] else 1)
+    return DONE if result["passed"] else FAILED
 
 
 if __name__ == "__main__":

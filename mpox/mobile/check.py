@@ -11,14 +11,14 @@ name to list; its copy of the model.
 """
 
 import argparse
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mpox.console import accept_every_letter, errors_console, results_console
+from mpox.cli import DONE, FAILED, finish
+from mpox.console import results_console
 from mpox.data.working_picture import resize_of
 from mpox.errors import UserError
 from mpox.files import read_record, sha256_of
@@ -236,16 +236,13 @@ def main() -> None:
     parser.add_argument("--web", action="store_true", help="run an ONNX file by onnxruntime-web in node, too")
     parser.add_argument("--stock", action="store_true", help="test it as loaders of plain classifiers take it, too")
     given = parser.parse_args()
-    accept_every_letter()
-    try:
-        results = check(given.folder, given.app, stock=given.stock, web=given.web)
-    except UserError as error:
-        errors_console().print(f"error: {error}")
-        sys.exit(1)
-    console = results_console()
+    finish(lambda: _print(check(given.folder, given.app, stock=given.stock, web=given.web)))
+
+
+def _print(results: list[CheckResult]) -> int:
     for result in results:
-        console.print(f"{'ok    ' if result.passed else 'FAILED'}  {result.text}")
-    sys.exit(0 if all(result.passed for result in results) else 1)
+        results_console().print(f"{'ok    ' if result.passed else 'FAILED'}  {result.text}")
+    return DONE if all(result.passed for result in results) else FAILED
 
 
 if __name__ == "__main__":

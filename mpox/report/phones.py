@@ -4,7 +4,6 @@ python -m mpox.report.phones exports [--study <study>] [--fold <k>] [--time] [--
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from rich.table import Table
 
+from mpox.cli import DONE, finish
 from mpox.console import results_console, shown
-from mpox.errors import UserError
 from mpox.files import replacing, write_json
 from mpox.mobile.run.pareto import Point, frontier, read_points, timed
 from mpox.report.style import BLUE, CYCLE, GREY, INK, ORANGE, STYLE, WIDTH
@@ -189,14 +188,15 @@ def main() -> None:
     parser.add_argument("--time", action="store_true", help="measure all placed files again, in interleaved runs")
     parser.add_argument("--out", type=Path, help="folder for pareto.json, .png and .svg; default: the exports' own")
     given = parser.parse_args()
-    try:
-        points = read_points(given.exports, given.study, given.fold)
-        if given.time:
-            points = timed(points, given.exports)
-        folder = given.out or given.exports
-        write_pareto(points, folder)
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    finish(lambda: _draw(given))
+
+
+def _draw(given: argparse.Namespace) -> int:
+    points = read_points(given.exports, given.study, given.fold)
+    if given.time:
+        points = timed(points, given.exports)
+    folder = given.out or given.exports
+    write_pareto(points, folder)
     table = Table(title="exports", caption=NOTICE)
     for column in ("model", "recipe", "pruned", "MB", "ms", "balanced accuracy", ""):
         table.add_column(column, justify="left" if column in ("model", "recipe", "") else "right")
@@ -208,6 +208,7 @@ def main() -> None:
     console = results_console()
     console.print(table)
     console.print(f"{folder / 'pareto.png'} shows them.")
+    return DONE
 
 
 if __name__ == "__main__":
