@@ -70,7 +70,7 @@ def main() -> None:
         print(f"mpox {__version__}")
         sys.exit(DONE)
     if arguments[0] not in DOORS:
-        from mpox.usage import nearest
+        from mpox.options import nearest
 
         close = nearest(arguments[0], DOORS)
         hint = f"; did you mean mpox {close}?" if close else ""

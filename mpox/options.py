@@ -8,11 +8,12 @@ In conf/*.yaml an option is `name: default # kind: what it does`. The kind may b
 `## Title` begins a section, and a line of `defaults:` names a group: a folder of conf/, of which one file is chosen.
 """
 
+import difflib
 import functools
 import itertools
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -195,3 +196,13 @@ def _default(text: str) -> Any:
         except ValueError:
             return value
     return value
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """Return the word most like the one given, or None; the last part of a dotted name counts too."""
+    names = list(words)
+    if close := difflib.get_close_matches(word, names, 1):
+        return close[0]
+    by_part = {name.rpartition(".")[2]: name for name in reversed(names)}
+    close = difflib.get_close_matches(word.rpartition(".")[2], list(by_part), 1)
+    return by_part[close[0]] if close else None

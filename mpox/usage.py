@@ -4,7 +4,6 @@ Values of options that are text or paths reach the command as they are: quoted f
 2024 or a folder with brackets in its name needs no quotes in quotes.
 """
 
-import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,30 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from mpox.command import Command
 from mpox.command_line import for_shell, quoted
 from mpox.errors import UsageError, UserError
-from mpox.options import PATHS, TEXTS, Group, Option, every_option, expanded, read_options
+from mpox.flags import parted
+from mpox.options import PATHS, TEXTS, Group, Option, every_option, expanded, nearest, read_options
 from mpox.places import folder_name
 
-# Hydra's own flags, and what may follow each: nothing, any word, or one of these.
-ANY = ("",)
-FLAGS: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("--multirun", "--run", "--resolve", "--shell-completion", "--hydra-help", "--version"), ()),
-    **dict.fromkeys(("--config-dir", "--config-name", "--config-path", "--package", "--experimental-rerun"), ANY),
-    "--cfg": ("job", "hydra", "all"),
-    "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
-}
-SHORT = {
-    "-m": "--multirun",
-    "-r": "--run",
-    "-c": "--cfg",
-    "-i": "--info",
-    "-p": "--package",
-    "-cd": "--config-dir",
-    "-cn": "--config-name",
-    "-cp": "--config-path",
-    "-sc": "--shell-completion",
-}
-# Each asks for something else to be done: one at a time.
-MODES = ("--run", "--multirun", "--cfg", "--info", "--shell-completion")
 KINDS = {"int": "a whole number", "number": "a number"}
 # Values that a multirun takes apart.
 SWEEP = re.compile(r"^(range|glob|choice|interval|shuffle|tag|sort|extend_list)\(|,")
@@ -43,22 +22,12 @@ _INTERPOLATION = "${"
 CLOSING = {"[": "]", "{": "}"}
 
 
-def nearest(word: str, words: Iterable[str]) -> str | None:
-    """Return the word most like the one given, or None; the last part of a dotted name counts too."""
-    names = list(words)
-    if close := difflib.get_close_matches(word, names, 1):
-        return close[0]
-    by_part = {name.rpartition(".")[2]: name for name in reversed(names)}
-    close = difflib.get_close_matches(word.rpartition(".")[2], list(by_part), 1)
-    return by_part[close[0]] if close else None
-
-
 def checked(command: Command, arguments: Sequence[str]) -> list[str]:
     """Return what Hydra is given for what was typed: flags first, as its parser takes none between overrides.
 
     Raises UsageError for what is wrong.
     """
-    flags, words = _flags(command, arguments)
+    flags, words = parted(command, arguments)
     given: list[str] = []
     if words and "=" not in words[0] and not words[0].startswith("~"):
         given.append(f"command={_first_word(command, words.pop(0))}")
@@ -78,36 +47,6 @@ def _first_word(command: Command, word: str) -> str:
     close = nearest(word, command.words)
     hint = f"did you mean {close}? " if close else ""
     raise UsageError(f"'{word}' is no command of {command.module}: {hint}choose {', '.join(command.words)}")
-
-
-def _flags(command: Command, typed: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Part the flags among the typed words, each with its value behind `=`, from the other words."""
-    flags: list[str] = []
-    others: list[str] = []
-    words = list(typed)
-    while words:
-        word = words.pop(0)
-        if not word.startswith("-"):
-            others.append(word)
-            continue
-        name, equals, value = word.partition("=")
-        name = SHORT.get(name, name)
-        if name not in FLAGS:
-            close = nearest(name.lstrip("-").replace("-", "_"), every_option(command.configuration))
-            hint = f", here {close}=<value>" if close else ""
-            raise UsageError(f"{name} is no flag of {command.module}: options are written name=value{hint}")
-        allowed = FLAGS[name]
-        if allowed and not equals:
-            alone = name == "--info" and (not words or words[0] not in allowed)
-            value = "all" if alone else words.pop(0) if words else ""
-        if allowed and (not value if allowed == ANY else value not in allowed):
-            wanted = "a value" if allowed == ANY else f"one of {', '.join(allowed)}"
-            raise UsageError(f"{name} takes {wanted}, not '{value}': write it {name}=<value>")
-        flags.append(f"{name}={value}" if allowed else name)
-    modes = [mode for mode in MODES if any(flag.partition("=")[0] == mode for flag in flags)]
-    if len(modes) > 1:
-        raise UsageError(f"{' and '.join(modes)} do not go together: leave {'all but one' if modes[2:] else 'one'} out")
-    return flags, others
 
 
 def _override(command: Command, word: str, options: Mapping[str, Option], groups: set[str], several: bool) -> str:

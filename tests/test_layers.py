@@ -31,7 +31,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("data",),
     ("cli",),
     ("config", "help", "usage"),
-    ("cached",),
+    ("cached", "flags"),
     ("addresses", "command", "command_line", "console", "files", "key_file", "options", "places", "progress"),
     ("locks",),
     ("extras", "temporary"),

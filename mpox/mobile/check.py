@@ -140,9 +140,10 @@ def _sums(folder: Path) -> CheckResult:
     recorded = recorded_sums(folder)
     if not recorded:
         raise UserError(f"{folder} has no {SUMS_FILE}: give a folder that python -m mpox.export wrote")
+    changed = changed_files(folder)
     if CONTRACT_FILE not in recorded or not {MODEL_FILE, ONNX_FILE} & recorded.keys():
         raise UserError(f"{folder / SUMS_FILE} does not list the model and {CONTRACT_FILE}, it is cut: {AGAIN}")
-    if changed := changed_files(folder):
+    if changed:
         return CheckResult(False, f"{', '.join(changed)}: missing or not the file the sums were written for")
     return CheckResult(True, f"all {len(recorded)} files are those that were exported")
 
