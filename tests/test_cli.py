@@ -41,6 +41,7 @@ def processor_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
+@pytest.mark.slow
 def test_sweep_isolates_a_failure_and_is_resumed(tiny: list[str], tmp_path: Path) -> None:
     """The headline command on two models and two folds; one job cannot write its directory, then can."""
     runs = tmp_path / "runs"
@@ -213,7 +214,9 @@ def test_mpox_lists_its_commands_and_runs_them() -> None:
     assert "did you mean mpox train?" in wrong.stderr
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
+)
 def test_a_signal_while_fine_tuning_ends_in_one_line(
     tiny: list[str], tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
@@ -256,6 +259,7 @@ def test_doctor(tiny: list[str]) -> None:
     assert "fix:" in bad.stdout
 
 
+@pytest.mark.slow
 def test_doctor_without_a_network(tiny: list[str]) -> None:
     """Offline, the bundled weights are enough for the default: sound, and the files of the rest are all named."""
     options = [option for option in tiny if not option.startswith(("model=", "weights="))]

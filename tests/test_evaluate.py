@@ -90,6 +90,7 @@ def test_scores_new_photos_and_counts_those_seen(runs: Path, elsewhere: Path) ->
         np.testing.assert_allclose(mean, np.mean(tables, axis=0), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_at_the_threshold_that_leaves_the_study(
     runs: Path,
     elsewhere: Path,
@@ -216,6 +217,7 @@ def test_classes_pairs_and_places(runs: Path, elsewhere: Path, tmp_path: Path, p
         run(runs, elsewhere, "duplicates=sometimes")
 
 
+@pytest.mark.slow
 def test_a_class_without_photos_leaves_no_mean_over_the_classes(
     runs: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

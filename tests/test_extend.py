@@ -150,10 +150,12 @@ def test_the_table_counts_the_places() -> None:
         assert len(blocks[name]) == counted[name], name
 
 
+@pytest.mark.slow
 def test_a_cnn_and_a_data_set(walked: dict[str, Any]) -> None:
     assert walked["classes"] == ["chickenpox", "healthy", "mpox", "other rash"]
 
 
+@pytest.mark.slow
 def test_a_cam_method(walked: dict[str, Any]) -> None:
     assert Path(walked["maps"]).name == "xgradcam"
     assert list(Path(walked["maps"]).glob("overlays/*.png"))
@@ -166,6 +168,7 @@ def test_an_int8_recipe(extended: Path, walked: dict[str, Any]) -> None:
     assert exported["layers"]["int8"] > 5
 
 
+@pytest.mark.slow
 def test_a_report_section(walked: dict[str, Any]) -> None:
     assert '<a href="#collections">' in walked["page"]
     assert re.search(
@@ -173,6 +176,7 @@ def test_a_report_section(walked: dict[str, Any]) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_finding(walked: dict[str, Any]) -> None:
     strips = [finding for finding in walked["findings"] if finding["kind"] == "strip"]
     assert [(strip["photo_id"], strip["action"]) for strip in strips] == [("strips/mpox/strip.png", "drop")]
@@ -181,6 +185,7 @@ def test_a_finding(walked: dict[str, Any]) -> None:
     assert "strips/mpox/strip.png" in walked["dropped"]
 
 
+@pytest.mark.slow
 def test_a_metric(walked: dict[str, Any]) -> None:
     """One entry is scored in the run, ranked by, tested, given an interval, and named in words."""
     of_run, comparison = walked["metrics"]["test"], walked["comparison"]

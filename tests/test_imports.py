@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from generated_study import make_study
 from omegaconf import DictConfig
 from test_cli import ENVIRONMENT
@@ -33,6 +34,7 @@ def test_a_finished_job_is_only_read(configured: Callable[..., DictConfig], tiny
     assert imported(tmp_path, "train", *tiny, *typed) & {*TRAINING, "sklearn"} == set()
 
 
+@pytest.mark.slow
 def test_comparing_reads_files_alone(tmp_path: Path) -> None:
     make_study(tmp_path / "runs", "web", {"tf_efficientnet_lite0": 2.0, "mobilenetv3_small_100": 1.0}, n_folds=3)
     typed = ("compare", "study=web", "logger.mode=disabled", "resamples=100")

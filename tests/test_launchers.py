@@ -109,6 +109,7 @@ def test_search_is_resumed_and_sees_validation_figures_only(tiny: list[str], tmp
         assert trials.execute("select count(*) from trials").fetchone() == (2,)
 
 
+@pytest.mark.slow
 def test_a_trial_of_wandb_logs_the_mean_over_folds(tiny: list[str], tmp_path: Path) -> None:
     options = [option for option in tiny if not option.startswith(("model=", "logger="))]
     trial = mpox(

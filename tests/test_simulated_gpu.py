@@ -91,7 +91,7 @@ def test_a_training_step_brings_nothing_and_waits_for_nothing() -> None:
     assert {name: traffic[name] for name in ("to", "from", "waited")} == {"to": 1, "from": 0, "waited": 0}
 
 
-@pytest.mark.parametrize("schedule", ["probe", "probe_then_finetune"])
+@pytest.mark.parametrize("schedule", ["probe", pytest.param("probe_then_finetune", marks=pytest.mark.slow)])
 def test_a_job_there_predicts_what_one_here_does(
     configured: Callable[..., DictConfig], trainer_of_it: tuple[str, ...], schedule: str, tmp_path: Path
 ) -> None:
@@ -110,6 +110,7 @@ def test_a_job_there_predicts_what_one_here_does(
     assert apart < 0.01 * here[logits].to_numpy().std()  # sums are rounded in another order
 
 
+@pytest.mark.slow
 def test_maps_faithfulness_and_audit_there_are_those_of_here(trained: Path, tmp_path: Path) -> None:
     run = tmp_path / "default" / "mobilenetv3_small_100" / "fold-0"
     shutil.copytree(trained / "default", tmp_path / "default")

@@ -98,6 +98,7 @@ def test_int8_is_simulated_as_it_will_be(calibrated: Calibrated, run: OpenedRun)
     assert torch.allclose(calibrated.logits(images), converted, atol=0.02)
 
 
+@pytest.mark.slow
 def test_more_photos_change_little(calibrated: Calibrated, run: OpenedRun) -> None:
     images = run.images(run.rows("test"))
     more = Calibrated(calibrated.network, run.images(run.rows("train")))
@@ -107,6 +108,7 @@ def test_more_photos_change_little(calibrated: Calibrated, run: OpenedRun) -> No
     assert few < 0.05 and many < 0.05
 
 
+@pytest.mark.slow
 def test_sensitivities_name_units_that_can_stay_in_float(calibrated: Calibrated, run: OpenedRun) -> None:
     images = run.images(run.rows("train")[:4])
     changes = Calibrated(calibrated.network, images, round_weights=False).sensitivities(images)

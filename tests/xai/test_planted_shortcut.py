@@ -45,6 +45,7 @@ def test_in_small(tmp_path: Path, marked: bool) -> None:
         assert "Do not trust this model" in report["verdict"]
 
 
+@pytest.mark.slow
 def test_of_a_network_of_every_photo_each_report_says_that_none_is_held_out(tmp_path: Path) -> None:
     """Nor are classifiers of the photos judged by those that they were fitted on."""
     options = ("weights=none", "model=mobilenetv3_small_100", "image_size=96")
@@ -88,7 +89,7 @@ def test_a_planted_shortcut_is_caught_and_its_absence_is_not(tmp_path: Path, mar
         assert "shortcut" not in levels.values()
 
 
-@pytest.mark.parametrize("kind", ["sticker", "clean"])
+@pytest.mark.parametrize("kind", ["sticker", pytest.param("clean", marks=pytest.mark.slow)])
 def test_without_masks_only_a_planted_shortcut_is_found(kind: str) -> None:
     """The network's own answers accuse; colours and corners of photos hint at most, and say what would decide."""
     report = without_masks(kind, seed=0, size=96)
