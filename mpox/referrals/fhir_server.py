@@ -11,7 +11,7 @@ from mpox.errors import UserError
 from mpox.referrals.asking import Asking, ConflictError, ServerError, why
 from mpox.referrals.refused import RefusedError
 from mpox.referrals.rules import MOST_ENTRIES, TYPES, URI, URN
-from mpox.referrals.shapes import listed, plain, words
+from mpox.referrals.shapes import listed, plain, with_references, words
 
 MOST_PAGES = 100
 # A resource by its place, perhaps at one version.
@@ -75,7 +75,7 @@ class FhirServer:
                 continue
             if place.partition("/")[0] not in TYPES or not _PLACE.fullmatch(place) or len(found) == MOST_ENTRIES:
                 raise RefusedError(f"it refers to something outside of it ({place[:60]})")
-            found[place] = self._local(first if len(found) == 0 else self.read(place))
+            found[place] = with_references(first if len(found) == 0 else self.read(place), self.place)
             waiting += _references(found[place])
         # What a server adds to a resource (profiles, its own source and authors) is no part of the referral.
         bare = {place: {name: value for name, value in one.items() if name != "meta"} for place, one in found.items()}
@@ -104,17 +104,6 @@ class FhirServer:
                 raise ServerError(f"{self.base} did not take the answer ({why(response.get('outcome'))})")
         if answer.get("type") != "transaction-response" or len(responses) != len(bundle["entry"]):
             raise ServerError(f"{self.base} does not say that it has the answer ({_kind(answer)}: {why(answer)})")
-
-    def _local(self, value: Any) -> Any:
-        """Return a copy of a resource with every reference as `place` gives it."""
-        if isinstance(value, list):
-            return [self._local(one) for one in value]
-        if not isinstance(value, dict):
-            return value
-        return {
-            name: self.place(one) if name == "reference" and isinstance(one, str) else self._local(one)
-            for name, one in value.items()
-        }
 
 
 def is_referral(task: dict[str, Any]) -> bool:

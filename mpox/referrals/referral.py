@@ -14,6 +14,7 @@ from mpox.referrals.envelope import compact
 from mpox.referrals.pictures import check_picture
 from mpox.referrals.refused import RefusedError
 from mpox.referrals.rules import check_bundle, uuid_of
+from mpox.referrals.shapes import with_references
 from mpox.stats.decision import OUTCOMES
 
 OVERVIEW, CLOSE_UP, MAP = "overview", "close-up", "map"
@@ -125,15 +126,7 @@ def digest_of(resources: Mapping[str, dict[str, Any]]) -> str:
 def _by_identifier(resources: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return resources by their own uuids: a referral that a server holds twice, or has moved, says the same."""
     names = {url: _own_name(one, url) for url, one in resources.items()}
-
-    def renamed(value: Any) -> Any:
-        if isinstance(value, list):
-            return [renamed(one) for one in value]
-        if not isinstance(value, dict):
-            return value
-        return {name: names.get(one, one) if name == "reference" else renamed(one) for name, one in value.items()}
-
-    return {names[url]: renamed(one) for url, one in resources.items()}
+    return {names[url]: with_references(one, lambda place: names.get(place, place)) for url, one in resources.items()}
 
 
 def _own_name(resource: dict[str, Any], url: str) -> str:

@@ -42,9 +42,8 @@ def send_all(state: State, way: Path | FhirServer) -> list[str]:
 
 
 def _write(folder: Path, number: str, content: bytes) -> str:
-    folder.mkdir(
-        exist_ok=True
-    )  # not what it is in: an inbox that was moved, or a disk that is not there, is not made anew
+    # Not what it is in: an inbox that was moved, or a disk that is not there, is not made anew.
+    folder.mkdir(exist_ok=True)
     sealed = json.loads(content).get("format") == ANSWER
     path = folder / f"{number}.answer{'.mpox' if sealed else '.fhir.json'}"
     if not path.exists() or path.read_bytes() != content:

@@ -1,5 +1,6 @@
 """JSON of others, read without trust in its shape: what is not there, or something else, is empty."""
 
+from collections.abc import Callable
 from typing import Any
 
 
@@ -16,3 +17,15 @@ def listed(value: Any) -> list[dict[str, Any]]:
 def words(value: Any) -> str:
     """Return a JSON text; an empty one for anything else."""
     return value if isinstance(value, str) else ""
+
+
+def with_references(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a copy of a FHIR resource, or of a part of one, with every reference in it changed."""
+    if isinstance(value, list):
+        return [with_references(one, change) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: change(one) if name == "reference" and isinstance(one, str) else with_references(one, change)
+        for name, one in value.items()
+    }

@@ -92,7 +92,7 @@ def _read(path: Path, classes: tuple[str, ...]) -> pd.DataFrame:
 def _check_origin(place: Path, facts: dict[str, Any], results: StudyResults) -> None:
     """Raise UserError where a fold was scored on other photos than the collection's, or by another study's network."""
     if (place / "predictions.parquet").exists() and (what := damage(place, ("predictions.parquet",))):
-        raise UserError(f"{place}: its {what}: score it again with overwrite=true")
+        raise UserError(f"{place}: its {what}: {AGAIN}")
     photos = read_yaml(place / "config.yaml", AGAIN).get("photos_sha256")
     if photos != facts.get("photos_sha256", photos):
         raise UserError(

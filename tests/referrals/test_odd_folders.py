@@ -148,12 +148,18 @@ def test_a_state_that_is_held_moved_or_of_another_version_is_one_line(
         State(folder / "bad" / ("x" * 300))
 
 
-def test_half_a_letter_is_no_text_to_a_person(key: ClinicKey, tmp_path: Path) -> None:
-    folder, number = tmp_path / "in", id_of(referral(1, side=32))
+def opened_case(key: ClinicKey, place: Path) -> tuple[Path, str, Desk]:
+    """An inbox with one case, its number, and a desk at which it is open."""
+    folder, number = place / "in", id_of(referral(1, side=32))
     put(folder, 1)
-    desk = Desk(State(tmp_path / "state.sqlite"), folder, key, folder / "answers", blind=False)
+    desk = Desk(State(place / "state.sqlite"), folder, key, folder / "answers", blind=False)
     desk.look()
     desk.open(number, PAGE)
+    return folder, number, desk
+
+
+def test_half_a_letter_is_no_text_to_a_person(key: ClinicKey, tmp_path: Path) -> None:
+    _, number, desk = opened_case(key, tmp_path)
     with pytest.raises(UserError, match="signs that are no letters"):
         desk.answer(number, PAGE, "acne", "Please come in. \ud83d")
     desk.answer(number, PAGE, "acne", "Please come in. \U0001f600")
@@ -161,11 +167,7 @@ def test_half_a_letter_is_no_text_to_a_person(key: ClinicKey, tmp_path: Path) ->
 
 def test_an_inbox_that_was_moved_away_is_not_made_anew_by_an_answer(key: ClinicKey, tmp_path: Path) -> None:
     """Else it would look empty from then on, and answers would lie where nobody looks."""
-    folder, number = tmp_path / "in", id_of(referral(1, side=32))
-    put(folder, 1)
-    desk = Desk(State(tmp_path / "state.sqlite"), folder, key, folder / "answers", blind=False)
-    desk.look()
-    desk.open(number, PAGE)
+    folder, number, desk = opened_case(key, tmp_path)
     desk.answer(number, PAGE, "acne", "")
     folder.rename(tmp_path / "away")
     desk.look()
