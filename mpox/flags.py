@@ -6,11 +6,11 @@ from mpox.command import Command
 from mpox.errors import UsageError
 from mpox.options import every_option, nearest
 
-# What may follow each flag: nothing, any word, or one of these.
+# What may follow each flag: nothing, any word, or one of these. Left out: --experimental-rerun, which loads a pickle.
 ANY = ("",)
 FLAGS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("--multirun", "--run", "--resolve", "--shell-completion", "--hydra-help", "--version"), ()),
-    **dict.fromkeys(("--config-dir", "--config-name", "--config-path", "--package", "--experimental-rerun"), ANY),
+    **dict.fromkeys(("--config-dir", "--config-name", "--config-path", "--package"), ANY),
     "--cfg": ("job", "hydra", "all"),
     "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
 }

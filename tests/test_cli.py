@@ -117,6 +117,7 @@ MISTAKES = {
     "train study=a -m --cfg job fold=0,1": "--multirun and --cfg do not go together",
     "train study=a --cfg jobs": "--cfg takes one of job, hydra, all, not 'jobs'",
     "train study=a --config-dir": "--config-dir takes a value",
+    "train --experimental-rerun config.pickle": "--experimental-rerun is no flag of mpox.train",
     "train --fold 3": "options are written name=value, here fold=<value>",
     "train fold=0,1": "several values at once need -m",
     "train study=${nothing}": "a value refers to 'nothing', which there is not",
