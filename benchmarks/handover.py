@@ -103,9 +103,8 @@ def _own_threshold(head: LinearHead, features: Tensor, photos: PhotoTable, val: 
 def _pooled_threshold(own: Sequence[LinearHead], features: Tensor, photos: PhotoTable, cell: Cell) -> float:
     """Return the threshold as a study fits it, to the held-out photos of all folds."""
     pairs = zip(own, cell.held_out, strict=True)
-    return threshold_for(np.concatenate([_chances(head, features, photos, part) for head, part in pairs]), SENSITIVITY)[
-        0
-    ]
+    chances = np.concatenate([_chances(head, features, photos, part) for head, part in pairs])
+    return threshold_for(chances, np.arange(len(chances)), SENSITIVITY)[0]
 
 
 def _chances(head: LinearHead, features: Tensor, photos: PhotoTable, part: np.ndarray) -> np.ndarray:

@@ -90,7 +90,8 @@ def field_report(found: Evidence, rule: DecisionRule, held_out: np.ndarray, conf
     chances = np.array([case.chance for _, case in known])[sick]
     target = rule.target_sensitivity or 0.95
     enough = len(chances) >= max(LEAST_POSITIVE, math.ceil(target / (1 - target) - 1e-9))
-    proposed = threshold_for(chances, target) if enough else (None, None)
+    # The next case is of these phones again, so that each case is a vote of its own.
+    proposed = threshold_for(chances, np.arange(len(chances)), target) if enough else (None, None)
     answered = {name: sum(day.answered.get(name, 0) for _, day in days) for name in OUTCOMES}
     report = FieldReport(
         study=found.study,

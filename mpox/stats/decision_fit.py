@@ -5,7 +5,6 @@ temperature of 76 photos can make probabilities worse. Every photo of a study is
 together fit the exported rule; for its figures each fold is judged by what the other folds' photos give.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -40,7 +39,7 @@ def fit_decision(
     threshold, promised, low, high = None, None, None, None
     if positive is not None and (sick := targets_N == positive).any():
         chances = probabilities[sick, positive]
-        threshold, promised = threshold_for(chances, target_sensitivity)
+        threshold, promised = threshold_for(chances, codes[sick], target_sensitivity)
         if confidence is not None:
             low, high = _threshold_interval(chances, codes[sick], target_sensitivity, confidence, seed)
     return DecisionRule(
@@ -56,17 +55,30 @@ def fit_decision(
     )
 
 
-def threshold_for(chances_P: np.ndarray, sensitivity: float) -> tuple[float, float]:
+def threshold_for(chances_P: np.ndarray, groups_P: np.ndarray, sensitivity: float) -> tuple[float, float]:
     """Return the threshold that the next photo of mpox reaches with at least this probability, and that probability.
 
-    `chances_P` are probabilities of mpox of P >= 1 held-out photos of mpox. The next photo reaches the r-th largest of
-    them with probability r / (P + 1) (the order statistics of exchangeable draws), so that r = ceil((P + 1)
-    sensitivity); ceil(P sensitivity) would fall short. Where P is too small for that the threshold is the smallest of
-    them, and the probability P / (P + 1).
+    `chances_P` are probabilities of mpox of P >= 1 held-out photos of mpox; `groups_P` of photos that are not
+    independent. With groups of one the next photo reaches the r-th largest with probability r / (P + 1) (the order
+    statistics of exchangeable draws), so that r = ceil((P + 1) sensitivity); ceil(P sensitivity) would fall short.
+    Photos of one group share one vote, as in hierarchical conformal prediction (Lee, Barber & Willett 2023): G groups
+    promise G / (G + 1) at most, by the smallest of all, which is returned where more is asked.
     """
-    n = len(chances_P)
-    rank = min(n, math.ceil((n + 1) * sensitivity - 1e-9))
-    return float(np.sort(chances_P)[::-1][rank - 1]), rank / (n + 1)
+    return _threshold(chances_P, _votes(groups_P), sensitivity)
+
+
+def _threshold(chances: np.ndarray, votes: np.ndarray, sensitivity: float) -> tuple[float, float]:
+    order = np.argsort(-chances)
+    share = np.cumsum(votes[order]) / (votes.sum() + 1)
+    rank = min(np.searchsorted(share, sensitivity - 1e-9), len(share) - 1)
+    return float(chances[order[rank]]), float(share[rank])
+
+
+def _votes(groups: np.ndarray) -> np.ndarray:
+    """Each photo's share of the one vote of its group: float, 0..1."""
+    _, group, size = np.unique(groups, return_inverse=True, return_counts=True)
+    votes: np.ndarray = 1 / size[group]
+    return votes
 
 
 def class_quantiles(
@@ -81,12 +93,9 @@ def class_quantiles(
     quantiles = []
     for k in range(probabilities_NC.shape[1]):
         own = targets_N == k
-        scores, (_, group, size) = (
-            1 - probabilities_NC[own, k],
-            np.unique(codes_N[own], return_inverse=True, return_counts=True),
-        )
+        scores, votes = 1 - probabilities_NC[own, k], _votes(codes_N[own])
         order = np.argsort(scores)
-        share = np.cumsum((1 / size[group])[order]) / (len(size) + 1) if own.any() else np.zeros(0)
+        share = np.cumsum(votes[order]) / (votes.sum() + 1)
         reached = np.flatnonzero(share >= coverage - 1e-9)
         quantiles.append(float(scores[order[reached[0]]]) if len(reached) else 1.0)
     return tuple(quantiles)
@@ -97,8 +106,8 @@ def _threshold_interval(
 ) -> tuple[float, float]:
     """Percentile interval of the threshold over resampled groups."""
     _, numbered = np.unique(codes, return_inverse=True)
-    counts = resampling_weights(numbered, RESAMPLES, seed).astype(int)
-    drawn = [threshold_for(np.repeat(chances, row), sensitivity)[0] for row in counts if row.any()]
+    weights, votes = resampling_weights(numbered, RESAMPLES, seed), _votes(codes)
+    drawn = [_threshold(chances[row > 0], (votes * row)[row > 0], sensitivity)[0] for row in weights]
     tail = (1 - confidence) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return float(low), float(high)

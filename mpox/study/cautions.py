@@ -38,8 +38,8 @@ def _promises(focus: ModelResult, classes: Sequence[str], positive: str | None) 
     promised, target = rule.promised_sensitivity, rule.target_sensitivity
     if promised is not None and target is not None and promised < target - 1e-9:
         found.append(
-            f"too few photos of {positive} for {percent(target, 0)} sensitivity: the threshold of {focus.name} "
-            f"promises {percent(promised)} on new photos"
+            f"too few groups of photos of {positive} for {percent(target, 0)} sensitivity: the threshold of "
+            f"{focus.name} promises {percent(promised)} on new photos"
         )
     lacking = [label for label, limit in zip(classes, rule.quantiles or (), strict=False) if limit >= 1]
     if 0 < len(lacking) < len(classes):  # where it is all of them, the sets are seen to hold them

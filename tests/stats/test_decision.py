@@ -16,19 +16,37 @@ from mpox.stats.pooled import softmax
 def test_the_next_photo_of_mpox_is_found_as_often_as_promised(n: int) -> None:
     """The exact mean of the sensitivity of uniform draws is rank / (n + 1); the old rank ceil(.95 n) falls short."""
     random = np.random.default_rng(n)
-    reached = [1 - threshold_for(random.random(n), 0.95)[0] for _ in range(4000)]
+    reached = [1 - threshold_for(random.random(n), np.arange(n), 0.95)[0] for _ in range(4000)]
     assert np.mean(reached) == pytest.approx(math.ceil(0.95 * (n + 1)) / (n + 1), abs=0.004)
     assert np.mean(reached) >= 0.946
 
 
 def test_too_few_photos_of_mpox_promise_less() -> None:
     chances = np.linspace(0.1, 0.9, 18)
-    assert threshold_for(chances, 0.95) == (0.1, 18 / 19)
-    assert threshold_for(np.append(chances, 0.95), 0.95) == (0.1, 0.95)
-    assert threshold_for(np.linspace(0, 1, 101), 0.95)[1] == 97 / 102
+    assert threshold_for(chances, np.arange(18), 0.95) == (0.1, 18 / 19)
+    assert threshold_for(np.append(chances, 0.95), np.arange(19), 0.95) == (0.1, 0.95)
+    assert threshold_for(np.linspace(0, 1, 101), np.arange(101), 0.95)[1] == 97 / 102
+    assert threshold_for(chances, np.repeat(np.arange(6), 3), 0.95) == (0.1, pytest.approx(6 / 7))
     logits, targets = np.zeros((4, 2)), np.ones(4, int)
     rule = fit_decision(logits, targets, np.arange(4), 0, target_sensitivity=0.95, coverage=0.95)
     assert (rule.threshold, rule.promised_sensitivity) == (None, None)  # no photo of mpox
+
+
+@pytest.mark.parametrize("sizes", [[10] * 12, [1, 1, 1, 2, 3, 9] * 10], ids=["alike", "unequal"])
+def test_photos_of_new_patients_are_found_as_often_as_promised(sizes: list[int]) -> None:
+    """Photos of one patient are alike: as many votes as photos promised .950 of twelve patients and found .927."""
+    random = np.random.default_rng(len(sizes))
+    codes = np.repeat(np.arange(len(sizes)), sizes)
+    found, promised = [], []
+    for _ in range(600):
+        chances = random.normal(size=len(sizes))[codes] + random.normal(size=len(codes)) / 3
+        threshold, promise = threshold_for(chances, codes, 0.95)
+        new = random.normal(size=500) + random.normal(size=500) / 3
+        found.append((new >= threshold).mean())
+        promised.append(promise)
+    assert min(0.95, len(sizes) / (len(sizes) + 1)) <= promised[0] + 1e-9
+    assert np.mean(found) >= np.mean(promised) - 0.005
+    assert np.mean(found) < np.mean(promised) + 0.06  # not by calling everybody ill
 
 
 def test_a_photo_is_never_called_something_less_likely_than_mpox() -> None:
