@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -76,17 +77,23 @@ def tiny(tmp_path: Path, photos: Path) -> list[str]:
     return [*TINY, f"runs_dir={tmp_path}/runs", f"data.root={photos}"]
 
 
-@pytest.fixture
-def configured(tiny: list[str]) -> Callable[..., DictConfig]:
-    """Compose the real train.yaml with the tiny overrides and those given."""
+@pytest.fixture(scope="session")
+def configured_in(photos: Path) -> Callable[..., DictConfig]:
+    """Compose the real train.yaml, narrowed to one epoch of a small CNN, to write below a folder."""
 
-    def composed(*overrides: str) -> DictConfig:
+    def composed(runs: Path, *overrides: str) -> DictConfig:
         if not any(option.startswith("schedule=") for option in overrides):
             overrides = ("schedule=finetune", "schedule.finetune.epochs=1", *overrides)
         with initialize_config_dir(config_dir(), version_base="1.3"):
-            return compose("train", [*tiny, *overrides])
+            return compose("train", [*TINY, f"runs_dir={runs}", f"data.root={photos}", *overrides])
 
     return composed
+
+
+@pytest.fixture
+def configured(tmp_path: Path, configured_in: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
+    """Compose the real train.yaml with the tiny overrides and those given."""
+    return partial(configured_in, tmp_path / "runs")
 
 
 @pytest.fixture(scope="session")

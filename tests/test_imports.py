@@ -42,5 +42,6 @@ def test_comparing_reads_files_alone(tmp_path: Path) -> None:
     assert imported(tmp_path, *typed) & {*TRAINING, "scikit_posthocs"} == set()
 
 
+@pytest.mark.slow
 def test_checking_the_installation_starts_no_training(tiny: list[str], tmp_path: Path) -> None:
     assert imported(tmp_path, "doctor", *tiny) & {"lightning", "torchmetrics", "sklearn"} == set()

@@ -8,7 +8,6 @@ from hydra import compose, initialize_config_dir
 from phone_exports import export_config
 
 from mpox.data.synthetic import generate
-from mpox.mobile.file.onnx import ONNX_RECIPES
 from mpox.options import config_dir
 from mpox.training.job import train
 
@@ -40,22 +39,28 @@ def exported(phone_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def onnx_exports(phone_run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """The run exported with format=onnx: reports by recipe, with the folder as `place`. Read only."""
-    from mpox.commands.export import export
-
-    folder = tmp_path_factory.mktemp("onnx")
-    reports = {}
-    for recipe in ONNX_RECIPES:
-        options = ["format=onnx", f"recipe={recipe}", f"name={recipe}", "timing.rounds=0"]
-        reports[recipe] = export(export_config(phone_run, folder, *options)) | {"place": folder / recipe}
-    return reports
+def int8_onnx(phone_run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Report of the run's export with format=onnx recipe=int8_static, with the folder as `place`. Read only."""
+    return _onnx(phone_run, tmp_path_factory.mktemp("onnx"), "int8_static")
 
 
 @pytest.fixture(scope="session")
-def export(onnx_exports: dict[str, dict[str, Any]]) -> Path:
+def float_onnx(phone_run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The same with recipe=fp32."""
+    return _onnx(phone_run, tmp_path_factory.mktemp("onnx"), "fp32")
+
+
+def _onnx(run: Path, folder: Path, recipe: str) -> dict[str, Any]:
+    from mpox.commands.export import export
+
+    options = ["format=onnx", f"recipe={recipe}", f"name={recipe}", "timing.rounds=0"]
+    return export(export_config(run, folder, *options)) | {"place": folder / recipe}
+
+
+@pytest.fixture(scope="session")
+def export(int8_onnx: dict[str, Any]) -> Path:
     """The folder of the int8 ONNX export, of which the app is made. Read only."""
-    place: Path = onnx_exports["int8_static"]["place"]
+    place: Path = int8_onnx["place"]
     return place
 
 

@@ -60,6 +60,7 @@ def test_relu6_and_its_convolution_are_rounded_as_one(calibrated: Calibrated) ->
         assert float(observer.step) <= 6 / 255 + 1e-6 and int(observer.zero) == -128
 
 
+@pytest.mark.slow
 def test_averages_for_the_head_are_not_rounded(calibrated: Calibrated, run: OpenedRun) -> None:
     """The head takes the averages of maps in float; squeeze-and-excitation, by contrast, is in int8."""
     aten = torch.ops.aten
@@ -83,6 +84,7 @@ def test_averages_for_the_head_are_not_rounded(calibrated: Calibrated, run: Open
     assert gates and all(user.op == "call_module" for user in gates)
 
 
+@pytest.mark.slow
 def test_the_network_itself_is_unchanged(run: OpenedRun) -> None:
     network = PhoneNetwork(run.network, image_size=96, maps=False)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from phone_exports import export_config
 from stowaways import stowaways
 
-from mpox.commands.export import export
+from mpox.commands.export import export as run_export
 from mpox.errors import UserError
 from mpox.files import read_json
 from mpox.mobile.check import check
@@ -43,61 +43,58 @@ def run(phone_run: Path) -> OpenedRun:
     return open_run(phone_run, device="cpu")
 
 
-@pytest.fixture(scope="module")
-def exports(onnx_exports: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return onnx_exports
+@pytest.fixture(scope="module", params=["int8_static", pytest.param("fp32", marks=pytest.mark.slow)])
+def made(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The report of each recipe's export, with its folder as `place`."""
+    report: dict[str, Any] = request.getfixturevalue("float_onnx" if request.param == "fp32" else "int8_onnx")
+    return report
 
 
-@pytest.fixture(scope="module")
-def files(exports: dict[str, dict[str, Any]]) -> dict[str, Path]:
-    return {recipe: report["place"] / "model.onnx" for recipe, report in exports.items()}
-
-
-def test_the_export_carries_its_facts(exports: dict[str, dict[str, Any]], phone_run: Path) -> None:
-    run = RunModel(phone_run, 0.95)
-    for recipe, report in exports.items():
-        assert report["opset"] == 18 and report["kept"]
-        assert recipe != "fp32" or report["float_difference"] < 1e-4
-        assert report["engines_agree"]["precise"] >= 0.995
-        contract = read_json(report["place"] / "contract.json")
-        assert (contract["file"], contract["sha256"]) == ("model.onnx", report["sha256"])
-        assert {path.name for path in report["place"].iterdir()} >= {"golden", "model_card.md", "SHA256SUMS"}
-        assert ("int8" in report["contents"]["layers"]) == (recipe != "fp32")
-        assert not stowaways(report["place"], report["place"].parent, phone_run.parents[1])  # the exporter's traces
-    model = OnnxModel(exports["fp32"]["place"])
+def test_the_export_carries_its_facts(made: dict[str, Any], phone_run: Path) -> None:
+    place, in_float = made["place"], made["recipe"] == "fp32"
+    assert made["opset"] == 18 and made["kept"]
+    assert not in_float or made["float_difference"] < 1e-4
+    assert made["engines_agree"]["precise"] >= 0.995
+    contract = read_json(place / "contract.json")
+    assert (contract["file"], contract["sha256"]) == ("model.onnx", made["sha256"])
+    assert {path.name for path in place.iterdir()} >= {"golden", "model_card.md", "SHA256SUMS"}
+    assert ("int8" in made["contents"]["layers"]) != in_float
+    assert not stowaways(place, place.parent, phone_run.parents[1])  # the exporter's traces
+    model, run = OnnxModel(place), RunModel(phone_run, 0.95)
     assert (model.labels, model.positive, model.image_size) == (run.labels, run.positive, run.image_size)
     for of_file, of_run in ((model.rule.threshold, run.rule.threshold), (model.temperature, run.temperature)):
         assert of_file == pytest.approx(of_run, abs=1e-5)
     assert model.rule.quantiles == pytest.approx(run.rule.quantiles, abs=1e-5)
 
 
-def test_float_file_computes_what_pytorch_does_for_any_number_of_photos(run: OpenedRun, files: dict[str, Path]) -> None:
-    images = run.images(run.rows("test"))
+@pytest.mark.slow
+def test_float_file_computes_what_pytorch_does_for_any_number_of_photos(
+    run: OpenedRun, float_onnx: dict[str, Any]
+) -> None:
+    file, images = float_onnx["place"] / "model.onnx", run.images(run.rows("test"))
     expected = logits_of(run.network, images, 4)
     for count in (1, 5, len(images)):
-        given = run_file(files["fp32"], images[:count].numpy())
-        np.testing.assert_allclose(given, expected[:count] / OnnxModel(files["fp32"]).temperature, atol=1e-3)
-    np.testing.assert_allclose(OnnxModel(files["fp32"]).logits(images.numpy()), expected, atol=1e-3)
+        given = run_file(file, images[:count].numpy())
+        np.testing.assert_allclose(given, expected[:count] / OnnxModel(file).temperature, atol=1e-3)
+    np.testing.assert_allclose(OnnxModel(file).logits(images.numpy()), expected, atol=1e-3)
 
 
-def test_golden_set_and_exports_side_by_side_take_this_form(
-    exports: dict[str, dict[str, Any]], exported: Path, tmp_path: Path
-) -> None:
-    place = exports["int8_static"]["place"]
-    sums, outputs, stock = check(place, stock=True)
+def test_golden_set_and_exports_side_by_side_take_this_form(export: Path, exported: Path, tmp_path: Path) -> None:
+    sums, outputs, stock = check(export, stock=True)
     assert (
         stock.passed
         and sums.passed
         and outputs.passed
         and "model.onnx gives the expected probabilities" in outputs.text
     )
-    for folder in (place, exported):
+    for folder in (export, exported):
         shutil.copytree(folder, tmp_path / folder.name)
     points = timed(read_points(tmp_path), tmp_path, rounds=2)
     assert {point.recipe for point in points} == {"int8_static", "onnx int8_static"}
     assert all(point.latency_ms and point.latency_ms > 0 for point in points)
 
 
+@pytest.mark.slow
 def test_a_file_on_which_engines_differ_is_refused(
     run: OpenedRun, phone_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,43 +113,39 @@ def test_a_file_on_which_engines_differ_is_refused(
     monkeypatch.setenv("MPOX_WEB", str(tmp_path))
     options = ["format=onnx", "recipe=fp32", "name=differs", "timing.rounds=0"]
     with pytest.raises(UserError, match=r"engines agree on .* of photos, not 99\.5%.*web"):
-        export(export_config(phone_run, tmp_path / "out", *options))
+        run_export(export_config(phone_run, tmp_path / "out", *options))
     assert not (tmp_path / "out" / "differs").exists()
 
 
-def test_the_web_engine_is_asked_for_in_one_line(
-    exports: dict[str, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_web_engine_is_asked_for_in_one_line(export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MPOX_WEB", str(tmp_path))
     with pytest.raises(UserError, match=r"to run the file as browsers do: install Node\.js.*npm ci"):
-        check(exports["fp32"]["place"], web=True)
+        check(export, web=True)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_web_engine() is None, reason="node or apps/web/node_modules/onnxruntime-web is not installed")
-def test_browsers_engine_answers_as_others_do(exports: dict[str, dict[str, Any]], run: OpenedRun) -> None:
-    for recipe, report in exports.items():
-        assert report["engines_agree"]["web"] >= 0.995
-        *_, web = check(report["place"], web=True)
-        assert web.passed and "onnxruntime-web" in web.text
-        pixels = run.pixels[run.rows("test")]
-        answers = web_engine().logits(report["place"] / "model.onnx", as_input(pixels, pixels.shape[1]))
-        own = OnnxModel(report["place"]).probabilities(pixels)
-        np.testing.assert_allclose(softmax(answers), own, atol=1e-4 if recipe == "fp32" else 0.02)
+def test_browsers_engine_answers_as_others_do(made: dict[str, Any], run: OpenedRun) -> None:
+    assert made["engines_agree"]["web"] >= 0.995
+    *_, web = check(made["place"], web=True)
+    assert web.passed and "onnxruntime-web" in web.text
+    pixels = run.pixels[run.rows("test")]
+    answers = web_engine().logits(made["place"] / "model.onnx", as_input(pixels, pixels.shape[1]))
+    own = OnnxModel(made["place"]).probabilities(pixels)
+    np.testing.assert_allclose(softmax(answers), own, atol=1e-4 if made["recipe"] == "fp32" else 0.02)
 
 
-def test_maps_are_those_of_the_network(run: OpenedRun, exports: dict[str, dict[str, Any]]) -> None:
-    images = run.images(run.rows("test")[:4])
-    for recipe, report in exports.items():
-        model = OnnxModel(report["place"])
-        logits, maps = model.explain(images.numpy())
-        assert maps.shape == (4, 4, 3, 3) and read_json(report["place"] / "contract.json")["methods"]["explain"]
-        bias = logits - maps.mean((2, 3))  # that of the network, corrected for int8
-        np.testing.assert_allclose(bias, bias[:1].repeat(4, 0), atol=1e-3)
-        if recipe == "fp32":
-            np.testing.assert_allclose(bias[0], run.network.head.bias.detach(), atol=1e-3)
-        np.testing.assert_allclose(logits, model.logits(images.numpy()), atol=1e-5)
-        assert report["maps"]["least_correlation"] > (0.999 if recipe == "fp32" else 0.8)
+def test_maps_are_those_of_the_network(run: OpenedRun, made: dict[str, Any]) -> None:
+    images, in_float = run.images(run.rows("test")[:4]), made["recipe"] == "fp32"
+    model = OnnxModel(made["place"])
+    logits, maps = model.explain(images.numpy())
+    assert maps.shape == (4, 4, 3, 3) and read_json(made["place"] / "contract.json")["methods"]["explain"]
+    bias = logits - maps.mean((2, 3))  # that of the network, corrected for int8
+    np.testing.assert_allclose(bias, bias[:1].repeat(4, 0), atol=1e-3)
+    if in_float:
+        np.testing.assert_allclose(bias[0], run.network.head.bias.detach(), atol=1e-3)
+    np.testing.assert_allclose(logits, model.logits(images.numpy()), atol=1e-5)
+    assert made["maps"]["least_correlation"] > (0.999 if in_float else 0.8)
 
 
 def test_checking_loads_no_training_code() -> None:
@@ -164,18 +157,19 @@ def test_checking_loads_no_training_code() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_int8_file_is_int8_and_agrees(run: OpenedRun, files: dict[str, Path]) -> None:
-    model = onnx.load(files["int8_static"])
+def test_int8_file_is_int8_and_agrees(run: OpenedRun, int8_onnx: dict[str, Any]) -> None:
+    path = int8_onnx["place"] / "model.onnx"
+    model = onnx.load(path)
     wanted = {"logits"}
     for node in reversed(model.graph.node):  # in order: what the maps alone need is in float
         wanted |= set(node.input) if wanted & set(node.output) else set()
     convolutions = [node for node in model.graph.node if node.op_type == "Conv" and wanted & set(node.output)]
     quantized = {output for node in model.graph.node if node.op_type == "DequantizeLinear" for output in node.output}
     assert convolutions and all(set(node.input[:2]) <= quantized for node in convolutions)
-    sizes = [path.stat().st_size for path in files.values()]
-    assert sizes[1] < sizes[0] / 3
-    pixels = run.pixels[run.rows("test")]
-    exact, rounded = (OnnxModel(path).probabilities(pixels) for path in files.values())
+    assert int8_onnx["size_against_fp32"] < 1 / 3
+    rows = run.rows("test")
+    exact = logits_of(run.network, run.images(rows), 4).numpy()
+    rounded = OnnxModel(path).probabilities(run.pixels[rows])
     assert (exact.argmax(1) == rounded.argmax(1)).mean() >= 0.75
 
 
@@ -193,10 +187,8 @@ def pairs_clipped(path: Path) -> int:
 
 
 @pytest.mark.slow
-def test_no_processor_can_saturate_and_what_can_is_refused(
-    run: OpenedRun, files: dict[str, Path], exports: dict[str, dict[str, Any]], tmp_path: Path
-) -> None:
-    path = files["int8_static"]
+def test_no_processor_can_saturate_and_what_can_is_refused(run: OpenedRun, export: Path, tmp_path: Path) -> None:
+    path = export / "model.onnx"
     assert saturating_layers(path) == [] and pairs_clipped(path) == 0
     kinds = {tensor.name: tensor.data_type for tensor in onnx.load(path).graph.initializer}
     rounding = [node for node in onnx.load(path).graph.node if node.op_type == "QuantizeLinear"]
@@ -207,7 +199,7 @@ def test_no_processor_can_saturate_and_what_can_is_refused(
         export_onnx(eight, tmp_path / "x.onnx", facts_in(OnnxModel(path).facts), recipe="int8_static")
     # A file of an earlier version is told of when it is checked.
     old = tmp_path / "old"
-    shutil.copytree(exports["int8_static"]["place"], old)
+    shutil.copytree(export, old)
     model = onnx.load(old / "model.onnx")
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)
@@ -219,7 +211,7 @@ def test_no_processor_can_saturate_and_what_can_is_refused(
     assert any("saturate on processors without 8-bit dot products" in text for text in failed)
 
 
-def test_bad_input_gets_one_line(run: OpenedRun, files: dict[str, Path], exported: Path, tmp_path: Path) -> None:
+def test_bad_input_gets_one_line(run: OpenedRun, export: Path, exported: Path, tmp_path: Path) -> None:
     facts = facts_in(PhoneModel(exported).facts)
     network = PhoneNetwork(run.network, image_size=96, maps=False)
     with pytest.raises(UserError, match="recipe=int4"):
@@ -227,7 +219,7 @@ def test_bad_input_gets_one_line(run: OpenedRun, files: dict[str, Path], exporte
     with pytest.raises(UserError, match="too few to choose a range"):
         Calibrated(network, torch.zeros(1, 3, 96, 96), weight_bits=WEIGHT_BITS)
     assert not list(tmp_path.iterdir())
-    (tmp_path / "cut.onnx").write_bytes(files["fp32"].read_bytes()[:5000])
+    (tmp_path / "cut.onnx").write_bytes((export / "model.onnx").read_bytes()[:5000])
     with pytest.raises(UserError, match="cannot be loaded"):
         OnnxModel(tmp_path / "cut.onnx")
 

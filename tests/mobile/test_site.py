@@ -42,8 +42,8 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("program")
-def test_the_folder_holds_all_that_a_phone_needs(onnx_exports: dict[str, dict[str, Any]], tmp_path: Path) -> None:
-    export, out = onnx_exports["int8_static"]["place"], tmp_path / "site"
+def test_the_folder_holds_all_that_a_phone_needs(export: Path, tmp_path: Path) -> None:
+    out = tmp_path / "site"
     make(f"of={export}", f"out={out}", "languages=[en,fr]", "language=fr", "contact='Clinic <b>&'", "questions=[site]")
     content = read_json(out / "site.json")
     contract = read_json(export / "contract.json")
@@ -69,10 +69,8 @@ def test_the_folder_holds_all_that_a_phone_needs(onnx_exports: dict[str, dict[st
 
 
 @pytest.mark.usefixtures("program")
-def test_an_app_is_replaced_when_asked_and_nothing_else_ever(
-    onnx_exports: dict[str, dict[str, Any]], tmp_path: Path
-) -> None:
-    export, out = onnx_exports["fp32"]["place"], tmp_path / "site"
+def test_an_app_is_replaced_when_asked_and_nothing_else_ever(export: Path, tmp_path: Path) -> None:
+    out = tmp_path / "site"
     make(f"of={export}", f"out={out}")
     version = read_json(out / "site.json")["version"]
     with pytest.raises(UserError, match="exists: give overwrite=true"):
@@ -90,10 +88,8 @@ def test_an_app_is_replaced_when_asked_and_nothing_else_ever(
 
 
 @pytest.mark.usefixtures("program")
-def test_what_no_app_can_be_made_of_is_refused(
-    onnx_exports: dict[str, dict[str, Any]], exported: Path, tmp_path: Path
-) -> None:
-    export, out = onnx_exports["int8_static"]["place"], f"out={tmp_path}/site"
+def test_what_no_app_can_be_made_of_is_refused(export: Path, exported: Path, tmp_path: Path) -> None:
+    out = f"out={tmp_path}/site"
     with pytest.raises(UserError, match=r"is for ExecuTorch: export again: .* format=onnx"):
         make(f"of={exported}", out)
     with pytest.raises(UserError, match=r"no ONNX export at .*nothing"):
@@ -165,8 +161,8 @@ def clinic_key(folder: Path, point: str = BASE, **changed: Any) -> Path:
 
 
 @pytest.mark.usefixtures("program")
-def test_the_page_may_ask_the_server_and_nothing_else(onnx_exports: dict[str, dict[str, Any]], tmp_path: Path) -> None:
-    export, key = onnx_exports["fp32"]["place"], clinic_key(tmp_path)
+def test_the_page_may_ask_the_server_and_nothing_else(export: Path, tmp_path: Path) -> None:
+    key = clinic_key(tmp_path)
     asked = {
         "": "'self'",
         "https://fhir.example.org:8443/r4/": "'self' https://fhir.example.org:8443",

@@ -24,8 +24,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def site(onnx_exports: dict[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(onnx_exports["int8_static"]["place"], tmp_path_factory.mktemp("app") / "site")
+def site(export: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(export, tmp_path_factory.mktemp("app") / "site")
 
 
 def out_of_focus(photo: Image.Image) -> Image.Image:
@@ -180,7 +180,7 @@ def test_a_phone_whose_self_test_fails_does_not_answer(
 
 
 def test_a_new_version_takes_over_as_one(
-    browser: webdriver.Chrome, onnx_exports: dict[str, Any], site: Path, tmp_path: Path
+    browser: webdriver.Chrome, float_onnx: dict[str, Any], site: Path, tmp_path: Path
 ) -> None:
     """A half-copied version is refused and the old one stays; the complete one is offered, and started when asked."""
     place = tmp_path / "site"
@@ -188,7 +188,7 @@ def test_a_new_version_takes_over_as_one(
     host = Host(place)
     phone = Phone(browser, host.url)
     phone.wait(lambda: phone.texts["ready"] in phone.body())
-    newer = written(onnx_exports["fp32"]["place"], tmp_path / "newer")
+    newer = written(float_onnx["place"], tmp_path / "newer")
     old = read_json(place / SITE)["version"]
     shutil.copy(newer / "service.js", place)  # its other files are not there yet
     version = "return (await (await fetch('site.json')).json()).version"
@@ -206,14 +206,12 @@ def test_a_new_version_takes_over_as_one(
     browser.get_log("browser")
 
 
-def test_the_app_answers_as_the_desk_does_on_real_photos(
-    shared_photos: Path, onnx_exports: dict[str, dict[str, Any]], tmp_path: Path
-) -> None:
+def test_the_app_answers_as_the_desk_does_on_real_photos(shared_photos: Path, export: Path, tmp_path: Path) -> None:
     """20 photos of 12 megapixels: JPEG, PNG, turned by EXIF, Display P3; `python -m benchmarks.web_app` takes more."""
     found = sorted((shared_photos / "msid").rglob("*.*g"))
     if not found:
         pytest.skip(f"no photos in {shared_photos}/msid")
-    written(onnx_exports["int8_static"]["place"], tmp_path / "built")
+    written(export, tmp_path / "built")
     chosen = found[:: len(found) // 20][:20]
-    measured = web_app.measure(onnx_exports["int8_static"]["place"], chosen, tmp_path, slow=0)
+    measured = web_app.measure(export, chosen, tmp_path, slow=0)
     assert measured["same_decision"] >= 0.95 and measured["max_delta_p"] < 0.005, measured

@@ -23,6 +23,7 @@ def images() -> torch.Tensor:
     return torch.rand(6, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 255
 
 
+@pytest.mark.slow
 def test_tuning_starts_from_the_rounded_network(network: PhoneNetwork, images: torch.Tensor) -> None:
     calibrated = Calibrated(network, images)
     before = calibrated.logits(images)

@@ -44,8 +44,8 @@ Asked = Callable[[Image.Image, str, Any], tuple[Path, dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def site(onnx_exports: dict[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(onnx_exports["int8_static"]["place"], tmp_path_factory.mktemp("app") / "site")
+def site(export: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(export, tmp_path_factory.mktemp("app") / "site")
 
 
 @pytest.fixture

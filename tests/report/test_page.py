@@ -85,6 +85,7 @@ def comparison(runs: Path) -> Comparison:
     )
 
 
+@pytest.mark.slow
 def test_what_is_handed_on_names_no_place_of_this_machine(runs: Path, photos: Path, tmp_path: Path) -> None:
     """Page, JSON, card and the rest, from a configuration full of absolute paths and photos with comments."""
     for path in photos.glob("*/*.jpg"):
@@ -131,6 +132,7 @@ def test_page_stands_alone_and_says_what_the_comparison_says(
     assert (folder / "index.html").stat().st_size < 3_000_000
 
 
+@pytest.mark.slow
 def test_what_was_explained_rated_and_curated_is_shown(
     runs: Path, comparison: Comparison, photos: Path, tmp_path: Path
 ) -> None:

@@ -162,6 +162,7 @@ def test_pictures_are_of_the_chosen_model(runs: Path, chosen: tuple[Comparison, 
     assert drawn["confusion"].index(">small<") < drawn["confusion"].index(">big<")
 
 
+@pytest.mark.slow
 def test_without_a_choice_the_first_ranked_is_the_subject(runs: Path) -> None:
     comparison, page = page_of(runs)
     assert comparison.focus is comparison.best
@@ -171,6 +172,7 @@ def test_without_a_choice_the_first_ranked_is_the_subject(runs: Path) -> None:
         assert "chosen" not in page.text(section), section
 
 
+@pytest.mark.slow
 def test_differences_are_a_complete_table_with_marks(many: tuple[Comparison, Path]) -> None:
     comparison, path = many
     page = Sections(path)
@@ -217,6 +219,7 @@ def test_the_auroc_shown_is_that_of_mpox(chosen: tuple[Comparison, Sections]) ->
     assert not re.search(r"AUROC(?! of mpox|, mean over classes)", page.text("models"))
 
 
+@pytest.mark.slow
 def test_photos_and_groups_are_counted_the_same_everywhere(tmp_path: Path) -> None:
     """Two photos were left out after the audit, which had counted them."""
     counted = {"photos": 242, "kept": 242, "groups": 122, "findings": {"blurred": 2}, "pairs": {}}
@@ -250,6 +253,7 @@ def test_promises_that_are_not_kept_are_read_first(tmp_path: Path) -> None:
     assert "holds all 4 classes" in first
 
 
+@pytest.mark.slow
 def test_paths_within_errors_are_not_shown(runs: Path, tmp_path: Path) -> None:
     moved = Path(shutil.copytree(runs, tmp_path / "runs"))
     status = moved / "s" / "poor" / "fold-1" / "status.json"

@@ -19,6 +19,7 @@ LIGHTNINGS = (
 )
 
 
+@pytest.mark.slow
 def test_same_weights_as_lightnings_constant_decay(configured: Callable[..., DictConfig], tmp_path: Path) -> None:
     common = (
         "schedule=finetune",

@@ -72,6 +72,7 @@ def test_every_photo_trains_it_with_the_median_penalty(configured: Configured, m
     assert rule_of_run(place / "fold-all", ComparisonOptions()) == rule_of_run(place / "fold-1", ComparisonOptions())
 
 
+@pytest.mark.slow
 def test_epochs_are_the_median_of_those_that_the_folds_kept(configured: Configured) -> None:
     options = ("schedule=finetune", "schedule.finetune.epochs=4", "callbacks=early_stopping")
     place = study(configured, *options)

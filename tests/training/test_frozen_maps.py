@@ -43,6 +43,7 @@ def test_folds_share_them_and_the_weights_are_the_same_to_the_last_bit(configure
     assert not np.array_equal(logits(runs, "half"), logits(runs, "photos"))
 
 
+@pytest.mark.slow
 def test_other_augmentation_seeds_and_weights_have_their_own(configured: Configured, tmp_path: Path) -> None:
     cache = tmp_path / "runs" / ".cache"
     seen: set[Path] = set()
@@ -99,6 +100,7 @@ def test_a_full_disk_costs_time_alone(
     assert not list((runs / ".cache").glob(f"*{NAME}*"))
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_made_again(configured: Configured, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     train(configured(*SCHEDULE, "study=one"))

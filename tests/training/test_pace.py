@@ -40,6 +40,7 @@ def logits(runs: Path, study: str) -> np.ndarray:
     return table[[name for name in table if str(name).startswith("logit_")]].to_numpy()
 
 
+@pytest.mark.slow
 def test_all_folds_train_as_the_first_one_measured(
     configured: Configured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -23,13 +23,20 @@ def run_of(runs: Path, study: str) -> Path:
     return runs / study / "mobilenetv3_small_100" / "fold-0"
 
 
-@pytest.fixture
-def broken(configured: Configured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The run of a study `broken` that lost its power in the fourth of four epochs, beside the whole one of `whole`."""
-    train(configured(*OPTIONS, "study=whole"))
+@pytest.fixture(scope="module")
+def cut(configured_in: Configured, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of two studies: `whole`, and `broken` that lost its power in the fourth of four epochs."""
+    runs = tmp_path_factory.mktemp("cut") / "runs"
+    train(configured_in(runs, *OPTIONS, "study=whole"))
     with power_cut(epoch=3):
-        train(configured(*OPTIONS, "study=broken"))
-    return run_of(tmp_path / "runs", "broken")
+        train(configured_in(runs, *OPTIONS, "study=broken"))
+    return runs
+
+
+@pytest.fixture
+def broken(cut: Path, tmp_path: Path) -> Path:
+    """The run of `broken`, in a copy of both studies below the test's own folder."""
+    return run_of(Path(shutil.copytree(cut, tmp_path / "runs")), "broken")
 
 
 def same(runs: Path) -> bool:

@@ -18,6 +18,7 @@ from mpox.training.job import train
 from mpox.xai.examination import verdicts
 
 
+@pytest.mark.slow
 def test_faithfulness_is_measured_written_and_reported(
     configured: Callable[..., DictConfig], trained: Path, run: OpenedRun
 ) -> None:

@@ -89,7 +89,8 @@ def test_a_planted_shortcut_is_caught_and_its_absence_is_not(tmp_path: Path, mar
         assert "shortcut" not in levels.values()
 
 
-@pytest.mark.parametrize("kind", ["sticker", pytest.param("clean", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sticker", "clean"])
 def test_without_masks_only_a_planted_shortcut_is_found(kind: str) -> None:
     """The network's own answers accuse; colours and corners of photos hint at most, and say what would decide."""
     report = without_masks(kind, seed=0, size=96)

@@ -17,6 +17,7 @@ from mpox.files import replacing
 from mpox.mobile.file.contract import RUNNABLE
 from mpox.mobile.file.input_tensor import PIXELS, PLANES, input_shape
 from mpox.mobile.file.network import ExplainMethod, ForwardMethod, FromPixels
+from mpox.mobile.file.tracing import without_stack_traces
 
 
 def lower(
@@ -48,7 +49,7 @@ def lower(
     if maps:
         methods["explain"] = ExplainMethod(network, temperature)
     try:
-        with torch.no_grad(), _quiet():
+        with torch.no_grad(), _quiet(), without_stack_traces():
             exported = {name: torch.export.export(module, example) for name, module in methods.items()}
             edge = to_edge_transform_and_lower(
                 exported,

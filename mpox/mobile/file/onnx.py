@@ -19,6 +19,7 @@ from mpox.mobile.file.contract import Facts, constants
 from mpox.mobile.file.network import ExplainMethod, ForwardMethod, PhoneNetwork
 from mpox.mobile.file.onnx_layers import saturating_layers
 from mpox.mobile.file.onnx_session import FACTS, INPUT, MAPS, MAPS_INSIDE, OUTPUT, run_file
+from mpox.mobile.file.tracing import without_stack_traces
 from mpox.temporary import scratch
 
 # The opset that PyTorch's exporter writes without conversion.
@@ -76,7 +77,7 @@ def _write(network: PhoneNetwork, path: Path, temperature: float) -> ForwardMeth
     # Two photos: with one, the exporter would fix the batch size at one.
     example = (torch.rand(2, 3, size, size) * 255,)
     logging.getLogger("onnxscript").setLevel(logging.WARNING)
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad(), without_stack_traces():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module,

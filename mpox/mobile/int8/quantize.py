@@ -19,6 +19,7 @@ from torchao.quantization.pt2e.utils import _fuse_conv_bn_
 
 from mpox.errors import UserError
 from mpox.mobile.file.network import PhoneNetwork
+from mpox.mobile.file.tracing import without_stack_traces
 from mpox.mobile.int8.pooling import WINDOW, convolve_pools
 from mpox.mobile.int8.quantizer import AVERAGES, PhoneQuantizer, static_config
 from mpox.mobile.int8.ranges import Mode, WeightRange, observers, set_mode
@@ -167,7 +168,8 @@ def _exported(network: PhoneNetwork, images: Tensor) -> GraphModule:
     batch = torch.export.Dim("batch", min=1, max=1024)
     shapes = {"normalised": {0: batch}}
     body = copy.deepcopy(network.body)  # the traced graph would share its tensors, and biases are corrected in place
-    graph: GraphModule = torch.export.export(body, (example,), dynamic_shapes=shapes).module()
+    with without_stack_traces():
+        graph: GraphModule = torch.export.export(body, (example,), dynamic_shapes=shapes).module()
     convolve_pools(graph)
     _fuse_conv_bn_(graph)
     return graph
