@@ -7,5 +7,5 @@ import { answerAt, post } from "../../apps/web/src/referral/server";
 for await (const line of createInterface({ input: process.stdin })) {
   const [what, server, about] = JSON.parse(line);
   const asked = what === "post" ? post(server, about).then(() => "there") : answerAt(server, about);
-  console.log(JSON.stringify(await asked.catch((error) => ({ fault: error.fault, why: String(error) }))));
+  console.log(JSON.stringify(await asked.catch((error) => ({ fault: error.fault, wait: error.wait, why: String(error) }))));
 }

@@ -5,6 +5,8 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +151,10 @@ def test_a_case_counts_as_sent_only_once_the_server_says_that_all_of_it_is_there
     for status in (401, 409, 412, 413, 429, 503):
         odd.odd = lambda request, done, status=status: Reply(status, outcome("no"))
         assert app("post", base, bundle)["fault"] == str(status)
+    in_a_minute = format_datetime(datetime.now(UTC) + timedelta(minutes=1), usegmt=True)
+    for given, least, most in (("120", 120_000, 120_000), (in_a_minute, 50_000, 61_000), ("soon", 0, 0), ("-1", 0, 0)):
+        odd.odd = lambda request, done, given=given: Reply(503, outcome("no"), headers={"Retry-After": given})
+        assert least <= app("post", base, bundle)["wait"] <= most, given
 
     def unheard(request: Asked, done: Any) -> None:
         done()

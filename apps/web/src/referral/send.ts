@@ -7,6 +7,8 @@ import { ownName, StorageError } from "./store";
 // Milliseconds before the second try; doubled with each, up to the longest.
 const FIRST = 5_000;
 const LONGEST = 30 * 60_000;
+// A server may ask for longer, but not to be left alone for good.
+const DAY = 24 * 60 * 60_000;
 
 let timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -36,7 +38,8 @@ async function send(all = false): Promise<void> {
     if (next < Infinity) timer = setTimeout(() => void send(), Math.max(1_000, next - Date.now()));
   } catch (error) {
     if (!(error instanceof StorageError)) throw error;
-    // Without storage nothing waits; the screen of referrals reports that in words.
+    // The screen of referrals reports that in words; a storage that was only busy has what waits again.
+    timer = setTimeout(() => void send(), LONGEST);
   }
 }
 
@@ -52,6 +55,7 @@ async function sendOne({ id, server, tries }: Referral): Promise<void> {
     await confirm(id);
   } catch (error) {
     if (!(error instanceof ServerError)) throw error;
-    await postpone(id, error.fault, Date.now() + Math.min(LONGEST, FIRST * 2 ** tries));
+    const wait = Math.max(Math.min(LONGEST, FIRST * 2 ** tries), Math.min(DAY, error.wait));
+    await postpone(id, error.fault, Date.now() + wait);
   }
 }

@@ -8,11 +8,15 @@ const LONGEST_POST = 15 * 60_000;
 const LONGEST_GET = 60_000;
 const IDENTIFIER = "urn:ietf:rfc:3986|urn:uuid:";
 
-/** Why a server did not do what it was asked: "network", "reply" (it is not what FHIR has), or its status of HTTP. */
+/**
+ * Why a server did not do what it was asked: "network", "reply" (it is not what FHIR has), or its status of HTTP; and how
+ * many milliseconds it asks to be left alone.
+ */
 export class ServerError extends Error {
   constructor(
     readonly fault: string,
     why: unknown = fault,
+    readonly wait = 0,
   ) {
     super(String(why));
   }
@@ -79,5 +83,12 @@ async function request(url: string, options: RequestInit, longest: number): Prom
   } catch (error) {
     throw error instanceof SyntaxError ? new ServerError("reply", error) : new ServerError("network", error);
   }
-  throw new ServerError(String(response.status));
+  throw new ServerError(String(response.status), response.status, waitOf(response.headers.get("Retry-After")));
+}
+
+/** Milliseconds of a Retry-After, which is seconds or a date; 0 for none, and for what is neither. */
+function waitOf(given: string | null): number {
+  if (given === null) return 0;
+  const wait = /^\d+$/.test(given.trim()) ? 1_000 * Number(given) : Date.parse(given) - Date.now();
+  return Number.isFinite(wait) ? Math.max(0, wait) : 0;
 }
