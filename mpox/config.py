@@ -1,5 +1,6 @@
 """From a composed configuration to plain values, and to objects of packages that are allowed."""
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -109,10 +110,24 @@ def rebased(value: Any, before: str, after: str) -> Any:
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """Resolve a configuration into dictionaries, lists and plain values. Raises UserError for one left open (`???`)."""
+    """Resolve a configuration into dictionaries, lists and plain values.
+
+    Raises UserError for one left open (`???`), and for a number that is none (NaN, infinity): comparisons let it pass.
+    """
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise UserError(f"{missing[0]} must be given: add {missing[0]}=<value>")
     content = OmegaConf.to_container(config, resolve=True)
     assert isinstance(content, dict)
+    if wrong := next(_not_finite(content), None):
+        raise UserError(f"{wrong[0]}={wrong[1]} is no number that can be used: give a finite one")
     return {str(key): value for key, value in content.items()}
+
+
+def _not_finite(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
+    """Name and value of each float within that is NaN or infinite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield name, value
+    elif isinstance(value, dict | list):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _not_finite(part, f"{name}.{key}" if name else str(key))

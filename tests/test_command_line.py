@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 from mpox import curate, export, predict, train
 from mpox.command import Command
 from mpox.command_line import command
-from mpox.config import settled
-from mpox.errors import UsageError
+from mpox.config import plain, settled
+from mpox.errors import UsageError, UserError
 from mpox.options import config_dir
 from mpox.usage import checked
 
@@ -96,3 +96,12 @@ def test_values_that_a_comment_names_are_taken() -> None:
     """A default of 0 does not make a share a whole number, nor 1 a count that may be `auto`."""
     assert checked(export.COMMAND, ["run=x", "prune.ratio=0.3"])[-1] == "prune.ratio=0.3"
     assert checked(train.COMMAND, ["trainer.devices=auto"]) == ["trainer.devices=auto"]
+
+
+@pytest.mark.parametrize("typed", ["prune={ratio: nan}", "bound={capture: inf}", "qat.rate=nan"])
+def test_a_number_that_is_none_is_refused_within_a_mapping_too(typed: str) -> None:
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        cfg = compose("export", ["run=nowhere", typed])
+    name = typed.partition("=")[0]
+    with pytest.raises(UserError, match=rf"^{name}.*=(nan|inf) is no number that can be used"):
+        plain(cfg)
