@@ -70,7 +70,7 @@ def threshold_for(chances_P: np.ndarray, groups_P: np.ndarray, sensitivity: floa
 def _threshold(chances: np.ndarray, votes: np.ndarray, sensitivity: float) -> tuple[float, float]:
     order = np.argsort(-chances)
     share = np.cumsum(votes[order]) / (votes.sum() + 1)
-    rank = min(np.searchsorted(share, sensitivity - 1e-9), len(share) - 1)
+    rank = min(int(np.searchsorted(share, sensitivity - 1e-9)), len(share) - 1)
     return float(chances[order[rank]]), float(share[rank])
 
 

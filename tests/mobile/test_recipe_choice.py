@@ -2,13 +2,17 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from mpox.errors import UserError
 from mpox.files import read_json
 from mpox.mobile.export.job import export_run
 from mpox.mobile.export.original import Request, gather_original
+from mpox.mobile.export.recipe_trials import MissedBoundError, Trial, first_kept
+from mpox.mobile.int8.recipes import fewest
 from mpox.mobile.run.runtime import PhoneModel
 from mpox.mobile.run.verify import Bound
 from mpox.runs.opened import OpenedRun, as_images, logits_of, open_run
@@ -63,6 +67,54 @@ def test_only_deciding_photos_decide(
         assert found["verification"]["agreement"]["value"] == 0.0
         assert found["decided_on"] == read_json(exported / "export.json")["decided_on"]
         assert "test photos, which decide nothing, it agrees with the network on 0.0% of photos" in found["note"]
+
+
+@pytest.mark.parametrize("most", [1, 2, 7, 17, 100])
+def test_few_units_stay_in_float(most: int) -> None:
+    for least in range(1, most + 1):
+        asked: list[int] = []
+
+        def enough(count: int, least: int = least, asked: list[int] = asked) -> bool:
+            asked.append(count)
+            return count >= least
+
+        found, largest = fewest(enough, most), 2 ** (most.bit_length() - 1)
+        assert max(asked) <= most and len(set(asked)) == len(asked) <= 2 * most.bit_length()
+        if least > largest:
+            assert found == largest
+        else:
+            assert least <= found <= least + max(1, found // 8) - 1
+
+
+def test_of_a_round_the_smallest_file_that_keeps_the_bound_is_taken(tmp_path: Path) -> None:
+    """A network of SiLU kept its bound as int8_mixed of 14.4 MB and as int8_dynamic of 5.0 MB."""
+    sizes, kept = {"int8_static": 1, "int8_mixed": 9, "int8_dynamic": 5, "int8_qat": 2, "fp32": 20}, set[str]()
+    asked: list[str] = []
+
+    def try_recipe(recipe: str) -> Trial:
+        asked.append(recipe)
+        if recipe == "int8_static":
+            raise UserError("it cannot be made")
+        path = tmp_path / recipe
+        path.write_bytes(bytes(sizes[recipe]))
+        return Trial({"recipe": recipe, "kept": recipe in kept, "reasons": ["it misses"]}, path)
+
+    def tried(name: str, *names: str) -> dict[str, Any]:
+        kept.clear(), kept.update(names), asked.clear()
+        given = request(tmp_path / "exports", "auto")
+        return first_kept(given, name, "x", given.rounds, try_recipe, lambda *_: None, lambda last: "train", {})
+
+    report = tried("a", "int8_mixed", "int8_dynamic", "int8_qat")
+    assert (report["recipe"], asked) == ("int8_dynamic", ["int8_static", "int8_mixed", "int8_dynamic"])
+    assert (tmp_path / "exports" / "a" / "x").stat().st_size == 5
+    assert [(one["recipe"], one["kept"], one["reasons"]) for one in report["tried"]] == [
+        ("int8_static", False, ["it cannot be made"]),
+        ("int8_mixed", False, ["int8_dynamic keeps the bound too, and is smaller"]),
+    ]
+    assert tried("b", "int8_mixed")["recipe"] == "int8_mixed"
+    assert tried("c", "fp32")["recipe"] == "fp32" and asked == [*[*sizes][:3], "int8_qat", "fp32"]
+    with pytest.raises(MissedBoundError, match="recipe=fp32 is not exported: it misses; train"):
+        tried("d")
 
 
 @pytest.mark.slow

@@ -58,7 +58,7 @@ def export_run(
 
         extra = {"card": card_of(run), "prune": pruned}
         return first_kept(
-            request, name, MODEL_FILE, request.recipes, try_recipe, complete, _advice(request.backend), extra
+            request, name, MODEL_FILE, request.rounds, try_recipe, complete, _advice(request.backend), extra
         )
 
 
@@ -197,7 +197,7 @@ def tensors_sha256(network: nn.Module) -> str:
 
 def _advice(backend: str) -> Callable[[dict[str, Any]], str]:
     """Return the advice after the last recipe that missed the bound."""
-    order = AUTO[backend]
+    order = [recipe for one in AUTO[backend] for recipe in one]
 
     def advice(last: dict[str, Any]) -> str:
         following = order[order.index(last["recipe"]) + 1 :] if last["recipe"] in order else order[-1:]

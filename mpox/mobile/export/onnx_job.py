@@ -65,9 +65,10 @@ def export_onnx_run(
             _complete(place, original, facts[report["recipe"]], report)
             finish(place)
 
-        recipes = tuple(reversed(ONNX_RECIPES)) if request.recipe == "auto" else (request.recipe,)
+        order = tuple(reversed(ONNX_RECIPES)) if request.recipe == "auto" else (request.recipe,)
+        rounds = tuple((recipe,) for recipe in order)
         extra = {"card": card_of(run), "prune": pruned}
-        return first_kept(request, name, ONNX_FILE, recipes, try_recipe, complete, lambda last: "try format=pte", extra)
+        return first_kept(request, name, ONNX_FILE, rounds, try_recipe, complete, lambda last: "try format=pte", extra)
 
 
 def _quantized(original: Original, request: Request, recipe: str, path: Path) -> tuple[Facts, dict[str, Any]]:

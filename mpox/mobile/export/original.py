@@ -87,9 +87,9 @@ class Request:
         )
 
     @property
-    def recipes(self) -> tuple[str, ...]:
-        """The recipes to try, in order."""
-        return AUTO[self.backend] if self.recipe == "auto" else (self.recipe,)
+    def rounds(self) -> tuple[tuple[str, ...], ...]:
+        """The recipes to try: of the first round with a file that keeps the bound, the smallest is taken."""
+        return AUTO[self.backend] if self.recipe == "auto" else ((self.recipe,),)
 
 
 @dataclass(frozen=True)

@@ -61,37 +61,54 @@ def first_kept(
     request: Request,
     name: str,
     file: str,
-    recipes: Sequence[str],
+    rounds: Sequence[Sequence[str]],
     try_recipe: Callable[[str], Trial],
     complete: Callable[[Path, dict[str, Any]], None],
     advice: Callable[[dict[str, Any]], str],
     extra: dict[str, Any],
 ) -> dict[str, Any]:
-    """Write the first file that keeps the bound as `<name>/<file>`; return its report.
+    """Write a file that keeps the bound as `<name>/<file>`, and return its report.
 
-    The report includes those of the recipes before it. Where `auto` tries several, a recipe that cannot be made or run
-    has missed; a requested one raises its UserError. `complete(folder, report)` writes the files beside the model.
-    `extra` is added to every report. Raises MissedBoundError where none keeps it, with the reason of the last and
-    `advice` for it; the reports are then in `<name>.missed.json`, and no folder of that name is made.
+    It is the smallest of the first of `rounds` with one. The report includes those of all others that were tried. Where
+    `auto` tries several, a recipe that cannot be made or run has missed; a requested one raises its UserError.
+    `complete(folder, report)` writes the files beside the model. `extra` is added to every report. Raises
+    MissedBoundError where none keeps it, with the reason of the last and `advice` for it; the reports are then in
+    `<name>.missed.json`, and no folder of that name is made.
     """
     tried: list[dict[str, Any]] = []
     missed = request.exports_dir / f"{name}.missed.json"
-    for recipe in recipes:
-        try:
-            report, path = try_recipe(recipe)
-        except UserError as error:
-            if request.recipe != "auto":
-                raise
-            report = {"recipe": recipe, "kept": False, "reasons": [str(error)]}
-        if report["kept"]:
-            report |= {"name": name, "tried": tried, **extra}
-            with placed(request.exports_dir / name, overwrite=request.overwrite) as place:
-                path.rename(place / file)
-                complete(place, report)
-            missed.unlink(missing_ok=True)
-            return report
-        tried.append(report)
-        log.warning("%s: %s", recipe, "; ".join(report["reasons"]))
+
+    def leave(report: dict[str, Any], reasons: Sequence[str]) -> None:
+        tried.append({**report, "kept": False, "reasons": list(reasons)})
+        log.warning("%s: %s", report["recipe"], "; ".join(reasons))
+
+    for recipes in rounds:
+        found: list[Trial] = []
+        for recipe in recipes:
+            try:
+                trial = try_recipe(recipe)
+            except UserError as error:
+                if request.recipe != "auto":
+                    raise
+                leave({"recipe": recipe}, [str(error)])
+                continue
+            if trial.report["kept"]:
+                found.append(trial)
+            else:
+                leave(trial.report, trial.report["reasons"])
+        if not found:
+            continue
+        taken = min(found, key=lambda trial: trial.path.stat().st_size)
+        report, path = taken
+        for other in found:
+            if other is not taken:
+                leave(other.report, [f"{report['recipe']} keeps the bound too, and is smaller"])
+        report |= {"name": name, "tried": tried, **extra}
+        with placed(request.exports_dir / name, overwrite=request.overwrite) as place:
+            path.rename(place / file)
+            complete(place, report)
+        missed.unlink(missing_ok=True)
+        return report
     write_json(missed, {"name": name, "tried": tried, **extra})
     last = tried[-1]
     why = "; ".join(last["reasons"])

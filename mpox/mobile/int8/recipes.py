@@ -17,11 +17,12 @@ from mpox.mobile.int8.quantize import Calibrated, quantize_dynamic
 from mpox.mobile.run.verify import Bound
 
 log = logging.getLogger("mpox")
-# Order of `auto` by backend: smallest and fastest first; among equals the one that is quickest to make.
-AUTO = {
-    "xnnpack": ("int8_static", "int8_mixed", "int8_qat", "int8_dynamic", "fp32"),
-    "coreml": ("fp16", "fp32"),
-    "vulkan": ("fp16", "fp32"),
+# Rounds of `auto` by backend, small, fast and quick to make first: of the recipes of a round that keep the bound the
+# smallest file is taken. How much stays in float in int8_mixed, and so its size, is known only when it is made.
+AUTO: dict[str, tuple[tuple[str, ...], ...]] = {
+    "xnnpack": (("int8_static",), ("int8_mixed", "int8_dynamic"), ("int8_qat",), ("fp32",)),
+    "coreml": (("fp16",), ("fp32",)),
+    "vulkan": (("fp16",), ("fp32",)),
 }
 # Training photos on which the units' sensitivities are measured.
 SENSITIVITY_PHOTOS = 16
@@ -101,7 +102,7 @@ def _static(network: PhoneNetwork, photos: RecipePhotos, _: RecipeOptions) -> Re
 
 
 def _mixed(network: PhoneNetwork, photos: RecipePhotos, options: RecipeOptions) -> RecipeResult:
-    """Keep the most sensitive units in float, twice as many at each try, until the agreement is kept.
+    """Keep the most sensitive units in float, twice as many at each try, until the agreement is kept; then fewer again.
 
     Agreement is measured on calibration and validation photos, never on test photos.
     """
@@ -110,24 +111,46 @@ def _mixed(network: PhoneNetwork, photos: RecipePhotos, options: RecipeOptions) 
     ranked = [unit for unit in sensitivities if unit in set(calibrated.units.values())]
     others = torch.cat([photos.calibration, photos.validation])
     expected = _logits(network, others).argmax(1).numpy()
-    tried = []
-    count = 1
-    while True:
-        kept = ranked[:count]
-        calibrated = Calibrated(network, photos.calibration, kept)
-        agreement = float(np.mean(expected == calibrated.logits(others).argmax(1).numpy()))
-        tried.append({"units": len(kept), "agreement": agreement})
-        log.info("int8_mixed: %d of %d units in float, agreement %.3f", len(kept), len(ranked), agreement)
-        if agreement >= options.bound.agreement or 2 * count > len(ranked):
-            break
-        count *= 2
+    tried: list[dict[str, Any]] = []
+    last: dict[bool, Calibrated] = {}
+
+    def agrees(count: int) -> bool:
+        """Whether the network with the first `count` units in float agrees often enough."""
+        made = Calibrated(network, photos.calibration, ranked[:count])
+        agreement = float(np.mean(expected == made.logits(others).argmax(1).numpy()))
+        enough = agreement >= options.bound.agreement
+        tried.append({"units": count, "agreement": agreement})
+        log.info("int8_mixed: %d of %d units in float, agreement %.3f", count, len(ranked), agreement)
+        last[enough] = made
+        return enough
+
+    kept = fewest(agrees, len(ranked))
     facts = {
         "calibration_photos": len(photos.calibration),
-        "float_units": kept,
+        "float_units": ranked[:kept],
         "tried": tried,
         "sensitivities": sensitivities,
     }
-    return RecipeResult(calibrated.converted(), facts=facts)
+    return RecipeResult(last[max(last)].converted(), facts=facts)  # one that agrees, where there is one
+
+
+def fewest(enough: Callable[[int], bool], most: int) -> int:
+    """Return nearly the smallest number that is `enough`: 1, 2, 4 … of at most `most`, then halfway back while it is.
+
+    It is at most an eighth too large where more never becomes too little. Where none is enough it is the last that was
+    tried, the largest of 1, 2, 4 … within `most`.
+    """
+    found = 1
+    while not (reached := enough(found)) and 2 * found <= most:
+        found *= 2
+    missed = found // 2
+    while reached and found - missed > max(1, found // 8):
+        middle = (missed + found) // 2
+        if enough(middle):
+            found = middle
+        else:
+            missed = middle
+    return found
 
 
 def _qat(network: PhoneNetwork, photos: RecipePhotos, options: RecipeOptions) -> RecipeResult:
