@@ -38,6 +38,10 @@ TINY = (
 )
 
 
+# What takes longest begins first, so that no process is left with it at the end; each begins with every other one.
+LONGEST = ("tests/mobile/", "tests/test_cli.py", "tests/test_tutorial.py", "tests/test_launchers.py")
+
+
 class ByModule(LoadFileScheduling):
     """A test module stays in one process; so do all of tests/mobile, whose costly export is then made once.
 
@@ -50,7 +54,15 @@ class ByModule(LoadFileScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByModule:
+    config.option.loadscopereorder = False  # by the number of tests, of which the long ones are few
     return ByModule(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def turn(item: pytest.Item) -> int:
+        return next((k for k, name in enumerate(LONGEST) if item.nodeid.startswith(name)), len(LONGEST))
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(autouse=True)
