@@ -93,11 +93,11 @@ def class_quantiles(
     quantiles = []
     for k in range(probabilities_NC.shape[1]):
         own = targets_N == k
-        scores, votes = 1 - probabilities_NC[own, k], _votes(codes_N[own])
-        order = np.argsort(scores)
-        share = np.cumsum(votes[order]) / (votes.sum() + 1)
-        reached = np.flatnonzero(share >= coverage - 1e-9)
-        quantiles.append(float(scores[order[reached[0]]]) if len(reached) else 1.0)
+        quantile = 1.0
+        if own.any():
+            reached, share = threshold_for(probabilities_NC[own, k], codes_N[own], coverage)
+            quantile = 1 - reached if share >= coverage - 1e-9 else 1.0
+        quantiles.append(quantile)
     return tuple(quantiles)
 
 

@@ -82,20 +82,21 @@ def first_kept(
         tried.append({**report, "kept": False, "reasons": list(reasons)})
         log.warning("%s: %s", report["recipe"], "; ".join(reasons))
 
+    def attempt(recipe: str) -> Trial | None:
+        try:
+            trial = try_recipe(recipe)
+        except UserError as error:
+            if request.recipe != "auto":
+                raise
+            leave({"recipe": recipe}, [str(error)])
+            return None
+        if not trial.report["kept"]:
+            leave(trial.report, trial.report["reasons"])
+            return None
+        return trial
+
     for recipes in rounds:
-        found: list[Trial] = []
-        for recipe in recipes:
-            try:
-                trial = try_recipe(recipe)
-            except UserError as error:
-                if request.recipe != "auto":
-                    raise
-                leave({"recipe": recipe}, [str(error)])
-                continue
-            if trial.report["kept"]:
-                found.append(trial)
-            else:
-                leave(trial.report, trial.report["reasons"])
+        found = [trial for recipe in recipes if (trial := attempt(recipe))]
         if not found:
             continue
         taken = min(found, key=lambda trial: trial.path.stat().st_size)
