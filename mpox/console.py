@@ -34,6 +34,16 @@ def shown(name: str) -> str:
     return escape(visible(name))
 
 
+def cell(text: str) -> str:
+    """Return text of others for a field of a CSV file, where spreadsheets run what begins so, as a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def from_cell(field: str) -> str:
+    """Return the text that `cell` made a field of."""
+    return field[1:] if field.startswith("'") and cell(field[1:]) == field else field
+
+
 def _is_plain(letter: str) -> bool:
     return letter not in BIDI and unicodedata.category(letter) not in ("Cc", "Cs", "Zl", "Zp")
 

@@ -115,6 +115,20 @@ def test_lists_are_not_shortened_in_silence(configured: Compared, typed: str, wo
         compare(configured(typed))
 
 
+def test_two_studies_of_the_same_photos_are_not_two_data_sets(
+    configured: Compared, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_study(tmp_path / "runs", "t", {"weak_one": 0.5, "good": 2.5}, n_photos=96, n_folds=4, seed=7, metrics=False)
+    with pytest.raises(UserError, match=r"studies s and t share 96 photos.*leave t out of others="):
+        compare(configured("others=[t]"))
+    path = tmp_path / "runs" / "t" / "manifest.parquet"
+    manifest = pd.read_parquet(path)
+    new = [f"{k:064x}" for k in range(1000, 1000 + len(manifest))]
+    manifest.assign(sha256=[*manifest["sha256"][:2], *new[2:]]).to_parquet(path)
+    assert "there are 2 with 2 in common" in compare(configured("others=[t]")).datasets_note
+    assert "studies s and t share 2 photos" in caplog.text
+
+
 @pytest.mark.slow
 def test_a_subgroup_of_categories_with_gaps(configured: Compared, tmp_path: Path) -> None:
     """A column of pandas' categories in the user's manifest is in the study's as it was."""

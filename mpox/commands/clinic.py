@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from mpox.command_line import command
-from mpox.console import results_console
+from mpox.console import cell, results_console
 from mpox.errors import UsageError, UserError
 from mpox.files import replacing
 from mpox.help import NOTICE
@@ -85,7 +85,7 @@ def audit(cfg: DictConfig) -> None:
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["n", "at", "who", "session", "what", "id", "detail"])
-        table.writerows(row.values() for row in rows)
+        table.writerows([cell(value) if isinstance(value, str) else value for value in row.values()] for row in rows)
     console.print(f"{path}: {len(rows)} lines, the oldest first")
 
 

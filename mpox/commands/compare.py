@@ -1,6 +1,8 @@
 """Compare the models of a study, from its run directories alone. See `python -m mpox.compare --help`."""
 
 import logging
+from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,11 @@ from mpox.stats.comparison import Comparison
 from mpox.study.choice import Rule, choose, final_command, write_choice
 from mpox.study.comparing import compare as compare_study
 from mpox.study.comparison_options import ComparisonOptions
-from mpox.study.results import read_study
+from mpox.study.results import StudyResults, read_study
 
 log = logging.getLogger("mpox")
+# Share of a study's pictures that may be in another one, which is still taken for a data set of its own.
+SHARED = 0.1
 # Options of the command that are options of the comparison itself.
 OPTIONS = (
     *("metric", "confidence", "rope", "resamples", "seed", "target_sensitivity", "prevalences", "coverage"),
@@ -55,6 +59,7 @@ def compare(cfg: DictConfig) -> Comparison:
         name: read_study(cfg.runs_dir, name, allow_partial=cfg.allow_partial, models=config["models"])
         for name in config["others"]
     }
+    _check_independent({results.name: results, **others})
     photos = _photo_root(cfg.photos, results.path)
     comparison = compare_study(
         results, options, exports=Path(cfg.exports_dir), cache=Path(cfg.cache_dir), others=others
@@ -72,6 +77,18 @@ def compare(cfg: DictConfig) -> Comparison:
     write_page(comparison, folder, photos)
     write_model_card(comparison, folder)
     return comparison
+
+
+def _check_independent(studies: Mapping[str, StudyResults]) -> None:
+    """Ranks over data sets count each as one of its own: warn of pictures in two; raise UserError where it is many."""
+    pictures = {name: set(study.manifest.loc[study.manifest["keep"], "sha256"]) for name, study in studies.items()}
+    for one, other in combinations(studies, 2):
+        shared = len(pictures[one] & pictures[other])
+        words = f"studies {one} and {other} share {shared} photos, and ranks over data sets need independent ones"
+        if shared > SHARED * min(len(pictures[one]), len(pictures[other])):
+            raise UserError(f"{words}: leave {other} out of others=")
+        if shared:
+            log.warning("%s", words)
 
 
 def _rule(config: dict[str, Any]) -> Rule | None:

@@ -17,7 +17,7 @@ import numpy as np
 from omegaconf import DictConfig, ListConfig
 from PIL import Image
 
-from mpox.console import results_console, shown, visible
+from mpox.console import cell, results_console, shown, visible
 from mpox.data.photos import SUFFIXES, PhotoError, decoded
 from mpox.data.picture_files import write_picture
 from mpox.data.walk import walk
@@ -86,7 +86,9 @@ def render(result: dict[str, Any], form: str) -> str:
     table.writerow(["path", "label", "action", "why", *(f"p_{name}" for name in labels), "map", "notice"])
     for one in result["photos"]:
         chances = [f"{one['probabilities'][name]:.6f}" for name in labels]
-        table.writerow([one["path"], one["label"], one["action"], one["why"], *chances, one.get("map", ""), NOTICE])
+        table.writerow(
+            [cell(one["path"]), one["label"], one["action"], one["why"], *chances, one.get("map", ""), NOTICE]
+        )
     return text.getvalue()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mpox.console import from_cell
 from mpox.data.csv_table import read_csv
 from mpox.errors import UserError, reason_of
 from mpox.field.counts import CANNOT_TELL, OTHER
@@ -92,7 +93,7 @@ def _answer(row: Mapping[str, str]) -> Answer:
         raise ValueError(f"the final answer '{final}' is none of {', '.join(chances)}, {OTHER} and {CANNOT_TELL}")
     limit = row["threshold"]
     threshold = _share("threshold", limit) if limit else None
-    return Answer(number, row["study"], row["model_sha256"], outcome, threshold, chances, final)
+    return Answer(number, from_cell(row["study"]), row["model_sha256"], outcome, threshold, chances, final)
 
 
 def _share(name: str, text: str) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from mpox.console import cell
 from mpox.curation.decisions import DECISION_COLUMNS, write_decisions
 from mpox.data.manifest import complete, write_manifest
 from mpox.errors import UserError
@@ -94,14 +95,14 @@ def _answer(state: State, referral: Referral) -> dict[str, Any]:
         "authored": referral.authored.isoformat(),
         "first": state.first_of(referral.id, given["clinician"]) or "",
         "final": given["label"],
-        "reviewer": given["clinician"],
+        "reviewer": cell(given["clinician"]),
         "at": given["at"],
         "blind": bool(given["blind"]),
         "outcome": referral.outcome,
         "threshold": referral.threshold,
         **{f"{CHANCE}{label}": share for label, share in referral.probabilities.items()},
-        "study": referral.model.study,
-        "model": referral.model.name,
+        "study": cell(referral.model.study),
+        "model": cell(referral.model.name),
         "model_sha256": referral.model.sha256,
         "consent": referral.consent,
     }

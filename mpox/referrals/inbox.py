@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from mpox.console import visible
+from mpox.console import cell, visible
 from mpox.data.photos import PhotoError, open_regular
 from mpox.errors import UserError, reason_of
 from mpox.files import replacing
@@ -177,7 +177,7 @@ def _taken(state: State, found: Found, name: str, read: Callable[[], tuple[Refer
 
 def _list_refused(state: State, folder: Path) -> None:
     """Write the list of refused files, which stay where they are, wherever it has changed."""
-    rows = [(row["at"], row["name"], row["sha256"], row["refused"]) for row in state.refused()]
+    rows = [(row["at"], cell(row["name"]), row["sha256"], row["refused"]) for row in state.refused()]
     path = folder / REFUSED / LIST
     if not rows and not path.exists():
         return

@@ -102,13 +102,15 @@ def test_unreadable_photos_are_named_and_the_others_classified(exported: Path, p
     shutil.copy(next(photos.rglob("*.png"), None) or next(photos.rglob("*.jpg")), tmp_path)
     (tmp_path / "broken.jpg").write_bytes(b"no photo")
     out = tmp_path / "decisions.csv"
-    command = [sys.executable, "-m", "mpox.predict", f"model={exported}", f"photos={tmp_path}", f"out={out}"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    shutil.copy(next(photos.rglob("*.png"), None) or next(photos.rglob("*.jpg")), tmp_path / "=1+1.jpg")
+    command = [sys.executable, "-m", "mpox.predict", f"model={exported}", "photos=.", f"out={out}"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1
     assert "broken.jpg" in done.stderr and len(done.stderr.strip().splitlines()) == 1
     with out.open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 1 and "not a diagnosis" in rows[0]["notice"]
+    assert len(rows) == 2 and "not a diagnosis" in rows[0]["notice"]
+    assert min(row["path"] for row in rows) == "'=1+1.jpg"  # a spreadsheet would run =1+1.jpg
 
 
 def test_every_picture_of_a_folder_is_answered_or_named(

@@ -1,5 +1,6 @@
 """Answers as labels: what curation and training read of an export."""
 
+import csv
 import re
 import subprocess
 import sys
@@ -17,10 +18,11 @@ from mpox.cli import start
 from mpox.curate import COMMAND as CURATE
 from mpox.curation.decisions import check_against, read_decisions
 from mpox.data.sources import manifest
+from mpox.field.answers import answers_of, read_table
 from mpox.field.evidence import evidence
 from mpox.field.given import read_given
 from mpox.referrals.desk import Desk
-from mpox.referrals.state import State
+from mpox.referrals.state import Page, State
 
 REFERRAL = Path(__file__).parents[2] / "docs" / "reference" / "referral.md"
 GIVEN = ("mpox", "acne", "other", "cannot tell")
@@ -128,3 +130,33 @@ def test_nothing_to_export_and_the_audit_trail(tmp_path: Path, capsys: pytest.Ca
     for code in (0, 1):
         assert clinic("audit", f"inbox={folder}", f"to={tmp_path / 'audit.csv'}") == code
     assert pd.read_csv(tmp_path / "audit.csv")["what"].tolist() == ["received"]
+
+
+def test_text_of_others_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> None:
+    """Spreadsheets run what begins with =, + or @: here names of files, studies and people."""
+    folder = tmp_path / "in"
+    hostile = referral(1, side=64)
+    texts = [note for one in hostile["entry"] for note in one["resource"].get("note", [])]
+    for note in texts:
+        note["text"] = note["text"].replace("study demo,", "study =1+1,")
+    write(folder, hostile)
+    (folder / "=1+1.mpox").write_text("no referral")
+    settled(folder)
+    desk = Desk(State(tmp_path / "in.clinic.sqlite"), folder, None, folder / "answers")
+    desk.look()
+    page = Page("a" * 16, "@me")
+    desk.open(id_of(hostile), page)
+    desk.first(id_of(hostile), page, "mpox")
+    desk.answer(id_of(hostile), page, "mpox", "")
+    assert clinic("export", f"inbox={folder}", f"to={tmp_path / 'labels'}") == 0
+    assert clinic("audit", f"inbox={folder}", f"to={tmp_path / 'audit.csv'}") == 0
+    tables = [tmp_path / "labels" / "answers.csv", tmp_path / "labels" / "manifest.csv", tmp_path / "audit.csv"]
+    fields = [field for path in (*tables, folder / "refused" / "refused.csv") for row in rows(path) for field in row]
+    assert [field for field in fields if field.startswith(("=", "+", "-", "@"))] == []
+    assert {"'=1+1.mpox", "'=1+1", "'@me"} <= set(fields)
+    assert [one.study for one in answers_of(tables[0], read_table(tables[0]))] == ["=1+1"]
+
+
+def rows(path: Path) -> list[list[str]]:
+    with path.open(newline="") as file:
+        return list(csv.reader(file))
