@@ -50,6 +50,9 @@ def write_labels(state: State, key: ClinicKey | None, folder: Path) -> Written:
             if row["state"] == OPEN:
                 left["cases without an answer"] += 1
                 continue
+            if row["label"] is None:
+                left["cases that others closed at the server"] += 1
+                continue
             case = state.case(row["id"])
             try:
                 referral, _ = opened(case["content"], case["place"], key)

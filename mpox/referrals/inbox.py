@@ -23,8 +23,9 @@ from mpox.referrals.keys import ClinicKey
 from mpox.referrals.referral import Referral, read_referral
 from mpox.referrals.refused import RefusedError
 from mpox.referrals.rules import uuid_of
+from mpox.referrals.sending import CLOSED
 from mpox.referrals.shapes import plain
-from mpox.referrals.state import TAKEN, State
+from mpox.referrals.state import OPEN, TAKEN, State
 
 # Some phones hand over known kinds of file alone, and the app calls it a text there.
 ENDINGS = (".mpox", ".json", ".mpox.txt", ".json.txt")
@@ -116,20 +117,43 @@ def _look_at_file(state: State, path: Path, key: ClinicKey | None, found: Found)
 
 def _look_at_server(state: State, server: FhirServer) -> Found:
     found = Found()
+    requested = set()
     try:
         for task in server.requested():
+            requested.add(_place(task))
             if is_referral(task):
                 _look_at_task(state, server, task, found)
             else:
                 found.others += 1
+        _close_what_others_closed(state, server, requested)
     except ServerError as error:
         found.troubles.append(str(error))
     return found
 
 
+def _close_what_others_closed(state: State, server: FhirServer, requested: set[str]) -> None:
+    """Close open cases whose Task is closed: nobody is to read what needs no answer. Raises UnavailableError."""
+    for case in state.cases():
+        place = case["place"]
+        if case["state"] != OPEN or place in requested:
+            continue
+        try:
+            task = server.read(place)
+            if uuid_of(task) == case["id"] and task.get("status") in CLOSED:
+                state.closed_there(case["id"], place, str(task["status"]))
+        except UnavailableError:
+            raise
+        except (ServerError, RefusedError):
+            continue  # what is wrong with it is said when an answer is sent
+
+
+def _place(task: dict[str, Any]) -> str:
+    return visible(f"Task/{task.get('id')}")[:80]
+
+
 def _look_at_task(state: State, server: FhirServer, task: dict[str, Any], found: Found) -> None:
     """Take one referral. Raises UnavailableError: what else goes wrong with it stops no other."""
-    place = visible(f"Task/{task.get('id')}")[:80]
+    place = _place(task)
     try:
         number = uuid_of(task)
     except RefusedError:

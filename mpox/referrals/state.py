@@ -223,11 +223,17 @@ class State:
         """Keep that an answer is not sent: another clinic's was there first, or `why`."""
         self._close(number, ELSEWHERE, None, why, "answered elsewhere", f"{where} ({why})" if why else where)
 
-    def _close(self, number: str, state: str, sent: str | None, trouble: str, what: str, detail: str) -> None:
+    def closed_there(self, number: str, where: str, status: str) -> None:
+        """Keep that an open case needs no answer: others have closed its request at the server."""
+        self._close(number, ELSEWHERE, None, "", "closed elsewhere", f"{where} ({status})", was=OPEN)
+
+    def _close(
+        self, number: str, state: str, sent: str | None, trouble: str, what: str, detail: str, was: str = ANSWERING
+    ) -> None:
         with writing(self.path) as tables:
             done = tables.execute(
-                "UPDATE cases SET state = ?, holder = NULL, until = NULL WHERE id = ? AND state = 'answering'",
-                (state, number),
+                "UPDATE cases SET state = ?, holder = NULL, until = NULL WHERE id = ? AND state = ?",
+                (state, number, was),
             )
             if done.rowcount:
                 tables.execute("UPDATE answers SET sent = ?, trouble = ? WHERE id = ?", (sent, trouble, number))
@@ -267,7 +273,7 @@ def _first(tables: sqlite3.Connection, number: str, clinician: str) -> str | Non
 
 def _check_free(case: sqlite3.Row, page: Page) -> None:
     if case["state"] != OPEN:
-        raise LostError("this case is answered already")
+        raise LostError(f"this case is {'closed at the server' if case['state'] == ELSEWHERE else 'answered'} already")
     if case["holder"] not in (None, page.session) and case["until"] > time.time():
         until = datetime.fromtimestamp(case["until"]).astimezone().strftime("%H:%M")
         raise LostError(f"{case['holder_name']} works on this case, until {until} at least")

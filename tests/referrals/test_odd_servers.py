@@ -11,9 +11,11 @@ import pytest
 from made_referral import id_of, referral
 from odd_server import Asked, OddServer, Reply, outcome, searchset
 
+from mpox.errors import UserError
 from mpox.referrals.desk import Desk
+from mpox.referrals.export import write_labels
 from mpox.referrals.fhir_server import FhirServer
-from mpox.referrals.state import Page, State
+from mpox.referrals.state import LostError, Page, State
 
 PAGE = Page("a-page-of-a-browser", "Dr. N.")
 SEARCH = "/r4/Task?"
@@ -270,6 +272,23 @@ def test_a_referral_that_the_server_holds_twice_is_one_case(odd: OddServer, tmp_
     assert (desk.look(), desk.troubles, ids(desk), desk.state.refused()) == ([], [], {number}, [])
     count = len(odd.asked)
     assert looks(desk) == "" and len(odd.asked) == count + 1  # nor is it fetched again
+
+
+@pytest.mark.parametrize("status", ["cancelled", "completed"])
+def test_a_request_that_others_closed_waits_for_nobody(status: str, odd: OddServer, tmp_path: Path) -> None:
+    gone, kept = asked(odd, 1, 2)
+    desk = clinic(odd, tmp_path)
+    assert looks(desk) == "" and states(desk) == {gone: "open", kept: "open"}
+    desk.open(gone, PAGE)
+    odd.of("Task")[0]["status"] = status
+    odd.of("Task")[1]["status"] = "in-progress"  # somebody else's word, which closes nothing
+    assert looks(desk) == "" and states(desk) == {gone: "elsewhere", kept: "open"}
+    with pytest.raises(LostError, match="closed at the server already"):
+        desk.first(gone, PAGE, "mpox")
+    last = list(desk.state.trail())[-1]
+    assert (last["what"], last["id"]) == ("closed elsewhere", gone) and status in last["detail"]
+    with pytest.raises(UserError, match="1 cases that others closed at the server"):
+        write_labels(desk.state, None, tmp_path / "labels")
 
 
 def test_a_server_that_was_set_up_anew_loses_and_mixes_up_nothing(odd: OddServer, tmp_path: Path) -> None:

@@ -106,8 +106,9 @@ function row(one, k) {
 const WAYS = { answering: "on its way", answered: "sent", elsewhere: "another clinic answered first: not sent" };
 function closedRow(one) {
   const item = make("li", undefined, { className: "closed" });
-  item.append(make("span", one.id.slice(0, 8)), make("strong", one.label), make("bdi", one.clinician, { className: "soft" }));
-  item.append(make("span", one.trouble || WAYS[one.state], { className: one.trouble ? "warning" : "soft" }));
+  item.append(make("span", one.id.slice(0, 8)), make("strong", one.label ?? "no answer"), make("bdi", one.clinician ?? "", { className: "soft" }));
+  const way = one.label === null ? "closed at the server by others" : WAYS[one.state];
+  item.append(make("span", one.trouble || way, { className: one.trouble ? "warning" : "soft" }));
   return item;
 }
 function mark(by) {
