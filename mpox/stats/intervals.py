@@ -91,8 +91,9 @@ def effective_size(hits_N: np.ndarray, codes_N: np.ndarray, confidence: float) -
 
     The size at which independent photos would have the share's variance between groups (Rao & Scott 1992). That is
     estimated with G/(G-1), where groups differ in size by each one's part of it, n/(n-m) (Bell & McCaffrey 2002); and
-    the size is shrunk by the squared ratio of the normal's to Student's quantile of G-1 degrees of freedom, since few
-    groups tell little of their variance (Korn & Graubard 1998). At most N; at least the size there would be if
+    the size is shrunk by the squared ratio of the normal's to Student's quantile, since few groups tell little of their
+    variance (Korn & Graubard 1998); its degrees of freedom are those of that estimate (Satterthwaite, as Bell &
+    McCaffrey have them): G-1 of equal groups, near 1 where one group has most of the photos. At most N; at least the size there would be if
     those of a group were all alike, n²/Σm² for groups of m, which is also what is left where all photos agree, so that
     no variance can be seen.
     """
@@ -103,9 +104,12 @@ def effective_size(hits_N: np.ndarray, codes_N: np.ndarray, confidence: float) -
         return least
     residuals = np.bincount(codes, weights=hits_N - share)
     variance = float((np.square(residuals) / (1 - sizes / n)).sum()) / n**2
+    # Of the sum of squares of residuals r_g / sqrt(1 - m_g/n), whose correlations are those of photos that are independent.
+    parts = np.square(sizes) / (1 - sizes / n)
+    freedom = n**2 / (np.square(sizes).sum() + (parts.sum() ** 2 - np.square(parts).sum()) / n**2)
     size = min(float(n), share * (1 - share) / variance + 1) if variance > 0 else float(n)
     tail = (1 + confidence) / 2
-    return max(least, size * float(stats.norm.ppf(tail) / stats.t.ppf(tail, n_groups - 1)) ** 2)
+    return max(least, size * float(stats.norm.ppf(tail) / stats.t.ppf(tail, freedom)) ** 2)
 
 
 def proportion(hits_N: np.ndarray, codes_N: np.ndarray, confidence: float) -> Interval:

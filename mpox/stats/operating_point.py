@@ -108,7 +108,8 @@ def _predictive_value(
 
 
 def _interval(value: float, draws: np.ndarray, n: int, confidence: float) -> Interval:
+    """Return the interval of the draws, widened to the value: at a share of 0 or 1 it lies beyond all draws."""
     tail = (1 - confidence) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
-    middle, below, above = (float(x) if np.isfinite(x) else None for x in (value, low, high))
-    return Interval(middle, below, above, n)
+    bounds = (value, np.fmin(low, value), np.fmax(high, value))
+    return Interval(*(float(x) if np.isfinite(x) else None for x in bounds), n)

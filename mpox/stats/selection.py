@@ -13,6 +13,8 @@ import numpy as np
 from mpox.stats.metrics import METRICS
 from mpox.stats.pooled import Weighted
 
+# Resamples that must leave photos of every class outside, for a metric that is a mean over the classes.
+LEAST = 100
 METHOD = "bootstrap bias-corrected cross-validation over groups (Tsamardinos et al. 2018)"
 RESAMPLES = 500
 
@@ -41,7 +43,10 @@ def corrected_for_choice(
     seed: int,
     resamples: int = RESAMPLES,
 ) -> Corrected | None:
-    """Return the chosen model's `metric`, corrected for the choice; None where no resample leaves it defined.
+    """Return the chosen model's `metric`, corrected for the choice; None where hardly a resample leaves it defined.
+
+    A mean over the classes is another figure where one of them has no photo, so that resamples that leave none of a
+    class outside are not counted.
 
     logits: one array (N, C) a model, of photos that its networks did not train on; codes_N int64: groups, drawn whole;
     fold_N int64 (N): 0..K-1. `choose` is the rule: from scores (M models, K folds; NaN undefined) to a model's number.
@@ -56,8 +61,11 @@ def corrected_for_choice(
     folds = figures[:, : len(inside)].reshape(len(logits), resamples, n_folds)
     outside = figures[:, len(inside) :]
     taken = np.array([outside[choose(folds[:, r]), r] for r in range(resamples)])
-    taken = taken[np.isfinite(taken)]
-    if len(taken) < 2:
+    usable = np.isfinite(taken)
+    if METRICS[metric].over_classes:
+        usable &= np.all([((drawn == 0) & (targets_N == k)).any(1) for k in np.unique(targets_N)], axis=0)
+    taken = taken[usable]
+    if len(taken) < min(LEAST, resamples / 2):
         return None
     tail = (1 - confidence) / 2
     low, high = np.quantile(taken, [tail, 1 - tail])
