@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from mpox.stats.intervals import mean_proportion, percentile_interval, proportion
+from mpox.stats.auroc import auroc_interval
+from mpox.stats.intervals import mean_proportion, proportion
 from mpox.stats.model_result import ClassScore, Curve, Mistake, Subgroup
 
 # Points of a curve that are kept: more than a picture can show.
@@ -18,13 +19,14 @@ FINEST = "1024 px and more"
 
 def class_scores(
     answers_N: np.ndarray,
+    probabilities_NC: np.ndarray,
     targets_N: np.ndarray,
     codes_N: np.ndarray,
     classes: Sequence[str],
-    aurocs: Sequence[tuple[float, np.ndarray]],
+    aurocs: Sequence[float],
     confidence: float,
 ) -> tuple[ClassScore, ...]:
-    """Score each class against the rest. `aurocs`: pooled value and bootstrap draws (R) a class."""
+    """Score each class against the rest; `aurocs` are the classes' own."""
     scores = []
     for k, label in enumerate(classes):
         members, called = targets_N == k, answers_N == k
@@ -35,7 +37,7 @@ def class_scores(
                 recall=proportion(called[members], codes_N[members], confidence),
                 precision=proportion(members[called], codes_N[called], confidence),
                 specificity=proportion(~called[~members], codes_N[~members], confidence),
-                auroc=percentile_interval(*aurocs[k], len(targets_N), confidence),
+                auroc=auroc_interval(aurocs[k], probabilities_NC[None], targets_N, (k,), codes_N, confidence),
             )
         )
     return tuple(scores)

@@ -21,7 +21,7 @@ class DecisionRule:
     """From logits to a finding.
 
     temperature: logits are divided by it. threshold: a photo is called mpox when its probability reaches it, or is the
-    largest; `threshold_low` and `threshold_high` are its interval over resampled groups, `promised_sensitivity` the
+    largest; `threshold_low` and `threshold_high` are its interval by order statistics, `promised_sensitivity` the
     share of the next photos of mpox that it finds on average: less than `target_sensitivity` where there are too few
     groups of photos of mpox. All four are None where no photo is of mpox.
     quantiles: class k is in the prediction set of a photo when 1 - p_k <= quantiles[k]; 1.0 where the class has too few

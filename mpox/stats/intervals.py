@@ -1,8 +1,8 @@
 """How far a figure from this many photos can be trusted, where photos of one subject are not independent.
 
-Two instruments: for shares, and for means of shares such as balanced accuracy, Wilson's interval on the effective
-sample size, which has a width at 0 and 1 too; for every other figure the bootstrap over groups (Field & Welsh 2007:
-whole clusters are drawn, never single photos).
+For shares, and for means of shares such as balanced accuracy, Wilson's interval on the effective sample size, which has
+a width at 0 and 1 too; for AUROC that of `mpox.stats.auroc`; for every other figure the bootstrap over groups (Field &
+Welsh 2007: whole clusters are drawn, never single photos).
 """
 
 from collections.abc import Mapping, Sequence
@@ -93,9 +93,9 @@ def effective_size(hits_N: np.ndarray, codes_N: np.ndarray, confidence: float) -
     estimated with G/(G-1), where groups differ in size by each one's part of it, n/(n-m) (Bell & McCaffrey 2002); and
     the size is shrunk by the squared ratio of the normal's to Student's quantile, since few groups tell little of their
     variance (Korn & Graubard 1998); its degrees of freedom are those of that estimate (Satterthwaite, as Bell &
-    McCaffrey have them): G-1 of equal groups, near 1 where one group has most of the photos. At most N; at least the size there would be if
-    those of a group were all alike, n²/Σm² for groups of m, which is also what is left where all photos agree, so that
-    no variance can be seen.
+    McCaffrey have them): G-1 of equal groups, near 1 where one group has most of the photos. At most N; at least the
+    size there would be if those of a group were all alike, n²/Σm² for groups of m, which is also what is left where
+    all photos agree, so that no variance can be seen.
     """
     n, share = len(hits_N), float(np.mean(hits_N))
     _, codes, sizes = np.unique(codes_N, return_inverse=True, return_counts=True)
@@ -104,7 +104,7 @@ def effective_size(hits_N: np.ndarray, codes_N: np.ndarray, confidence: float) -
         return least
     residuals = np.bincount(codes, weights=hits_N - share)
     variance = float((np.square(residuals) / (1 - sizes / n)).sum()) / n**2
-    # Of the sum of squares of residuals r_g / sqrt(1 - m_g/n), whose correlations are those of photos that are independent.
+    # Of the sum of squares of r_g / sqrt(1 - m_g/n), which are correlated as residuals of independent photos are.
     parts = np.square(sizes) / (1 - sizes / n)
     freedom = n**2 / (np.square(sizes).sum() + (parts.sum() ** 2 - np.square(parts).sum()) / n**2)
     size = min(float(n), share * (1 - share) / variance + 1) if variance > 0 else float(n)
@@ -150,6 +150,21 @@ def mean_proportion(hits_N: np.ndarray, strata_N: np.ndarray, codes_N: np.ndarra
     below, above = (np.sqrt(max(0.0, float(d @ alike @ d))) / len(names) for d in (value - low, high - value))
     mean = float(value.mean())
     return Interval(mean, max(0.0, mean - below), min(1.0, mean + above), len(hits_N))
+
+
+def difference(one: Interval, other: Interval) -> Interval:
+    """Return one minus other with the bounds that follow from theirs, taken for independent (MOVER: Newcombe 1998).
+
+    Bounds are None where one of the two has none.
+    """
+    if one.value is None or other.value is None:
+        return Interval(None, None, None, one.n)
+    value = one.value - other.value
+    if one.low is None or one.high is None or other.low is None or other.high is None:
+        return Interval(value, None, None, one.n)
+    below = float(np.hypot(one.value - one.low, other.high - other.value))
+    above = float(np.hypot(one.high - one.value, other.value - other.low))
+    return Interval(value, value - below, value + above, one.n)
 
 
 def ratio(part: Interval, whole: Interval) -> Interval:

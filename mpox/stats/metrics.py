@@ -11,10 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mpox.stats.auroc import auroc_interval
 from mpox.stats.intervals import Interval, mean_proportion, percentile_interval
-from mpox.stats.pooled import Weighted, calibration_error, matthews, mean_defined
+from mpox.stats.pooled import Weighted, calibration_error, matthews, mean_defined, softmax
 
 Metrics = dict[str, float | int | None]
+# From the number of classes and the mpox class: those whose AUROC, each against the rest, a metric is the mean of.
+Ranked = Callable[[int, int], Sequence[int]]
 # From answers (N), targets (N), the mpox class: hits (bool, N) and the stratum of each photo (int, N; -1: not counted).
 Shares = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
@@ -25,8 +28,9 @@ class Metric:
 
     name: its key in files and options. title: its name in words. of: its value under each weighting (R). better: which
     way is better. needs_positive: it is of mpox against the rest. ranks: models may be ranked by it. shares: what it is
-    a mean of shares of, for a metric that is one, which gives it Wilson's interval; others have the bootstrap's, where
-    `resampled`. in_run: it is in the closing table of a run. key: it is in the narrow tables of a study, too.
+    a mean of shares of, for a metric that is one, which gives it Wilson's interval; `ranked`: the classes of a mean
+    AUROC, which gives it that of `mpox.stats.auroc`; others have the bootstrap's, where `resampled`. in_run: it is in
+    the closing table of a run. key: it is in the narrow tables of a study, too.
     over_classes: it is a mean over the classes, and another figure where one of them has no photos.
     """
 
@@ -37,6 +41,7 @@ class Metric:
     needs_positive: bool = False
     ranks: bool = True
     shares: Shares | None = None
+    ranked: Ranked | None = None
     resampled: bool = True
     in_run: bool = False
     key: bool = False
@@ -44,28 +49,34 @@ class Metric:
 
     @property
     def method(self) -> str:
-        """How its interval is made: wilson, bootstrap or none."""
-        return "wilson" if self.shares else "bootstrap" if self.resampled else "none"
+        """How its interval is made: wilson, logit, bootstrap or none."""
+        if self.shares:
+            return "wilson"
+        return "logit" if self.ranked else "bootstrap" if self.resampled else "none"
 
     def interval(
         self,
         value: float | None,
         draws_R: np.ndarray,
-        answers_KN: np.ndarray,
+        logits_KNC: np.ndarray,
         targets_N: np.ndarray,
         codes_N: np.ndarray,
         positive: int | None,
         confidence: float,
     ) -> Interval:
-        """Return the figure `value` with its interval: of K networks' answers (K, N), the mean of their figures.
+        """Return the figure `value` with its interval: of K networks' logits (K, N, C), the mean of their figures.
 
         `draws_R` are the figures of resamples, `codes_N` the photos' groups.
         """
+        mpox = -1 if positive is None else positive
         if self.shares is not None:
-            each = [self.shares(answers, targets_N, -1 if positive is None else positive) for answers in answers_KN]
+            each = [self.shares(logits.argmax(1), targets_N, mpox) for logits in logits_KNC]
             counted = each[0][1] >= 0
             hits = np.mean([hits for hits, _ in each], axis=0)
             return mean_proportion(hits[counted], each[0][1][counted], codes_N[counted], confidence)
+        if self.ranked is not None:
+            scores, classes = np.stack([softmax(one) for one in logits_KNC]), self.ranked(logits_KNC.shape[2], mpox)
+            return auroc_interval(value, scores, targets_N, classes, codes_N, confidence)
         if not self.resampled:
             finite = value is not None and np.isfinite(value)
             return Interval(value if finite else None, None, None, len(targets_N))
@@ -107,6 +118,7 @@ _ALL = (
         "auroc",
         "AUROC, mean over classes",
         lambda w: mean_defined(w.ranking[0]),
+        ranked=lambda n_classes, _: range(n_classes),
         in_run=True,
         key=True,
         over_classes=True,
@@ -137,7 +149,13 @@ _ALL = (
         in_run=True,
         key=True,
     ),
-    Metric("auroc_mpox", "AUROC of mpox", lambda w: _mpox(w.ranking[0], w), needs_positive=True),
+    Metric(
+        "auroc_mpox",
+        "AUROC of mpox",
+        lambda w: _mpox(w.ranking[0], w),
+        needs_positive=True,
+        ranked=lambda _, mpox: (mpox,),
+    ),
 )
 METRICS = {metric.name: metric for metric in _ALL}
 

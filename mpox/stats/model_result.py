@@ -12,7 +12,7 @@ class Score:
     """One metric of one model: over folds (mean, sd with ddof 1, each fold's value) and pooled with an interval.
 
     `method`: how the interval was made: `wilson` (shares and means of shares, on the effective sample size),
-    `bootstrap` (over groups) or `none` (ece, which resampling biases).
+    `logit` (AUROC), `bootstrap` (over groups) or `none` (ece, which resampling biases).
     """
 
     mean: float | None

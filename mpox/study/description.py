@@ -35,7 +35,7 @@ def describe(
     scaled = softmax(runs.logits, np.array([rule.temperature for rule in rules])[results.fold_index, None])
     probabilities, answers = softmax(runs.logits), runs.logits.argmax(1)
     counts = weighted_confusion(answers, targets, np.ones((1, len(targets)), "float32"), n_classes)[0]
-    aurocs = [(float(one.figures[f"auroc/{k}"][0]), one.draws(f"auroc/{k}")) for k in range(n_classes)]
+    aurocs = [float(one.figures[f"auroc/{k}"][0]) for k in range(n_classes)]
     sets = prediction_sets(scaled, np.array([rule.quantiles for rule in rules])[results.fold_index])
     point, curve = _mpox_or_not(results, scaled, rules, options)
     verdict = sentences.verdict(runs.name, rank, pairs, confidence)
@@ -45,17 +45,15 @@ def describe(
         rank=rank,
         verdict=verdict,
         words=sentences.against_best(runs.name, verdict, pairs, options.metric, options.rope, confidence),
-        scores={
-            name: score(one, metric, results, answers, confidence) for name, metric in defined_metrics(positive).items()
-        },
-        per_class=breakdown.class_scores(answers, targets, codes, results.classes, aurocs, confidence),
+        scores={name: score(one, metric, results, confidence) for name, metric in defined_metrics(positive).items()},
+        per_class=breakdown.class_scores(answers, probabilities, targets, codes, results.classes, aurocs, confidence),
         confusion=tuple(tuple(int(count) for count in row) for row in counts),
         curves=tuple(
             breakdown.curve(
-                label, probabilities[:, k], targets == k, aurocs[k][0], float(one.figures[f"average_precision/{k}"][0])
+                label, probabilities[:, k], targets == k, aurocs[k], float(one.figures[f"average_precision/{k}"][0])
             )
             for k, label in enumerate(results.classes)
-            if np.isfinite(aurocs[k][0])
+            if np.isfinite(aurocs[k])
         ),
         calibration=calibration(
             runs.logits, scaled, targets, codes, [rule.temperature for rule in rules], positive, confidence

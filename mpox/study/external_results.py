@@ -13,7 +13,7 @@ from mpox.external.mapping import absent_classes, collapse, ensemble
 from mpox.files import read_record, read_yaml
 from mpox.runs.run_state import damage
 from mpox.stats.comparison import External, ExternalScore
-from mpox.stats.intervals import Interval, group_codes, percentile_interval, resampling_weights
+from mpox.stats.intervals import Interval, difference, group_codes, percentile_interval, resampling_weights
 from mpox.stats.metrics import Metric, defined_metrics, weighted_metrics
 from mpox.stats.pooled import weighted_confusion
 from mpox.stats.predictions import PREFIX, read_predictions
@@ -144,9 +144,9 @@ class _Scored:
     def interval(self, metric: Metric, confidence: float) -> Interval:
         """Return a metric of all photos with its interval."""
         figures = self.figures[metric.name]
-        answers = np.stack([one.argmax(1) for one in self.logits])
+        logits = np.stack(self.logits)
         return metric.interval(
-            float(figures[0]), figures[1:], answers, self.targets, self.codes, self.positive, confidence
+            float(figures[0]), figures[1:], logits, self.targets, self.codes, self.positive, confidence
         )
 
 
@@ -156,13 +156,10 @@ def _scores(internal: _Scored, external: _Scored, confidence: float) -> tuple[Ex
     for name, metric in defined_metrics(internal.positive).items():
         if metric.over_classes and not whole:
             continue
-        change = external.figures[name] - internal.figures[name]
-        found.append(
-            ExternalScore(
-                name,
-                internal.interval(metric, confidence),
-                external.interval(metric, confidence),
-                percentile_interval(float(change[0]), change[1:], len(external.targets), confidence),
-            )
-        )
+        own, other = internal.interval(metric, confidence), external.interval(metric, confidence)
+        change = difference(other, own)
+        if metric.method == "bootstrap" and change.low is not None:
+            drawn = external.figures[name] - internal.figures[name]
+            change = percentile_interval(change.value, drawn[1:], len(external.targets), confidence)
+        found.append(ExternalScore(name, own, other, change))
     return tuple(found)

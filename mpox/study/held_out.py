@@ -98,5 +98,4 @@ def _fit(
         target_sensitivity=options.target_sensitivity,
         coverage=options.coverage,
         confidence=confidence,
-        seed=options.seed,
     )

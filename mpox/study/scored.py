@@ -40,14 +40,14 @@ def defined(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def score(one: Scored, metric: Metric, results: StudyResults, answers: np.ndarray, confidence: float) -> Score:
-    """Return one metric of a model: over folds, and pooled with the interval that suits it; answers (N) are classes."""
+def score(one: Scored, metric: Metric, results: StudyResults, confidence: float) -> Score:
+    """Return one metric of a model: over folds, and pooled with the interval that suits it."""
     folds, pooled = one.folds(metric.name), one.pooled(metric.name)
     valid = folds[np.isfinite(folds)]
     interval = metric.interval(
         pooled,
         one.draws(metric.name),
-        answers[None],
+        one.runs.logits[None],
         results.targets,
         results.codes,
         results.positive,

@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 from mapie.classification import SplitConformalClassifier
+from scipy import stats
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from mpox.stats.decision import DecisionRule, called_positive
-from mpox.stats.decision_fit import class_quantiles, fit_decision, threshold_for
+from mpox.stats.decision_fit import class_quantiles, fit_decision, threshold_for, threshold_interval
 from mpox.stats.pooled import softmax
 
 
@@ -103,6 +104,26 @@ def test_a_class_with_too_few_groups_is_in_every_set() -> None:
     targets = np.repeat([0, 1], [20, 10])
     assert class_quantiles(probabilities, targets, np.arange(30), 0.95) == (0.5, 1.0)
     assert class_quantiles(probabilities, targets, np.repeat(np.arange(15), 2), 0.95) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("n", [10, 40, 80, 150])
+def test_the_threshold_s_interval_holds_the_true_one(n: int) -> None:
+    """A bootstrap of the smallest of few covered .39, .86, .89 and .94: what lies below all photos is never drawn."""
+    truth = 2 + 1.5 * stats.norm.ppf(0.05)
+    covered = 0
+    for seed in range(200):
+        low, high = threshold_interval(2 + 1.5 * np.random.default_rng(seed).normal(size=n), np.arange(n), 0.95, 0.95)
+        covered += (low <= truth or n <= 71) and truth <= high
+    assert covered / 200 > 0.92
+    assert (low == 0) == (n <= 71)  # too few for a lower bound
+
+
+def test_the_threshold_s_interval_counts_groups() -> None:
+    chances, codes = np.random.default_rng(0).random(400), np.repeat(np.arange(40), 10)
+    assert threshold_interval(chances, codes, 0.95, 0.95)[0] == 0
+    once = threshold_interval(chances[::10], np.arange(40), 0.9, 0.95)
+    copied = threshold_interval(np.repeat(chances[::10], 10), codes, 0.9, 0.95)
+    assert once[0] > 0 and once == copied
 
 
 def test_a_decision_of_pooled_photos() -> None:

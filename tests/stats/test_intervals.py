@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from mpox.stats.intervals import (
     Interval,
+    difference,
     effective_size,
     group_codes,
     mean_proportion,
@@ -80,13 +82,51 @@ def test_bootstrap_agrees_with_one_that_draws_photos_in_a_loop() -> None:
     np.testing.assert_allclose(np.quantile(draws, [0.025, 0.975]), np.quantile(looped, [0.025, 0.975]), atol=0.006)
 
 
+@pytest.mark.parametrize(
+    "sizes", [(40, 20, 10, 5, 3, 2, 1, 1, 1, 1), (40, *[1] * 12), (60, *[1] * 40)], ids=["clinic", "one large", "100"]
+)
+def test_one_large_group_among_small_ones_is_allowed_for(sizes: tuple[int, ...]) -> None:
+    """Student's t of G-1 degrees of freedom covered .83, .77 and .87 here: one group tells little of its variance."""
+    codes, random, covered = np.repeat(np.arange(len(sizes)), sizes), np.random.default_rng(1), 0
+    for _ in range(300):
+        rate = random.beta(0.7, 0.3, len(sizes))[codes]  # .7 with a correlation of .5 within groups
+        interval = proportion(random.random(len(codes)) < rate, codes, 0.95)
+        covered += interval.low <= 0.7 <= interval.high  # type: ignore[operator]
+    assert covered / 300 > 0.93
+
+
+def test_the_degrees_of_freedom_are_those_of_the_matrix() -> None:
+    """Bell & McCaffrey's (tr Q)^2 / tr Q^2 by matrices; of equal groups G-1."""
+    sizes = np.array([9, 4, 4, 2, 1])
+    codes, n = np.repeat(np.arange(5), sizes), sizes.sum()
+    hits = np.arange(n) % 3 > 0
+    residual = np.eye(n) - 1 / n
+    rows = np.stack([residual[codes == k].sum(0) / np.sqrt(1 - sizes[k] / n) for k in range(5)])
+    product = rows @ rows.T
+    freedom = np.trace(product) ** 2 / np.square(product).sum()
+    share, sums = hits.mean(), np.bincount(codes, hits - hits.mean())
+    variance = (np.square(sums) / (1 - sizes / n)).sum() / n**2
+    size = min(n, share * (1 - share) / variance + 1)
+    shrunk = size * (stats.norm.ppf(0.975) / stats.t.ppf(0.975, freedom)) ** 2
+    assert effective_size(hits, codes, 0.95) == pytest.approx(max(n**2 / np.square(sizes).sum(), shrunk))
+
+
+def test_a_difference_is_newcombes() -> None:
+    """Newcombe, Statistics in Medicine 1998 (on differences), table II, method 10, contrasts (a) and (d)."""
+    for (a, m, b, n), low, high in (((56, 70, 48, 80), 0.0524, 0.3339), ((9, 10, 3, 10), 0.1705, 0.8090)):
+        shares = [proportion(np.arange(of) < k, np.arange(of), 0.95) for k, of in ((a, m), (b, n))]
+        found = difference(*shares)
+        assert (found.low, found.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+    assert difference(Interval(1.0, None, None, 5), shares[0]).low is None
+
+
 def test_twelve_of_twelve_is_the_same_in_the_comparison_and_in_the_audit() -> None:
     targets = np.repeat([0, 1], 6)
     groups = np.array([f"patient {k}" for k in range(12)])
     sample = Sample(np.arange(12), targets, groups, np.zeros((12, 4, 4), bool))
     audited = Judge(sample, targets).of("lesion hidden", targets, masked=True)
     codes, alike = group_codes(groups), np.ones(100)
-    compared = METRICS["balanced_accuracy"].interval(1.0, alike, targets[None], targets, codes, None, 0.95)
+    compared = METRICS["balanced_accuracy"].interval(1.0, alike, np.eye(2)[targets][None], targets, codes, None, 0.95)
     assert Interval.read(audited["balanced_accuracy"]) == compared
     assert compared.high == 1 and 0.5 < compared.low < 0.8
     kept = Interval.read(audited["retained"])

@@ -49,6 +49,18 @@ def test_the_largest_probability_is_called_whatever_the_threshold() -> None:
     assert (point.true_positive, point.false_negative, point.false_positive) == (2, 0, 0)
 
 
+def test_a_predictive_value_lies_within_its_interval() -> None:
+    """Nobody of 60 well is called mpox: PPV is 1, beyond what every draw of a posterior gives."""
+    sick, well = np.arange(60) < 50, np.arange(60) < 0
+    chance = np.where(np.concatenate([sick, well]), 0.9, 0.1)
+    found = operating_point(
+        *(np.stack([chance, 1 - chance], 1), np.repeat([0, 1], 60), 0, np.arange(120), np.zeros(120, int), [0.5]),
+        target_sensitivity=0.95, prevalences=(0.01,), confidence=0.95, seed=0,
+    ).predictive_values[0]  # fmt: skip
+    assert found.ppv.value == found.ppv.high == 1.0 and found.ppv.low < 0.5
+    assert found.npv.low < found.npv.value < found.npv.high < 1
+
+
 def test_a_fold_without_a_threshold_is_left_out() -> None:
     point = judged([None, 0.3])
     assert (point.true_positive, point.false_positive, point.true_negative, point.false_negative) == (1, 1, 1, 0)

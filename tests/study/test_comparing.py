@@ -18,6 +18,7 @@ from mpox.data.manifest import read_manifest, write_manifest
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
 from mpox.stats.comparison import BEST, SAME, UNTESTED, WORSE, Comparison
+from mpox.stats.intervals import difference
 from mpox.stats.metrics import METRICS, classification_metrics
 from mpox.stats.pooled import softmax
 from mpox.stats.predictions import write_predictions
@@ -350,6 +351,9 @@ def test_internal_and_external(tmp_path: Path) -> None:
     assert accuracy.internal.value > comparison.best.scores["accuracy"].pooled  # two classes are easier than four
     assert accuracy.change.value == pytest.approx(accuracy.external.value - accuracy.internal.value)
     assert accuracy.change.high < 0
+    assert accuracy.change == difference(accuracy.external, accuracy.internal)  # of two independent shares
+    auroc = next(score for score in external.scores if score.metric == "auroc_mpox")
+    assert auroc.change == difference(auroc.external, auroc.internal)
     assert np.array(external.confusion).sum() == 80
     assert any("On 80 photos of elsewhere" in sentence for sentence in comparison.conclusion)
     write_json(folder / "a" / "fold-1" / "environment.json", {"splits_sha256": "others"})
