@@ -112,4 +112,5 @@ def _interval(value: float, draws: np.ndarray, n: int, confidence: float) -> Int
     tail = (1 - confidence) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
     bounds = (value, np.fmin(low, value), np.fmax(high, value))
-    return Interval(*(float(x) if np.isfinite(x) else None for x in bounds), n)
+    middle, below, above = (float(x) if np.isfinite(x) else None for x in bounds)
+    return Interval(middle, below, above, n)
