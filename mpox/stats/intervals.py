@@ -89,24 +89,32 @@ def mean_interval(
 def effective_size(hits_N: np.ndarray, codes_N: np.ndarray, confidence: float) -> float:
     """Return the effective sample size: how many independent photos tell as much of the share of hits (bool, 0..1; N).
 
+    At most N, and at least the size there would be if those of a group were all alike: see `size_over_groups`.
+    """
+    share = float(np.mean(hits_N))
+    _, codes, sizes = np.unique(codes_N, return_inverse=True, return_counts=True)
+    return size_over_groups(share, np.bincount(codes, weights=hits_N - share), sizes, confidence)
+
+
+def size_over_groups(share: float, residuals_G: np.ndarray, sizes_G: np.ndarray, confidence: float) -> float:
+    """Return the effective sample size of a share, from each group's size and sum of residuals (float, G).
+
     The size at which independent photos would have the share's variance between groups (Rao & Scott 1992). That is
     estimated with G/(G-1), where groups differ in size by each one's part of it, n/(n-m) (Bell & McCaffrey 2002); and
     the size is shrunk by the squared ratio of the normal's to Student's quantile, since few groups tell little of their
     variance (Korn & Graubard 1998); its degrees of freedom are those of that estimate (Satterthwaite, as Bell &
-    McCaffrey have them): G-1 of equal groups, near 1 where one group has most of the photos. At most N; at least the
-    size there would be if those of a group were all alike, n²/Σm² for groups of m, which is also what is left where
-    all photos agree, so that no variance can be seen.
+    McCaffrey have them): G-1 of equal groups, near 1 where one group has most of the photos. At most n, the sum of the
+    sizes; at least the size there would be if those of a group were all alike, n²/Σm² for groups of m, which is also
+    what is left where all photos agree, so that no variance can be seen.
     """
-    n, share = len(hits_N), float(np.mean(hits_N))
-    _, codes, sizes = np.unique(codes_N, return_inverse=True, return_counts=True)
-    least, n_groups = float(n**2 / np.square(sizes).sum()), len(sizes)
-    if share in (0.0, 1.0) or n_groups == 1:
+    n = sizes_G.sum()
+    least = float(n**2 / np.square(sizes_G).sum())
+    if share in (0.0, 1.0) or np.count_nonzero(sizes_G) == 1:
         return least
-    residuals = np.bincount(codes, weights=hits_N - share)
-    variance = float((np.square(residuals) / (1 - sizes / n)).sum()) / n**2
+    variance = float((np.square(residuals_G) / (1 - sizes_G / n)).sum()) / n**2
     # Of the sum of squares of r_g / sqrt(1 - m_g/n), which are correlated as residuals of independent photos are.
-    parts = np.square(sizes) / (1 - sizes / n)
-    freedom = n**2 / (np.square(sizes).sum() + (parts.sum() ** 2 - np.square(parts).sum()) / n**2)
+    parts = np.square(sizes_G) / (1 - sizes_G / n)
+    freedom = n**2 / (np.square(sizes_G).sum() + (parts.sum() ** 2 - np.square(parts).sum()) / n**2)
     size = min(float(n), share * (1 - share) / variance + 1) if variance > 0 else float(n)
     tail = (1 + confidence) / 2
     return max(least, size * float(stats.norm.ppf(tail) / stats.t.ppf(tail, freedom)) ** 2)
