@@ -1,34 +1,19 @@
 """What apps and clinics saw after deployment against what the study promised: quality, referral, sensitivity."""
 
 import dataclasses
-import math
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from mpox.field.counts import ADVISED, CALLED, CANNOT_TELL, Day
+from mpox.field.checked import Checked, checked
+from mpox.field.corrected import corrected_sensitivity
+from mpox.field.counts import ADVISED, CALLED, CANNOT_TELL
 from mpox.field.evidence import Evidence
+from mpox.field.proposal import LEAST_POSITIVE, proposed_threshold
+from mpox.field.shares import Month, Shares
 from mpox.stats.decision import OUTCOMES, DecisionRule
-from mpox.stats.decision_fit import threshold_for
-from mpox.stats.intervals import Interval, proportion
-
-DRAWS = 20_000
-# Fewer clinicians' answers of mpox do not promise a sensitivity of .95 at any threshold.
-LEAST_POSITIVE = 19
-
-
-@dataclass(frozen=True)
-class Month:
-    """A calendar month: photos refused, of all that were taken or refused; cases by outcome and their advice."""
-
-    month: str
-    photos: int
-    refused: Interval
-    cases: int
-    advised: Interval
-    referred: Interval
+from mpox.stats.intervals import Interval, effective_size, proportion
 
 
 @dataclass(frozen=True)
@@ -39,9 +24,10 @@ class FieldReport:
     alone count (`cases`, `faults`, `months`, the shares of photos and cases) is None, empty or undefined without them.
     `outcomes` and `promised_outcomes`: shares of cases, and of the study's held-out photos by the same rule.
     `sensitivity`, `specificity`: of cases that a clinician answered. `corrected_sensitivity`: as if all cases had been
-    (Begg & Greenes, Biometrics 1983), None where no case that the app did not call mpox was. `proposed_threshold`: of
-    clinicians' cases of mpox, with the sensitivity it promises; None with fewer than LEAST_POSITIVE of them. `missed`
-    are ids of a clinic's cases of mpox that the app did not call so.
+    (Begg & Greenes, Biometrics 1983), None where an outcome that has cases has no answer. `proposed_threshold`: of
+    clinicians' cases of mpox, with the sensitivity it promises; None with fewer than LEAST_POSITIVE of them, and where
+    the answers do not promise what was asked. `missed` are
+    ids of a clinic's cases of mpox that the app did not call so.
     """
 
     study: str
@@ -75,23 +61,22 @@ class FieldReport:
 
 
 def field_report(found: Evidence, rule: DecisionRule, held_out: np.ndarray, confidence: float = 0.95) -> FieldReport:
-    """Compare what was seen with the rule that left the study and its outcomes on held-out photos (N).
+    """Compare what was seen with the rule that left the study and its outcomes on held-out photos (int, N).
 
     Cases of one phone are not independent: intervals are over phones where there are several.
     """
     days = [(phone, day) for phone, one in enumerate(found.phones) for day in one.days]
-    share = _Shares(days, confidence)
+    share = Shares(days, confidence)
     told = found.cases()
     known = [(group, case) for group, case in told if case.clinician != CANNOT_TELL]
     sick = np.array([case.clinician == found.positive for _, case in known], bool)
     called = np.array([case.outcome in CALLED for _, case in known], bool)
     several = len({group for group, _ in known}) > 1
     groups = np.array([group if several else str(k) for k, (group, _) in enumerate(known)], str)
-    chances = np.array([case.chance for _, case in known])[sick]
-    target = rule.target_sensitivity or 0.95
-    enough = len(chances) >= max(LEAST_POSITIVE, math.ceil(target / (1 - target) - 1e-9))
-    # The next case is of these phones again, so that each case is a vote of its own.
-    proposed = threshold_for(chances, np.arange(len(chances)), target) if enough else (None, None)
+    hits, seen = called[sick], checked(found)
+    kept = effective_size(hits, groups[sick], confidence) / len(hits) if len(hits) else 1.0
+    cases_of_mpox = [case for _, case in known if case.clinician == found.positive]
+    proposed = proposed_threshold(cases_of_mpox, seen, rule.target_sensitivity or 0.95) or (None, None)
     answered = {name: sum(day.answered.get(name, 0) for _, day in days) for name in OUTCOMES}
     report = FieldReport(
         study=found.study,
@@ -109,90 +94,17 @@ def field_report(found: Evidence, rule: DecisionRule, held_out: np.ndarray, conf
         referred=share.referred(days),
         checked=len(told),
         cannot_tell=len(told) - len(known),
-        sensitivity=proportion(called[sick], groups[sick], confidence),
+        sensitivity=proportion(hits, groups[sick], confidence),
         promised_sensitivity=rule.promised_sensitivity,
         specificity=proportion(~called[~sick], groups[~sick], confidence),
-        corrected_sensitivity=corrected_sensitivity(
-            sum(answered[name] for name in CALLED), sum(answered.values()), sick, called, confidence
-        ),
+        corrected_sensitivity=corrected_sensitivity(seen, kept, confidence),
         threshold=rule.threshold,
         proposed_threshold=proposed[0],
         proposed_sensitivity=proposed[1],
         missed=sorted(one.id for one in found.answers if one.final == found.positive and one.outcome not in CALLED),
         cautions=[],
     )
-    return dataclasses.replace(report, cautions=_cautions(report, found))
-
-
-def corrected_sensitivity(
-    called_cases: int, cases: int, sick_N: np.ndarray, called_N: np.ndarray, confidence: float, seed: int = 0
-) -> Interval | None:
-    """Return the sensitivity if clinicians had answered all cases, from those N that they did (bool arrays).
-
-    Mostly people whom the app refers are seen, so that those it missed are not among the answers. Within the cases
-    that were called mpox, and within the others, who is seen is taken for chance. Interval from independent Jeffreys
-    posteriors. None where one of the two has no answer, or no case.
-    """
-    with_call, without = sick_N[called_N], sick_N[~called_N]
-    if not len(with_call) or not len(without) or not 0 < called_cases < cases:
-        return None
-    found, missed = called_cases * with_call.mean(), (cases - called_cases) * without.mean()
-    if found + missed == 0:
-        return None
-    random = np.random.default_rng(seed)
-    drawn = [random.beta(one.sum() + 0.5, (~one).sum() + 0.5, DRAWS) for one in (with_call, without)]
-    shares = called_cases * drawn[0] / (called_cases * drawn[0] + (cases - called_cases) * drawn[1])
-    low, high = np.quantile(shares, [(1 - confidence) / 2, (1 + confidence) / 2])
-    value = float(found / (found + missed))
-    return Interval(value, min(float(low), value), max(float(high), value), len(sick_N))
-
-
-class _Shares:
-    """Shares of counts by phone."""
-
-    def __init__(self, days: Sequence[tuple[int, Day]], confidence: float) -> None:
-        self.days, self.confidence = days, confidence
-
-    def refused(self, days: Sequence[tuple[int, Day]]) -> Interval:
-        return self._share(days, lambda day: (sum(day.refused.values()), day.taken + sum(day.refused.values())))
-
-    def of_cases(self, days: Sequence[tuple[int, Day]], outcomes: Sequence[str]) -> Interval:
-        return self._share(days, lambda day: (_of(day.answered, outcomes), sum(day.answered.values())))
-
-    def referred(self, days: Sequence[tuple[int, Day]]) -> Interval:
-        """Of cases with the advice to see a clinician; a case may be referred on a later day than it was answered."""
-        return self._share(days, lambda day: (_of(day.referred, ADVISED), _of(day.answered, ADVISED)))
-
-    def by_month(self) -> list[Month]:
-        months = sorted({f"{day.date:%Y-%m}" for _, day in self.days})
-        return [self._month(month, [one for one in self.days if f"{one[1].date:%Y-%m}" == month]) for month in months]
-
-    def _month(self, month: str, days: Sequence[tuple[int, Day]]) -> Month:
-        return Month(
-            month=month,
-            photos=sum(day.taken + sum(day.refused.values()) for _, day in days),
-            refused=self.refused(days),
-            cases=sum(sum(day.answered.values()) for _, day in days),
-            advised=self.of_cases(days, ADVISED),
-            referred=self.referred(days),
-        )
-
-    def _share(self, days: Sequence[tuple[int, Day]], count: Callable[[Day], tuple[int, int]]) -> Interval:
-        by_phone: dict[int, list[int]] = {}
-        for phone, day in days:
-            hits, n = count(day)
-            sums = by_phone.setdefault(phone, [0, 0])
-            sums[0], sums[1] = sums[0] + hits, sums[1] + n
-        sums_of = [(phone, min(hits, n), n) for phone, (hits, n) in by_phone.items()]
-        each = np.concatenate([np.zeros(0, bool), *(np.arange(n) < hits for _, hits, n in sums_of)])
-        codes = np.concatenate([np.zeros(0, np.int64), *(np.full(n, phone) for phone, _, n in sums_of)])
-        # One phone alone has no groups to differ by: its cases are then taken as independent.
-        several = len(np.unique(codes)) > 1
-        return proportion(each, codes if several else np.arange(len(each)), self.confidence)
-
-
-def _of(counts: Mapping[str, int], outcomes: Sequence[str]) -> int:
-    return sum(counts.get(name, 0) for name in outcomes)
+    return dataclasses.replace(report, cautions=_cautions(report, found, seen))
 
 
 def _summed(several: Any) -> dict[str, int]:
@@ -203,7 +115,7 @@ def _summed(several: Any) -> dict[str, int]:
     return dict(sorted(total.items(), key=lambda item: -item[1]))
 
 
-def _cautions(report: FieldReport, evidence: Evidence) -> list[str]:
+def _cautions(report: FieldReport, evidence: Evidence, seen: Checked) -> list[str]:
     found = [
         "Clinicians' answers are of people who were referred and seen, by a look at photos: no test confirms them.",
         "People who use the app are not those whose photos the study has: outcomes may differ for that alone.",
@@ -211,7 +123,8 @@ def _cautions(report: FieldReport, evidence: Evidence) -> list[str]:
     if report.cases is None:
         found.append(
             "No phone's counts are given: how many photos are refused, how often the app advises to see a clinician, "
-            "whether that drifts, and what it misses in people who send no case are not known."
+            "whether that drifts, and what it misses in people who send no case are not known. Nor is which share of "
+            "cases of each outcome was checked, so that no threshold is proposed."
         )
     if report.phones == 1:
         found.append("All counts are of one phone: its cases are taken as independent.")
@@ -232,6 +145,15 @@ def _cautions(report: FieldReport, evidence: Evidence) -> list[str]:
     known = [case for _, case in evidence.cases() if case.clinician != CANNOT_TELL]
     if known and all(case.outcome in CALLED for case in known):
         found.append("No case that the app did not call mpox was checked: what it misses cannot be known from this.")
+    gap = seen.unknown()
+    if gap and report.cases is not None and report.checked:
+        found.append(f"{gap} Sensitivity as if all cases were checked, and a threshold, are left out.")
+    if not gap and report.proposed_threshold is None and seen.sick_4.sum() >= LEAST_POSITIVE:
+        rarest = int(seen.weights_4.argmax())
+        found.append(
+            f"No threshold is proposed: of the {seen.cases_4[rarest]} cases of the outcome {OUTCOMES[rarest]} "
+            f"{seen.known_4[rarest]} have an answer, too few to promise what was asked."
+        )
     if report.missed:
         more = f" and {len(report.missed) - 3} more (field.json)" if len(report.missed) > 3 else ""
         found.append(f"A clinician calls mpox what the app did not: case {', '.join(report.missed[:3])}{more}.")
@@ -247,8 +169,8 @@ def _cautions(report: FieldReport, evidence: Evidence) -> list[str]:
         first, last = report.months[0], report.months[-1]
         if first is not last and _apart(first.refused, last.refused):
             found.append(f"Photos are refused at another rate in {last.month} than in {first.month}.")
-    promised, seen = report.promised_sensitivity, report.corrected_sensitivity or report.sensitivity
-    if promised is not None and seen.high is not None and seen.high < promised:
+    promised, figure = report.promised_sensitivity, report.corrected_sensitivity or report.sensitivity
+    if promised is not None and figure.high is not None and figure.high < promised:
         found.append(f"Sensitivity is below the {promised:.3f} that was promised: look at the cases before going on.")
     return found
 

@@ -16,7 +16,7 @@ from mpox.errors import UserError
 from mpox.field.counts import Case, Day, PhoneCounts
 from mpox.field.evidence import Evidence
 from mpox.field.given import read_given
-from mpox.field.report import corrected_sensitivity, field_report
+from mpox.field.report import field_report
 from mpox.files import read_json
 from mpox.mobile.run.decision_rule import REFER, decide
 from mpox.stats.decision import OUTCOMES, DecisionRule
@@ -55,24 +55,6 @@ def test_outcomes_are_those_of_predict_and_the_app() -> None:
         assert (OUTCOMES[found] != "not_suspected") == (decision.action == REFER)
         assert (OUTCOMES[found] in ("suspected", "not_ruled_out")) == (decision.label == "mpox")
         assert (OUTCOMES[found] == "suspected") == (one.argmax() == 2)
-
-
-def test_the_sensitivity_of_those_seen_is_corrected_for_those_not_seen() -> None:
-    """A simulated field: 85 % of mpox is called so; those called are seen in 80 %, the others in 10 %."""
-    random, plain, corrected, covered = np.random.default_rng(0), [], [], 0
-    for _ in range(200):
-        sick = random.random(3000) < 0.2
-        called = np.where(sick, random.random(3000) < 0.85, random.random(3000) < 0.15)
-        seen = random.random(3000) < np.where(called, 0.8, 0.1)
-        found = corrected_sensitivity(int(called.sum()), 3000, sick[seen], called[seen], 0.95)
-        assert found is not None and found.value is not None and found.low is not None and found.high is not None
-        plain.append(called[seen & sick].mean())
-        corrected.append(found.value)
-        covered += found.low <= called[sick].mean() <= found.high
-    assert np.mean(plain) > 0.97  # what the answers alone say
-    assert np.mean(corrected) == pytest.approx(0.85, abs=0.02)
-    assert covered / 200 > 0.9
-    assert corrected_sensitivity(5, 10, np.array([True]), np.array([True]), 0.95) is None  # nobody else was seen
 
 
 def counts(days: list[Day], cases: list[Case], threshold: float = 0.3) -> Evidence:
