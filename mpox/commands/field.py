@@ -40,7 +40,7 @@ def evaluate_field(cfg: DictConfig) -> FieldReport:
         raise UserError(f"study {study.name} has no class of mpox, so that no answer is right or wrong by its rule")
     found = evidence(given, study.name, results.classes, results.classes[positive])
     held_out = rule.outcomes(rule.probabilities(np.asarray(results.models[0].logits, "float64")), positive)
-    report = field_report(found, rule, held_out, CONFIDENCE)
+    report = field_report(found, rule, held_out, CONFIDENCE, results.codes)
     place = study / "field" / folder_name("name", cfg.name or "all")
     write_json(place / "field.json", report.plain())
     return report

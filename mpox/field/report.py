@@ -13,7 +13,7 @@ from mpox.field.evidence import Evidence
 from mpox.field.proposal import LEAST_POSITIVE, proposed_threshold
 from mpox.field.shares import Month, Shares
 from mpox.stats.decision import OUTCOMES, DecisionRule
-from mpox.stats.intervals import Interval, effective_size, proportion
+from mpox.stats.intervals import Interval, difference, effective_size, proportion
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class FieldReport:
     `phones` is the number of files of phones, `answers` that of cases that come from a clinic's answers. What phones
     alone count (`cases`, `faults`, `months`, the shares of photos and cases) is None, empty or undefined without them.
     `outcomes` and `promised_outcomes`: shares of cases, and of the study's held-out photos by the same rule.
+    `advised_change`: the share of cases that are advised to see a clinician, less that of the held-out photos.
     `sensitivity`, `specificity`: of cases that a clinician answered. `corrected_sensitivity`: as if all cases had been
     (Begg & Greenes, Biometrics 1983), None where an outcome that has cases has no answer. `proposed_threshold`: of
     clinicians' cases of mpox, with the sensitivity it promises; None with fewer than LEAST_POSITIVE of them, and where
@@ -42,6 +43,7 @@ class FieldReport:
     promised_outcomes: dict[str, float]
     advised: Interval
     promised_advised: float
+    advised_change: Interval
     referred: Interval
     checked: int
     cannot_tell: int
@@ -60,10 +62,17 @@ class FieldReport:
         return asdict(self)
 
 
-def field_report(found: Evidence, rule: DecisionRule, held_out: np.ndarray, confidence: float = 0.95) -> FieldReport:
+def field_report(
+    found: Evidence,
+    rule: DecisionRule,
+    held_out: np.ndarray,
+    confidence: float = 0.95,
+    held_out_groups: np.ndarray | None = None,
+) -> FieldReport:
     """Compare what was seen with the rule that left the study and its outcomes on held-out photos (int, N).
 
-    Cases of one phone are not independent: intervals are over phones where there are several.
+    Cases of one phone are not independent: intervals are over phones where there are several. `held_out_groups` (int,
+    N) are of photos that are not independent; None: all are.
     """
     days = [(phone, day) for phone, one in enumerate(found.phones) for day in one.days]
     share = Shares(days, confidence)
@@ -77,6 +86,9 @@ def field_report(found: Evidence, rule: DecisionRule, held_out: np.ndarray, conf
     kept = effective_size(hits, groups[sick], confidence) / len(hits) if len(hits) else 1.0
     cases_of_mpox = [case for _, case in known if case.clinician == found.positive]
     proposed = proposed_threshold(cases_of_mpox, seen, rule.target_sensitivity or 0.95) or (None, None)
+    advised = share.of_cases(days, ADVISED)
+    photos = np.arange(len(held_out)) if held_out_groups is None else held_out_groups
+    promised_advised = proportion(held_out < len(ADVISED), photos, confidence)
     answered = {name: sum(day.answered.get(name, 0) for _, day in days) for name in OUTCOMES}
     report = FieldReport(
         study=found.study,
@@ -89,8 +101,9 @@ def field_report(found: Evidence, rule: DecisionRule, held_out: np.ndarray, conf
         faults=_summed(day.refused for _, day in days) if found.phones else None,
         outcomes={name: share.of_cases(days, (name,)) for name in OUTCOMES},
         promised_outcomes={name: float(np.mean(held_out == k)) for k, name in enumerate(OUTCOMES)},
-        advised=share.of_cases(days, ADVISED),
+        advised=advised,
         promised_advised=float(np.mean(held_out < len(ADVISED))),
+        advised_change=difference(advised, promised_advised),
         referred=share.referred(days),
         checked=len(told),
         cannot_tell=len(told) - len(known),
@@ -161,9 +174,9 @@ def _cautions(report: FieldReport, evidence: Evidence, seen: Checked) -> list[st
     if any(limit != report.threshold for limit in limits if limit is not None):
         shown = ", ".join(f"{limit:.3f}" for limit in sorted(limit for limit in limits if limit is not None))
         found.append(f"Phones answered at the threshold {shown}, not at that of chosen.yaml: install the app again.")
-    low, high = report.advised.low, report.advised.high
-    if low is not None and high is not None and not low <= report.promised_advised <= high:
-        way = "more" if report.promised_advised < low else "less"
+    low, high = report.advised_change.low, report.advised_change.high
+    if low is not None and high is not None and not low <= 0 <= high:
+        way = "more" if low > 0 else "less"
         found.append(f"The app advises to see a clinician {way} often than on the study's held-out photos.")
     if report.months:
         first, last = report.months[0], report.months[-1]

@@ -155,3 +155,23 @@ def test_with_even_shares_the_proposed_threshold_is_that_of_the_rank() -> None:
     report = reported(phone(outcomes, sick, np.ones(500, bool), chances))
     expected = threshold_for(chances[sick], np.arange(sick.sum()), 0.95)
     assert (report.proposed_threshold, report.proposed_sensitivity) == pytest.approx(expected)
+
+
+def drift(held_out: np.ndarray, outcomes: np.ndarray, groups: np.ndarray | None = None) -> bool:
+    none = np.zeros(len(outcomes), bool)
+    found = Evidence("default", "mpox", (phone(outcomes, none, none),))
+    return warns(field_report(found, RULE, held_out, held_out_groups=groups), "often than on the study's held-out")
+
+
+def test_a_drift_is_told_from_the_chance_of_few_held_out_photos() -> None:
+    shares, alarms, found = (0.25, 0.1, 0.1, 0.55), [], []
+    for seed in range(120):
+        random = np.random.default_rng(seed)
+        held_out, same = random.choice(4, 100, p=shares), random.choice(4, 2000, p=shares)
+        alarms.append(drift(held_out, same))
+        found.append(drift(held_out, random.choice(4, 2000, p=(0.4, 0.2, 0.1, 0.3))))
+    assert np.mean(alarms) <= 0.09 and np.mean(found) >= 0.95
+    # Held-out photos of five people alone say little of a share.
+    held_out, groups = np.repeat([0, 0, 3, 3, 3], 20), np.repeat(np.arange(5), 20)
+    same = np.repeat([0, 3], [1100, 900])
+    assert drift(held_out, same) and not drift(held_out, same, groups)
