@@ -10,11 +10,14 @@ import pandas as pd
 import pytest
 import yaml
 from omegaconf import DictConfig
+from test_cli import mpox
 
+from mpox.config import plain
 from mpox.data.manifest import read_manifest
 from mpox.errors import Stopped, UserError
 from mpox.files import read_json, write_json
 from mpox.runs import environment
+from mpox.runs.preparation import look_for_added
 from mpox.runs.run_state import state_of
 from mpox.training.explain_hook import ExplainAtEnd
 from mpox.training.job import train
@@ -88,6 +91,32 @@ def test_a_study_begins_again_while_no_run_of_it_is_done(
     shutil.copy(next(own.glob("acne/*")), victim)
     train(configured(*options, "fold=1"))  # a photo more is no change of those that a study was made of
     assert len(read_manifest(study / "manifest.parquet")) == 23
+
+
+def test_photos_that_a_study_lacks_are_named_by_the_jobs_that_follow(
+    configured: Configured, own: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = (*PROBE, f"data.root={own}")
+    train(configured(*options))
+    assert "not in study" not in caplog.text
+    shutil.copytree(own / "acne", own / "cowpox")
+    train(configured(*options, "fold=1"))
+    words = f"6 photos in {own} are not in study default and not used (6 cowpox; the study has no class cowpox"
+    train(configured(*options, "fold=2"))
+    assert caplog.text.count(words) == 1
+    look_for_added(tmp_path / "runs" / "default", plain(configured(*options).data))  # as jobs that are done do
+    assert caplog.text.count(words) == 1
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_done_names_photos_that_were_added(configured: Configured, own: Path, tiny: list[str]) -> None:
+    options = (*PROBE, f"data.root={own}")
+    for fold in (0, 1):
+        train(configured(*options, f"fold={fold}"))
+    shutil.copytree(own / "acne", own / "cowpox")
+    run = mpox("-m", *tiny, *options, "fold=0,1")
+    assert (run.returncode, run.stdout.count("skipped in")) == (0, 2), run.stderr
+    assert run.stderr.count(f"6 photos in {own} are not in study default and not used (6 cowpox") == 1
 
 
 def test_splits_that_a_person_wrote_are_not_made_again(configured: Configured, own: Path, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def folder(
     found = walk(base, follow_links=follow_links)
     check_outputs(found, root)
     names = None if classes is None else by_key(classes)
-    frame, lost = _rows(found, class_level, names)
+    frame, lost = pictures(found, class_level, names)
     stray = frame.loc[frame["folder"] == "", "path"]
     if strict and len(stray):
         raise UserError(
@@ -145,7 +145,7 @@ def manifest(
         if not (frame["source"] == str(name)).any():
             has = ", ".join(sorted(frame["source"].unique()))
             raise UserError(f"data.{option}={name}: {path} has no such source (it has: {has})")
-        frame = frame[(frame["source"] == str(name)) == (option == "only")].reset_index(drop=True)
+        frame = of_source(frame, name, without=option == "without")
     kept = frame["keep"]
     if strict:
         check_labels(frame.loc[kept, "label"].unique(), str(path))
@@ -210,7 +210,12 @@ def generated(
     return replace(manifest(str(base / "manifest.csv"), source="synthetic", **reading), drawn=True)
 
 
-def _rows(found: Walk, level: int, names: Mapping[str, str] | None) -> tuple[pd.DataFrame, list[Lost]]:
+def of_source(frame: pd.DataFrame, name: str, *, without: bool) -> pd.DataFrame:
+    """Return the rows of one source, or (`without`) those of all others."""
+    return frame[(frame["source"] == str(name)) != without].reset_index(drop=True)
+
+
+def pictures(found: Walk, level: int, names: Mapping[str, str] | None) -> tuple[pd.DataFrame, list[Lost]]:
     """Return a row (path, folder, label, keep, reason, its kind) a photo or other picture, and what else is lost.
 
     `folder` is the class folder, empty where a photo is in none; `label` is the folder's name mapped by `names`.

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from mpox.data.added import warn_of_added
 from mpox.data.folds import Folds, make_folds, read_folds, write_folds
 from mpox.data.manifest import read_manifest, write_manifest
 from mpox.data.sources import PhotoSet
@@ -39,13 +40,13 @@ def prepare(
     """Return the study's photos and splits, reading them where runs depend on them and making them where none does.
 
     `<study>/manifest.parquet`, `data.json` and `splits.json` are written together, under a lock, when all checks of
-    the photos have passed. From the first run on that is done, or has an epoch to resume from, or
-    is in progress (other than `own`, the run directory of the caller), they stay; before, they are made again from
-    the photos as they are now. `described` is the data configuration `source` and `guard` were built from (its `root`
-    may move), `guard` what keeps copies of one picture together (`mpox.curation.guard`), `splits` a file to start from,
-    `cache` where it is noted which photos were seen unchanged. Raises UserError where the study was made of other data
-    or the photos are no longer those of the manifest, and whatever `source`, `guard`, `make_folds` and `read_folds`
-    raise.
+    the photos have passed. From the first run on that is done, or has an epoch to resume from, or is in progress (other
+    than `own`, the run directory of the caller), they stay, and photos that came later are named in a warning; before,
+    they are made again from the photos as they are now. `described` is the data configuration `source` and `guard` were
+    built from (its `root` may move), `guard` what keeps copies of one picture together (`mpox.curation.guard`),
+    `splits` a file to start from, `cache` where it is noted which photos were seen unchanged. Raises UserError where
+    the study was made of other data or the photos are no longer those of the manifest, and whatever `source`, `guard`,
+    `make_folds` and `read_folds` raise.
     """
     given = Path(splits).expanduser() if splits else None
     if given is not None and not given.is_file():
@@ -65,6 +66,19 @@ def prepare(
 def recorded_root(study: Path) -> Path:
     """Return the folder that a study's photos lay in when it was made. Raises UserError where data.json is broken."""
     return Path(read_record(study / FILES[1], root=str)["root"])
+
+
+def look_for_added(study: Path, described: Mapping[str, Any]) -> None:
+    """Warn of photos that a study lacks whose jobs are done (`mpox.data.added`); nothing else of it is checked."""
+    if not all((study / name).exists() for name in FILES):
+        return
+    given, table = described.get("root"), _sha256(described.get("manifest"))
+    try:
+        root = Path(given).expanduser() if given else recorded_root(study)
+        if root.is_dir() and (table is None or table != read_json(study / FILES[1]).get("manifest_sha256")):
+            warn_of_added(study.name, read_manifest(study / FILES[0]), described, root)
+    except UserError as error:  # of a file that these jobs do not need
+        log.warning("%s", error)
 
 
 def _is_in_use(study: Path, own: Path | None) -> bool:
@@ -103,6 +117,8 @@ def _read(study: Path, described: Mapping[str, Any], cache: Path) -> PhotoSet:
             f"{len(changed)} photos of study {study} are missing or changed in {photos.root} (first: {changed[0]}): "
             "restore them, or start a new study="
         )
+    if table is None or table != table_before:  # a table that is the study's own holds no photo that is new
+        warn_of_added(study.name, photos.manifest, described, photos.root)
     return photos
 
 

@@ -4,6 +4,7 @@ import functools
 import gc
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -11,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from mpox.command_line import command
-from mpox.config import settled
+from mpox.config import plain, settled
 from mpox.console import errors_console, quieten, results_console
 from mpox.data.folds import ALL
 from mpox.errors import NoWeightsError, Stopped, UserError, one_line
@@ -22,6 +23,8 @@ from mpox.training.finished import finished_result
 from mpox.training.sweep import print_progress
 
 log = logging.getLogger("mpox")
+# Studies of jobs that were done before, whose photos this process has looked through.
+_looked_into: set[Path] = set()
 
 
 def task(cfg: DictConfig) -> float | None:
@@ -43,6 +46,8 @@ def task(cfg: DictConfig) -> float | None:
         before = run.written
         if (result := finished_result(cfg)) is None:
             result = _trained(cfg)
+        else:
+            _look_for_added(cfg)
         state = "skipped" if run.written == before else "done"
     except NoWeightsError as error:
         state, message = "no weights", str(error)
@@ -102,6 +107,16 @@ def _trained(cfg: DictConfig) -> dict[str, Any]:
 
     _freeze_imports()
     return run_job(cfg)
+
+
+def _look_for_added(cfg: DictConfig) -> None:
+    """Warn, once a study and process, of photos that a study lacks: a person who adds some may type its sweep again."""
+    from mpox.runs.preparation import look_for_added
+
+    study = Path(cfg.runs_dir) / cfg.study
+    if study not in _looked_into:
+        _looked_into.add(study)
+        look_for_added(study, plain(cfg.data))
 
 
 @functools.cache
