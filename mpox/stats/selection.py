@@ -17,17 +17,27 @@ from mpox.stats.pooled import Weighted
 LEAST = 100
 METHOD = "bootstrap bias-corrected cross-validation over groups (Tsamardinos et al. 2018)"
 RESAMPLES = 500
+# An interval that is no wider is rounding.
+ALIKE = 1e-12
 
 
 @dataclass(frozen=True)
 class Corrected:
-    """A metric of the chosen model, allowing for its choice among all compared; `low` and `high` at the confidence."""
+    """A metric of the chosen model, allowing for its choice among all compared; `low` and `high` at the confidence.
+
+    Both are None where the resamples are all alike (every answer right): how far the figure may be off is not known.
+    """
 
     metric: str
     estimate: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     method: str
+
+    @property
+    def figure(self) -> float:
+        """The estimate, which the interval is about."""
+        return self.estimate
 
 
 def corrected_for_choice(
@@ -68,5 +78,6 @@ def corrected_for_choice(
     if len(taken) < min(LEAST, resamples / 2):
         return None
     tail = (1 - confidence) / 2
-    low, high = np.quantile(taken, [tail, 1 - tail])
-    return Corrected(metric, float(taken.mean()), float(low), float(high), METHOD)
+    low, high = map(float, np.quantile(taken, [tail, 1 - tail]))
+    wide = high - low > ALIKE
+    return Corrected(metric, float(taken.mean()), low if wide else None, high if wide else None, METHOD)

@@ -79,9 +79,10 @@ def headline(comparison: Comparison) -> str:
             f"{_share(specificity, complement=True)} of the others so, at the most probable class."
         )
     if comparison.choice is not None and (corrected := comparison.choice.corrected) is not None:
+        around = bounds(corrected)
         text += (
             f" Allowing for the choice, its {METRICS[corrected.metric].title} is {number(corrected.estimate)} "
-            f"({number(corrected.low)} to {number(corrected.high)})."
+            f"({'interval not defined' if around == DASH else around})."
         )
     if focus.name != best.name:
         text += f" The highest mean is that of {best.name}: {number(best.scores[metric].mean)}."

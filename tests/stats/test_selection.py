@@ -25,7 +25,7 @@ def corrected(shares: list[float], seed: int) -> tuple[float, float, float]:
         *(logits, targets, codes, folds, highest_mean),
         metric="balanced_accuracy", positive=0, confidence=0.95, seed=0, resamples=200,
     )  # fmt: skip
-    assert found is not None
+    assert found is not None and found.low is not None and found.high is not None
     own = [np.mean([(one.argmax(1) == targets)[targets == k].mean() for k in (0, 1)]) for one in logits]
     assert found.low < found.estimate < found.high
     return found.estimate, max(own), float(np.mean(own))

@@ -22,7 +22,7 @@ from mpox.stats.intervals import difference
 from mpox.stats.metrics import METRICS, classification_metrics
 from mpox.stats.pooled import softmax
 from mpox.stats.predictions import write_predictions
-from mpox.study.choice import Rule, cheapest_candidate, choose
+from mpox.study.choice import Rule, cheapest_candidate, choose, read_choice, write_choice
 from mpox.study.comparing import compare
 from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.costs import costs as costs_of
@@ -181,6 +181,19 @@ def test_the_cheapest_of_those_as_good_as_the_best_is_chosen(comparison: Compari
     for wrong in ({"confidence": 1.0}, {"by": "beauty"}):
         with pytest.raises(UserError, match=f"select.{next(iter(wrong))}"):
             Rule(**wrong)
+
+
+def test_where_every_answer_is_right_no_interval_has_no_width(tmp_path: Path) -> None:
+    make_study(tmp_path, "s", {"one": 60.0, "two": 60.0}, n_photos=48, n_folds=3, metrics=False)
+    results, comparison = compared(tmp_path)
+    chosen = choose(comparison, results, Rule())
+    assert chosen.choice is not None and chosen.choice.corrected is not None
+    corrected = chosen.choice.corrected
+    assert (corrected.estimate, corrected.low, corrected.high) == (1.0, None, None)
+    assert "Allowing for the choice, its balanced accuracy is 1.000 (interval not defined)." in chosen.headline
+    assert "1.000 to 1.000" not in " ".join(chosen.conclusion)
+    write_choice(chosen, tmp_path / "chosen.yaml")
+    assert read_choice(tmp_path / "chosen.yaml").model == chosen.choice.model
 
 
 def test_the_rule_of_a_resample_is_that_of_the_study(comparison: Comparison, results: StudyResults) -> None:
