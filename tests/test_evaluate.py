@@ -25,6 +25,7 @@ from mpox.errors import UserError
 from mpox.files import read_json, write_json
 from mpox.model.checkpoint import load_checkpoint
 from mpox.options import config_dir
+from mpox.runs.run_directory import RunDirectory
 from mpox.stats.predictions import read_predictions, score
 from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.held_out import rule_of_run
@@ -258,6 +259,28 @@ def test_the_command(runs: Path, elsewhere: Path) -> None:
     assert good.returncode == 0, good.stderr
     assert "18 found, 1 exact, 1 perceptual, 16 scored" in good.stderr
     assert "not a diagnosis" in good.stdout
+
+
+def test_networks_that_are_not_scored_are_named_with_the_reason(
+    runs: Path, elsewhere: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(runs, elsewhere)
+    assert "not scored" not in caplog.text
+    one, other = MODELS
+    for fold in range(3):
+        RunDirectory(runs, "default", one, fold).fail("a trace", "MemoryError: no\nmore")
+    RunDirectory(runs, "default", other, 1).write_status("interrupted", error="stopped by SIGTERM")
+    shutil.rmtree(runs / "default" / other / "fold-2")
+    assert set(run(runs, elsewhere)) == {other}
+    assert [record.getMessage() for record in caplog.records if "not scored" in record.getMessage()] == [
+        f"{one}: not scored (fold-0, fold-1, fold-2: failed (MemoryError: no more)): its traceback.txt says why; "
+        "typing the sweep again trains it again",
+        f"{other}: some networks are not scored, and figures are those of the others (fold-1: interrupted (stopped by "
+        "SIGTERM); fold-2: missing): typing the sweep again resumes it",
+    ]
+    caplog.clear()
+    run(runs, elsewhere, f"models=[{other}]")
+    assert one not in caplog.text  # which was not asked for
 
 
 def test_leave_one_source_out_composes() -> None:

@@ -36,6 +36,7 @@ from mpox.runs.run_state import CONFIG, damage, fold_of, state_of
 from mpox.stats import printed
 from mpox.stats.predictions import PREFIX, read_predictions, score, write_predictions
 from mpox.study.external_threshold import networks_at_threshold
+from mpox.study.not_scored import not_scored
 
 log = logging.getLogger("mpox")
 # Files of a scored run: a run directory without a network of its own.
@@ -152,7 +153,7 @@ def _is_final(run: Path) -> bool:
 def _finished(study: Path, models: Sequence[str] | None) -> dict[str, list[Path]]:
     """Return the finished run directories of each model, folds in order, then the network of every photo.
 
-    UserError where a model has no finished fold.
+    What is not finished is named in a warning. UserError where a model that is asked for has no finished fold.
     """
     if not study.is_dir():
         raise UserError(f"there is no study at {study}: give study=<name> and runs_dir=<folder>")
@@ -169,10 +170,8 @@ def _finished(study: Path, models: Sequence[str] | None) -> dict[str, list[Path]
         raise UserError(f"study {study} has no finished run of {', '.join(unknown)}: it has {', '.join(sorted(runs))}")
     if not chosen:
         raise UserError(f"study {study} has no finished run: train one with python -m mpox.train study={study.name}")
-    folds = {model: {path.name for path in runs[model] if not _is_final(path)} for model in chosen}
-    for model in chosen:
-        if lacking := sorted(set.union(*folds.values()) - folds[model]):
-            log.warning("%s has no finished %s: its figures come from fewer folds", model, ", ".join(lacking))
+    for line in not_scored(study, {model: runs[model] for model in chosen}, models):
+        log.warning("%s", line)
     return {model: runs[model] for model in chosen}
 
 
