@@ -74,7 +74,9 @@ def test_files_tell_one_story(configured: Compared, tmp_path: Path) -> None:
     assert "not a diagnosis" in printed
 
 
-def test_a_refused_study_leaves_nothing_behind(configured: Compared, tmp_path: Path) -> None:
+def test_a_refused_study_leaves_nothing_behind(
+    configured: Compared, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     cfg = configured()
     shutil.rmtree(tmp_path / "runs" / "s" / "good" / "fold-1")
     with pytest.raises(UserError, match="good fold 1"):
@@ -85,6 +87,8 @@ def test_a_refused_study_leaves_nothing_behind(configured: Compared, tmp_path: P
     chosen.write_text("of an earlier comparison")
     comparison = compare(configured("allow_partial=true"))
     assert not chosen.exists()
+    words = f"{chosen} of an earlier comparison is removed, as this one chooses no model: select=best does"
+    assert words in caplog.text
     console = Console(width=100, record=True, file=(tmp_path / "printed").open("w"))
     show(comparison, tmp_path, console)
     assert "missing" in console.export_text()

@@ -70,10 +70,12 @@ def compare(cfg: DictConfig) -> Comparison:
     write_json(folder / "comparison.json", portable(comparison.plain()))
     write_csv(comparison, folder / "comparison.csv")
     write_latex(comparison, folder / "comparison.tex")
+    chosen = folder / "chosen.yaml"
     if comparison.choice is not None:
-        write_choice(comparison, folder / "chosen.yaml")
-    else:
-        (folder / "chosen.yaml").unlink(missing_ok=True)
+        write_choice(comparison, chosen)
+    elif chosen.exists():  # its threshold is that of other runs, or other options, than are compared now
+        chosen.unlink()
+        log.warning("%s of an earlier comparison is removed, as this one chooses no model: select=best does", chosen)
     write_page(comparison, folder, photos)
     write_model_card(comparison, folder)
     return comparison
