@@ -269,6 +269,9 @@ def test_doctor_without_a_network(tiny: list[str]) -> None:
     without_weights = len(list(Path(config_dir()).glob("model/*.yaml"))) - 3  # three networks' are bundled
     assert f"no weights found for {without_weights} other models" in sound.stdout
     assert "vgg16.tv_in1k.safetensors" in sound.stdout and "xception" in sound.stdout
+    listed = [line for line in sound.stdout.splitlines() if ".safetensors" in line]
+    assert sum(line.count(".safetensors") for line in listed) == without_weights
+    assert max(map(len, listed)) <= 80  # names below the line, not in one of a thousand letters
     without = mpox(*options, "weights=bundled", "model=vgg16", module="mpox.doctor")
     assert without.returncode == 1
     assert (

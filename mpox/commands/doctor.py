@@ -4,6 +4,7 @@ import importlib.metadata
 import logging
 import os
 import shutil
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +25,18 @@ from mpox.runs import environment
 PINNED = ("torch", "torchvision", "executorch", "torchao", "lightning", "timm", "hydra-core")
 # Less than this and a sweep's checkpoints may not fit.
 FREE_GB = 5.0
+# Letters of a line of names, which with its margin fits a terminal of 80 columns.
+LISTED = 75
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report; `fix` says what to do about a bad one."""
+    """One line of the report; `fix` says what to do about a bad one, `names` are listed below it."""
 
     good: bool
     what: str
     fix: str = ""
+    names: tuple[str, ...] = ()
 
 
 def check_versions() -> Iterator[Finding]:
@@ -78,9 +82,9 @@ def check_weights(cfg: DictConfig) -> Iterator[Finding]:
     if lacking:
         yield Finding(
             True,
-            f"no weights found for {len(lacking)} other models, which a sweep leaves out: to get them, connect to "
-            "the hub once (weights=hub), or give weights=file weights.path=<folder> with the files of those wanted: "
-            + ", ".join(lacking),
+            f"no weights found for {len(lacking)} other models, which a sweep leaves out: connect to the hub once "
+            "(weights=hub), or give weights=file weights.path=<folder> with these files, those of the models wanted:",
+            names=tuple(lacking),
         )
 
 
@@ -142,6 +146,8 @@ def run(cfg: DictConfig) -> None:
     for finding in findings:
         console.print("[green]good[/]" if finding.good else "[red]bad [/]", end=" ", markup=True)
         console.print(finding.what)
+        for line in textwrap.wrap(", ".join(finding.names), LISTED, break_on_hyphens=False):
+            console.print(f"     {line}")
         if not finding.good:
             console.print(f"     fix: {finding.fix}")
     if bad := sum(not finding.good for finding in findings):
