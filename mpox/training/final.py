@@ -7,6 +7,7 @@ to be expected of it is what cross-validation found of its folds, and its predic
 import statistics
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
@@ -49,9 +50,11 @@ def recipe_of_folds(cfg: DictConfig, typed: Iterable[str]) -> DictConfig:
         if value is not None or key in _keys(typed):
             OmegaConf.update(made, key, value, merge=False, force_add=True)
     own = Path(base["runs_dir"]) / cfg.study / cfg.model.name / folds[0].name
-    for group in ("callbacks", "logger"):  # they hold paths of the fold's own directory
-        if made.get(group) is not None:
-            made[group] = rebased(OmegaConf.to_container(made[group]), str(own), str(folds[0].with_name(f"fold-{ALL}")))
+    if made.get("callbacks") is not None:  # they hold paths of the fold's own directory
+        here = str(folds[0].with_name(f"fold-{ALL}"))
+        made.callbacks = rebased(OmegaConf.to_container(made.callbacks), str(own), here)
+    if base.get("logger") and "logger" not in {key.partition(".")[0] for key in _keys(typed)}:
+        made.logger = _logger_of(base, cfg, folds[0])
     recipe = {**plain(made), "callbacks": base.get("callbacks"), "logger": asked.get("logger")}
     other = [
         change
@@ -96,6 +99,13 @@ def median_epochs(cfg: DictConfig) -> int:
             )
         kept.append(epochs if count is None else int(count))
     return int(statistics.median_low(kept))
+
+
+def _logger_of(base: Mapping[str, Any], cfg: DictConfig, fold: Path) -> Any:
+    """The logger of a fold's configuration for the final network: what was kept on this machine stays there."""
+    node = rebased(dict(base["logger"]), str(base["runs_dir"]), str(cfg.runs_dir))
+    node = rebased(node, str(fold), str(fold.with_name(f"fold-{ALL}")))
+    return {**node, "fold": ALL} if "fold" in node else node
 
 
 def _done(cfg: DictConfig) -> list[Path]:

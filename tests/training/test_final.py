@@ -8,12 +8,14 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from sklearn.linear_model import LogisticRegression
 
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
 from mpox.model.checkpoint import load_checkpoint
+from mpox.options import config_dir
 from mpox.runs.opened import logits_of, open_run
 from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.held_out import rule_of_run
@@ -105,3 +107,29 @@ def test_it_asks_for_its_folds_and_for_their_recipe(configured: Configured, tmp_
     (elsewhere / "default" / MODEL / "fold-2" / "status.json").unlink()
     with pytest.raises(UserError, match=r"1 of 3 folds are not done \(fold-2\)"):
         final(configured, f"runs_dir={elsewhere}")
+
+
+def test_it_is_logged_as_its_folds_were(configured: Configured, tmp_path: Path) -> None:
+    study(configured, "schedule=probe", "logger=csv")
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        typed = ["fold=all", f"model={MODEL}", f"runs_dir={tmp_path}/runs"]
+        plainly = compose("train", typed)  # as mpox.compare prints it: with the default logger, which is W&B
+        assert plainly.logger._target_ == "mpox.report.wandb.make_logger"
+        asked = compose("train", [*typed, "logger=tensorboard"])
+    place = tmp_path / "runs" / "default" / MODEL
+    cfg = recipe_of_folds(plainly, typed)
+    assert cfg.logger._target_ == "lightning.pytorch.loggers.CSVLogger"
+    assert cfg.logger.save_dir == str(place / "fold-all")
+    assert recipe_of_folds(asked, [*typed, "logger=tensorboard"]).logger.version == "tensorboard"
+
+    # A logger that names the fold and keeps a folder of its own, of a study that lies elsewhere by now.
+    elsewhere = tmp_path / "moved"
+    (tmp_path / "runs").rename(elsewhere)
+    config = yaml.safe_load((elsewhere / "default" / MODEL / "fold-0" / "config.yaml").read_text())
+    run_dir, local = str(place / "fold-0"), f"{tmp_path}/runs/.mlflow"
+    config["logger"] = {"_target_": "mpox.report.mlflow.make_logger", "fold": 0, "run_dir": run_dir, "local": local}
+    (elsewhere / "default" / MODEL / "fold-0" / "config.yaml").write_text(yaml.safe_dump(config))
+    moved = configured("fold=all", f"runs_dir={elsewhere}")
+    logger = recipe_of_folds(moved, ["fold=all", f"runs_dir={elsewhere}"]).logger
+    assert (logger.fold, logger.local) == ("all", f"{elsewhere}/.mlflow")
+    assert logger.run_dir == str(elsewhere / "default" / MODEL / "fold-all")
