@@ -52,10 +52,15 @@ def account(lost: Sequence[Lost], used: Collection[str], count: int, root: Path,
     raise PhotoError(f"{where}: {'; '.join(groups[:NAMED])}{more}: {fix}")
 
 
-def pass_over(others: Sequence[Other], empty: Sequence[str]) -> None:
-    """Log the files among the photos that are not photos, and the class folders without any photo (`empty`)."""
+def pass_over(others: Sequence[Other], empty: Sequence[str], unseen: Sequence[str]) -> None:
+    """Log the files among the photos that are not photos, and what has none of them.
+
+    `empty` are class folders, `unseen` classes that the configuration names.
+    """
     if empty:
         log.warning("no photos in the folders %s, which therefore are not classes", ", ".join(map(visible, empty)))
+    if unseen:
+        log.warning("data.classes names %s, of which there are no photos", ", ".join(map(visible, unseen)))
     if others:
         named = ", ".join(str(other) for other in others[:FILES])
         more = f" and {len(others) - FILES} more" if len(others) > FILES else ""

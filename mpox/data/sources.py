@@ -91,7 +91,8 @@ def folder(
     listed = set(frame["path"])
     others = [other for other in found.others if other.path.as_posix() not in listed]
     held = {*frame["folder"], *(class_of(_folders(other), class_level) for other in others if other.lost)}
-    pass_over([other for other in others if not other.lost], empty_classes(found, class_level, held))
+    unseen = sorted(set(names.values()) - set(frame["label"])) if names else []
+    pass_over([other for other in others if not other.lost], empty_classes(found, class_level, held), unseen)
     return PhotoSet(checked, base, tuple(sorted([*left, *map(str, others)])))
 
 

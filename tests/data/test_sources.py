@@ -92,6 +92,20 @@ def test_class_may_be_the_folder_that_holds_the_photo(tmp_path: Path) -> None:
     assert set(manifest["subject"]) == {"MKP_01", "MKP_02", "HEALTHY_01", "HEALTHY_02"}
 
 
+def test_a_class_that_is_named_and_has_no_photo_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("Monkeypox", "Normal"):
+        picture(tmp_path / name / "1.jpg")
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        cfg = compose("train", ["data=msid", f"data.root={tmp_path}"])
+    assert set(build(cfg.data).manifest["label"]) == {"mpox", "healthy"}
+    assert "data.classes names chickenpox, measles, of which there are no photos" in caplog.text
+    caplog.clear()
+    for name in ("Chickenpox", "measles"):
+        picture(tmp_path / name / "1.jpg")
+    build(cfg.data)
+    assert "no photos" not in caplog.text
+
+
 def test_bad_photos_are_all_counted_and_named(tmp_path: Path) -> None:
     good = picture(tmp_path / "a" / "good.jpg", size=(300, 300))
     (tmp_path / "a" / "zero.jpg").touch()
