@@ -194,7 +194,9 @@ def test_mpox_against_the_rest_from_a_study_of_four_classes(runs: Path, elsewher
     assert (config["binary"], config["fold"], config["model"]) == (True, 0, "mnasnet_100")
 
 
-def test_classes_pairs_and_places(runs: Path, elsewhere: Path, tmp_path: Path, photos: Path) -> None:
+def test_classes_pairs_and_places(
+    runs: Path, elsewhere: Path, tmp_path: Path, photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     other = Path(shutil.copytree(elsewhere, tmp_path / "other"))
     (other / "acne").rename(other / "measles")
     with pytest.raises(UserError, match=r"does not know measles.*map=\{measles: <class>\}"):
@@ -208,6 +210,11 @@ def test_classes_pairs_and_places(runs: Path, elsewhere: Path, tmp_path: Path, p
     run(runs, elsewhere, f"pairs={tmp_path / 'pairs.parquet'}", "name=linked", "models=[mnasnet_100]")
     flow = read_json(runs / "default" / "external" / "linked" / "external.json")["flow"]
     assert (flow["same source"], flow["scored"]) == (1, 15)
+    assert "pairs=" not in caplog.text
+    pd.DataFrame({"photo_id": [seen], "other": [f"other/healthy/{fresh}"]}).to_csv(tmp_path / "pairs.csv", index=False)
+    run(runs, elsewhere, f"pairs={tmp_path / 'pairs.csv'}", "name=unlinked", "models=[mnasnet_100]")
+    assert "pairs= names none of the photos of unlinked (such as elsewhere/acne/" in caplog.text
+    assert "the study's photos" not in caplog.text
     with pytest.raises(UserError, match=r"none of the 24 photos of .* is new to the study \(24 found, 24 exact\)"):
         run(runs, photos)
     with pytest.raises(UserError, match=r"missing or changed.*study_root=<folder>, or duplicates=exact"):

@@ -12,6 +12,7 @@ Predictions scored in fewer classes than the study's (mpox against the rest) kee
 `study_logit_<class>`: the rule is of them.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from mpox.model.checkpoint import Card
 from mpox.model.frozen import cached_features
 from mpox.stats.predictions import PREFIX, predictions_table
 
+log = logging.getLogger(__name__)
 # Values of the column `split` for these photos, and of `fold` for the ensemble's predictions.
 SPLIT, ENSEMBLE_FOLD = "external", -1
 CHECKS = ("perceptual", "exact", "off")
@@ -87,6 +89,7 @@ def external_set(
     for photo, other in _linked(pairs, study.manifest["photo_id"]):
         if reasons.get(photo) == "":
             reasons[photo], others[photo] = "same source", other
+    _check_pairs(pairs, name, kept["photo_id"], study.manifest["photo_id"])
     out = kept.assign(reason=reasons.to_numpy(), other=others.to_numpy())
     excluded = out.loc[out["reason"] != "", ["photo_id", "path", "label", "reason", "other"]]
     flow = {"found": len(photos.manifest), "not kept": len(photos.manifest) - len(kept)}
@@ -184,6 +187,20 @@ def _linked(pairs: pd.DataFrame | None, known: pd.Series) -> list[tuple[str, str
     ids = set(known)
     both = [*zip(pairs["photo_id"], pairs["other"], strict=True), *zip(pairs["other"], pairs["photo_id"], strict=True)]
     return [(photo, other) for photo, other in both if other in ids and photo not in ids]
+
+
+def _check_pairs(pairs: pd.DataFrame | None, name: str, photos: pd.Series, known: pd.Series) -> None:
+    """Warn of pairs that can leave out nothing: those of other collections, or of the same ones under other names."""
+    if pairs is None:
+        return
+    named = {*pairs["photo_id"], *pairs["other"]}
+    for what, ids in ((f"the photos of {name}", photos), ("the study's photos", known)):
+        if named.isdisjoint(ids):
+            log.warning(
+                "pairs= names none of %s (such as %s), so that it leaves nothing out: give the pairs of these "
+                "collections, whose photo ids begin with data.source",
+                *(what, ids.iloc[0]),
+            )
 
 
 def _counted(flow: Mapping[str, int]) -> str:
