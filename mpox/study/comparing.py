@@ -12,7 +12,7 @@ from mpox.data.manifest import reasons
 from mpox.data.small_folds import small_folds
 from mpox.errors import UserError
 from mpox.stats import breakdown, paired_tests
-from mpox.stats.comparison import UNTESTED, Comparison, DatasetComparison, DataSummary
+from mpox.stats.comparison import UNTESTED, Comparison, DatasetComparison, DataSummary, External
 from mpox.stats.intervals import resampling_weights
 from mpox.stats.metrics import METRICS, weighted_metrics
 from mpox.stats.model_result import ModelResult
@@ -88,7 +88,7 @@ def compare(
         choice=None,
         headline="",
         conclusion=(),
-        warnings=(*results.warnings, *_warnings(results, models)),
+        warnings=(*results.warnings, *_warnings(results, models), *_not_outside(models, external)),
         cautions=(),
         config=results.config,
         versions=results.versions,
@@ -147,6 +147,17 @@ def _warnings(results: StudyResults, models: Sequence[ModelResult]) -> list[str]
     if results.positive is None:
         found.append("no class means mpox: figures of mpox against the rest are left out")
     return found
+
+
+def _not_outside(models: Sequence[ModelResult], external: Sequence[External]) -> list[str]:
+    """Name the models that stand in the table of a collection from elsewhere only by being absent."""
+    there = {name: {one.model for one in external if one.name == name} for name in {one.name for one in external}}
+    return [
+        f"{', '.join(absent)} {'has' if len(absent) == 1 else 'have'} no figures on the photos of {name}: "
+        "mpox.evaluate has not scored them"
+        for name, known in sorted(there.items())
+        if (absent := [model.name for model in models if model.name not in known])
+    ]
 
 
 def _datasets(

@@ -337,7 +337,7 @@ def test_one_fold_is_scored_and_not_tested(tmp_path: Path) -> None:
 
 def test_internal_and_external(tmp_path: Path) -> None:
     """Predictions of photos from elsewhere, on which every network is worse, scored as mpox against the rest."""
-    study = make_study(tmp_path, "s", {"a": 2.5}, n_photos=160, n_folds=4, metrics=False)
+    study = make_study(tmp_path, "s", {"a": 2.5, "b": 0.5}, n_photos=160, n_folds=4, metrics=False)
     folder, random = study / "external" / "elsewhere", np.random.default_rng(0)
     truth = np.arange(80) % 2
     facts = {"classes": ["other", "mpox"], "positive": "mpox", "flow": {"found": 90, "exact": 4, "not mapped": 6}}
@@ -369,6 +369,7 @@ def test_internal_and_external(tmp_path: Path) -> None:
     assert auroc.change == difference(auroc.external, auroc.internal)
     assert np.array(external.confusion).sum() == 80
     assert any("On 80 photos of elsewhere" in sentence for sentence in comparison.conclusion)
+    assert "b has no figures on the photos of elsewhere: mpox.evaluate has not scored them" in comparison.warnings
     write_json(folder / "a" / "fold-1" / "environment.json", {"splits_sha256": "others"})
     with pytest.raises(UserError, match=r"fold-1 was scored by a network of other splits.*overwrite=true"):
         compared(tmp_path)
