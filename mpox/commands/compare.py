@@ -22,9 +22,11 @@ from mpox.report.wandb_mode import resolve_mode
 from mpox.runs.portable import portable
 from mpox.runs.preparation import recorded_root
 from mpox.stats.comparison import Comparison
-from mpox.study.choice import Rule, choose, final_command, write_choice
+from mpox.study.choice import Rule, choose
+from mpox.study.choice_file import write_choice
 from mpox.study.comparing import compare as compare_study
 from mpox.study.comparison_options import ComparisonOptions
+from mpox.study.final_network import final_command
 from mpox.study.results import StudyResults, read_study
 
 log = logging.getLogger("mpox")
@@ -72,7 +74,7 @@ def compare(cfg: DictConfig) -> Comparison:
     write_latex(comparison, folder / "comparison.tex")
     chosen = folder / "chosen.yaml"
     if comparison.choice is not None:
-        write_choice(comparison, chosen)
+        write_choice(comparison, results, chosen)
     elif chosen.exists():  # its threshold is that of other runs, or other options, than are compared now
         chosen.unlink()
         log.warning("%s of an earlier comparison is removed, as this one chooses no model: select=best does", chosen)

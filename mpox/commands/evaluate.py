@@ -36,6 +36,7 @@ from mpox.runs.run_state import CONFIG, damage, fold_of, state_of
 from mpox.stats import printed
 from mpox.stats.predictions import PREFIX, read_predictions, score, write_predictions
 from mpox.study.external_threshold import networks_at_threshold
+from mpox.study.final_network import check_final
 from mpox.study.not_scored import not_scored
 
 log = logging.getLogger("mpox")
@@ -153,7 +154,8 @@ def _is_final(run: Path) -> bool:
 def _finished(study: Path, models: Sequence[str] | None) -> dict[str, list[Path]]:
     """Return the finished run directories of each model, folds in order, then the network of every photo.
 
-    What is not finished is named in a warning. UserError where a model that is asked for has no finished fold.
+    What is not finished is named in a warning. UserError where a model that is asked for has no finished fold, or a
+    network of every photo that is of other folds.
     """
     if not study.is_dir():
         raise UserError(f"there is no study at {study}: give study=<name> and runs_dir=<folder>")
@@ -172,6 +174,9 @@ def _finished(study: Path, models: Sequence[str] | None) -> dict[str, list[Path]
         raise UserError(f"study {study} has no finished run: train one with python -m mpox.train study={study.name}")
     for line in not_scored(study, {model: runs[model] for model in chosen}, models):
         log.warning("%s", line)
+    for model in chosen:
+        for place in filter(_is_final, runs[model]):
+            check_final(place)
     return {model: runs[model] for model in chosen}
 
 

@@ -22,7 +22,8 @@ from mpox.report.export_card import export_table, write_export_card
 from mpox.report.wandb_export import log_export
 from mpox.runs.opened import OpenedRun, open_run
 from mpox.stats.decision import DecisionRule
-from mpox.study.choice import Chosen, final_command, read_choice
+from mpox.study.choice_file import Chosen, check_current, read_choice
+from mpox.study.final_network import check_final, final_command
 
 log = logging.getLogger("mpox")
 FORMATS = {"pte": export_run, "onnx": export_onnx_run}
@@ -86,9 +87,12 @@ def _augmentation(run: OpenedRun) -> v2.Compose | None:
 
 
 def _check_fits(chosen: Chosen, run: OpenedRun, path: str) -> None:
-    """Raise UserError where a choice rests on other photos or classes than the run that it names now."""
+    """Raise UserError where a choice rests on other photos, classes or networks than the run that it names now."""
     if chosen.splits_sha256 not in (None, run.card.splits_sha256):
         raise UserError(f"{path} was made of other splits than {run.path} was trained on: compare the study again")
+    check_current(chosen, Path(path), run.path.resolve().parent)
+    if run.is_final and chosen.rule is not None:
+        check_final(run.path)
     quantiles = None if chosen.rule is None else chosen.rule.quantiles
     if quantiles is not None and len(quantiles) != len(run.card.classes):
         raise UserError(

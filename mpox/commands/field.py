@@ -14,7 +14,7 @@ from mpox.field.report import FieldReport, field_report
 from mpox.files import write_json
 from mpox.places import folder_name
 from mpox.report.field_table import month_table, promise_table
-from mpox.study.choice import read_choice
+from mpox.study.choice_file import check_current, read_choice
 from mpox.study.results import read_study
 
 CONFIDENCE = 0.95
@@ -34,6 +34,7 @@ def evaluate_field(cfg: DictConfig) -> FieldReport:
     rule = chosen.rule
     if rule is None:
         raise UserError(f"{path} is of an earlier version, without the rule: compare the study again with select=best")
+    check_current(chosen, path, study / chosen.model)
     results = read_study(cfg.runs_dir, cfg.study, models=[chosen.model])
     positive = results.positive
     if positive is None:

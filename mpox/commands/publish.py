@@ -4,11 +4,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from mpox.data.folds import ALL
 from mpox.errors import UserError
 from mpox.files import read_record
 from mpox.model.checkpoint import load_checkpoint
 from mpox.report.hub_card import write_hub_folder
-from mpox.runs.run_state import state_of
+from mpox.runs.run_state import fold_of, state_of
+from mpox.study.final_network import check_final
 
 
 def run(cfg: DictConfig) -> None:
@@ -18,6 +20,8 @@ def run(cfg: DictConfig) -> None:
     place, folder = Path(cfg.run).expanduser(), Path(cfg.to).expanduser()
     if state_of(place) != "done":
         raise UserError(f"{place} is not a finished run: give run=<runs_dir>/<study>/<model>/fold-<k>")
+    if fold_of(place) == ALL:
+        check_final(place)  # its card gives the folds' figures
     network, card = load_checkpoint(place / "checkpoint.ckpt")
     metrics = read_record(place / "metrics.json")
     blanks = write_hub_folder(folder, network, card, metrics, licence=cfg.licence, overwrite=cfg.overwrite)

@@ -52,7 +52,7 @@ _MOVED = {
     "mpox.callbacks.export.": "mpox.training.export_hook.",
 }
 # Options that came later, with the value that older runs were made with.
-_SINCE = {"model.features": "last", "resize": "one_step"}
+SINCE = {"model.features": "last", "resize": "one_step"}
 _MISSING = "(not set)"
 
 
@@ -62,7 +62,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     Paths below `runs_dir` and `cache_dir` are compared as they continue: the folders may have been moved, or be spelled
     otherwise.
     """
-    before, after = (_SINCE | _with_moved_targets(leaves(config)) for config in (old, new))
+    before, after = (SINCE | _with_moved_targets(leaves(config)) for config in (old, new))
     changed = []
     for key in sorted(before.keys() | after.keys()):
         parents = {key.rsplit(".", n)[0] for n in range(key.count(".") + 1)} | {key}

@@ -1,27 +1,21 @@
 """Choosing a model by a stated rule: the cheapest of those that are shown to be as good as the best."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
 from scipy import stats
 
-from mpox.command_line import command
 from mpox.data.folds import ALL
-from mpox.errors import UserError, reason_of
-from mpox.files import replacing
-from mpox.places import folder_name
+from mpox.errors import UserError
 from mpox.stats.comparison import Candidate, Choice, Comparison, Pair
-from mpox.stats.decision import DecisionRule
 from mpox.stats.metrics import METRICS
 from mpox.stats.model_result import ModelResult
 from mpox.stats.paired_tests import corrected_errors
 from mpox.stats.printed import number, percent
 from mpox.stats.selection import Corrected, corrected_for_choice
+from mpox.study.final_network import final_command
 from mpox.study.results import StudyResults
 from mpox.study.sentences import with_sentences
 
@@ -117,84 +111,12 @@ def choose(comparison: Comparison, results: StudyResults, rule: Rule) -> Compari
     return dataclasses.replace(made, conclusion=(*made.conclusion[:-1], in_words(choice), made.conclusion[-1]))
 
 
-def final_command(study: str, model: str, runs_dir: Path = Path("runs")) -> str:
-    """Return the command that fits the chosen model on every photo."""
-    place = {} if runs_dir.resolve() == Path("runs").resolve() else {"runs_dir": runs_dir}
-    return command("mpox.train", study=study, model=model, fold=ALL, **place)
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """What chosen.yaml says: the study, the model, the fold (or ALL), and the rule; earlier versions wrote no rule."""
-
-    study: str
-    model: str
-    fold: int | str
-    rule: DecisionRule | None
-    splits_sha256: str | None = None
-
-
-def read_choice(path: Path) -> Chosen:
-    """Read what `write_choice` wrote. Raises UserError for a file that is missing or broken."""
-    if not path.is_file():
-        raise UserError(f"no file {path}: python -m mpox.compare study=<study> select=best writes chosen.yaml")
-    try:
-        chosen = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Chosen(
-            study=folder_name(f"{path}: study", chosen["study"]),
-            model=folder_name(f"{path}: model", chosen["model"]),
-            fold=chosen["fold"] if chosen["fold"] == ALL else int(chosen["fold"]),
-            rule=_rule_of(chosen),
-            splits_sha256=chosen.get("splits_sha256"),
-        )
-    except UserError:
-        raise
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise UserError(
-            f"{path} holds no choice of study, model, fold and rule ({reason_of(error)}): make it with mpox.compare "
-            "select=best"
-        ) from error
-
-
-def _rule_of(chosen: Mapping[str, Any]) -> DecisionRule | None:
-    if "quantiles" not in chosen:
-        return None
-    values = {field.name: chosen[field.name] for field in dataclasses.fields(DecisionRule)}
-    quantiles, fitted_on = values.pop("quantiles"), values.pop("fitted_on")
-    numbers = {name: None if value is None else float(value) for name, value in values.items()}
-    return DecisionRule(**numbers, quantiles=tuple(map(float, quantiles)), fitted_on=str(fitted_on))  # type: ignore[arg-type]
-
-
 def in_words(choice: Choice) -> str:
     """Return the choice by its rule, and how the figure in the headline allows for it."""
     text = f"Chosen: {choice.model}, {choice.rule}."
     if choice.corrected is not None:
         text += f" The figure that allows for the choice: {choice.corrected.method}."
     return text
-
-
-def write_choice(comparison: Comparison, path: Path) -> None:
-    """Write the choice as YAML: what, by which rule, its decision rule, and the splits."""
-    choice = comparison.choice
-    assert choice is not None
-    decision: dict[str, Any] = dataclasses.asdict(choice.decision)
-    content = {
-        "study": comparison.study,
-        "model": choice.model,
-        "fold": choice.fold,
-        "run": choice.run,
-        "rule": choice.rule,
-        "why": choice.why,
-        "candidates": [one.model for one in choice.candidates],
-        "probabilities": {one.model: one.probability for one in choice.candidates},
-        **{key: list(value) if isinstance(value, tuple) else value for key, value in decision.items()},
-        "corrected": choice.corrected and dataclasses.asdict(choice.corrected),
-        "commands": list(choice.commands),
-        "splits_sha256": comparison.splits_sha256,
-        "chosen_at": comparison.created,
-    }
-    with replacing(path) as temporary:
-        temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
 
 
 def size_mb(model: ModelResult) -> float:

@@ -9,12 +9,13 @@ import numpy as np
 
 from mpox.data.folds import ALL
 from mpox.errors import UserError
-from mpox.files import read_record
-from mpox.runs.run_state import fold_of
+from mpox.files import read_record, read_yaml
+from mpox.runs.run_state import CONFIG, fold_of
 from mpox.stats.decision import DecisionRule
 from mpox.stats.decision_fit import fit_decision
 from mpox.stats.predictions import PREFIX, read_predictions
 from mpox.study.comparison_options import ComparisonOptions
+from mpox.study.final_network import SHOWN, check_alike, check_final, recipe_changes
 from mpox.study.results import ModelRuns, StudyResults, read_study
 
 log = logging.getLogger("mpox")
@@ -30,9 +31,10 @@ def rule_of_all(runs: ModelRuns, results: StudyResults, options: ComparisonOptio
 def rule_of_run(run: str | Path, options: ComparisonOptions) -> DecisionRule:
     """Return the rule for the network of a run directory.
 
-    It is that of its model in its study, fitted on the held-out photos of all folds; where they are not all done, on
-    the run's own validation photos, which is a warning. Raises UserError for the network of all photos of a study
-    whose folds are not all there, and for a run without validation predictions.
+    It is that of its model in its study, fitted on the held-out photos of all folds; where they are not all done, or
+    not by the recipe of this run, on the run's own validation photos, which is a warning. Raises UserError for the
+    network of all photos of a study whose folds are not all there, or were trained again since, and for a run without
+    validation predictions.
     """
     return rules_of_runs([run], options)[0]
 
@@ -40,17 +42,34 @@ def rule_of_run(run: str | Path, options: ComparisonOptions) -> DecisionRule:
 def rules_of_runs(runs: Sequence[str | Path], options: ComparisonOptions) -> list[DecisionRule]:
     """Return `rule_of_run` of each run directory; they are of one model, whose folds are read once."""
     places = [Path(run).resolve() for run in runs]
-    study = places[0].parents[1]
+    study, model = places[0].parents[1], places[0].parent
+    final = [Path(run) for run, place in zip(runs, places, strict=True) if fold_of(place) == ALL]
     try:
-        results = read_study(study.parent, study.name, models=[places[0].parent.name])
-        return [rule_of_all(results.models[0], results, options)] * len(runs)
+        results = read_study(study.parent, study.name, models=[model.name])
+        check_alike(model)
     except UserError as error:
-        if final := [str(run) for run, place in zip(runs, places, strict=True) if fold_of(place) == ALL]:
+        if final:
             raise UserError(
                 f"{final[0]}: its threshold rests on the held-out photos of all folds, but {error}"
             ) from error
-        log.warning("temperature and threshold are fitted on validation photos of one fold alone: %s", error)
-    return [_rule_of_validation(place, options) for place in places]
+        _warn(str(error))
+        return [_rule_of_validation(place, options) for place in places]
+    for run in final:
+        check_final(run)
+    pooled = rule_of_all(results.models[0], results, options)
+    return [_rule_of_validation(place, options) if _is_other(place, results.models[0]) else pooled for place in places]
+
+
+def _is_other(place: Path, folds: ModelRuns) -> bool:
+    """Whether a run that is still being written, beside the fold that it replaces, has another recipe; says how."""
+    changes = [] if fold_of(place) is not None else recipe_changes(folds.config, read_yaml(place / CONFIG))
+    if changes:
+        _warn(f"the folds of {folds.name} that are there were trained otherwise ({'; '.join(changes[:SHOWN])})")
+    return bool(changes)
+
+
+def _warn(why: str) -> None:
+    log.warning("temperature and threshold are fitted on validation photos of one fold alone: %s", why)
 
 
 def _rule_of_validation(place: Path, options: ComparisonOptions) -> DecisionRule:

@@ -22,6 +22,7 @@ from mpox.stats.comparison import JobState
 from mpox.stats.intervals import group_codes
 from mpox.stats.predictions import PREFIX
 from mpox.study.completeness import SHOWN, Run, read_jobs, refuse
+from mpox.study.final_network import unlike_folds
 
 _ABSENT = "(not set)"
 
@@ -129,7 +130,7 @@ def read_study(
         models=tuple(_model_runs(of_model, index) for of_model in kept.values()),
         config=config,
         versions=versions,
-        warnings=(*_copies(path), *warnings, *different, *mixed, *_other_weights(kept)),
+        warnings=(*_copies(path), *warnings, *different, *mixed, *_unlike(kept), *_other_weights(kept)),
     )
 
 
@@ -240,6 +241,12 @@ def _settings(run: Run) -> dict[str, Any]:
         follows = value == run.config.get("image_size") or (isinstance(value, str) and f"fold-{run.fold}" in value)
         found[key] = "(follows from the model)" if follows else value
     return found
+
+
+def _unlike(models: Mapping[str, Sequence[Run]]) -> list[str]:
+    """Warn of models whose folds were not trained by one recipe: a threshold of all of them is that of no network."""
+    found = (unlike_folds(name, {run.fold: run.config for run in runs}) for name, runs in models.items())
+    return [what for what in found if what]
 
 
 def _other_weights(models: Mapping[str, Sequence[Run]]) -> list[str]:

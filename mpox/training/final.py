@@ -22,6 +22,7 @@ from mpox.model.features import features_of
 from mpox.runs.differences import NOT_COMPARED, differences
 from mpox.runs.run_state import state_of
 from mpox.stats.predictions import read_predictions
+from mpox.study.final_network import check_alike
 from mpox.study.results import read_study
 
 # Where a job's environment.json says after how many epochs the weights that were kept had been trained.
@@ -32,10 +33,11 @@ FEATURES = "model.features"
 def recipe_of_folds(cfg: DictConfig, typed: Iterable[str]) -> DictConfig:
     """Return the configuration that the model's folds were trained with, for all photos, run where `cfg` says.
 
-    `typed` are the overrides of the command line. Raises UserError where the folds are not done, or where the command
-    asks for something else than their recipe.
+    `typed` are the overrides of the command line. Raises UserError where the folds are not done or not
+    alike, or where the command asks for something else than their recipe.
     """
     folds = _done(cfg)
+    check_alike(folds[0].parent)
     base = read_yaml(folds[0] / "config.yaml")
     made = OmegaConf.create({**base, "fold": ALL})
     if cfg.image_size is None:

@@ -6,23 +6,29 @@ from typing import Any
 from omegaconf import DictConfig
 
 from mpox.config import plain
-from mpox.data.folds import check_fold
+from mpox.data.folds import ALL, check_fold
 from mpox.data.photos import SUFFIXES
 from mpox.places import check_apart, folder_name
 from mpox.runs.run_directory import RunDirectory
+from mpox.study.final_network import check_final
 
 
 def finished_result(cfg: DictConfig) -> dict[str, Any] | None:
     """Return the metrics.json of a job that is done and intact, None for one that is to be run.
 
     Sets `image_size`, where it is not given, to that of the model. Raises UserError for a fold that does not exist, for
-    places that do not fit together, and where the run was made with another configuration.
+    places that do not fit together, where the run was made with another configuration, and for a final network whose
+    folds were trained again since.
     """
     check_fold(cfg.fold, cfg.n_folds)
     _check_places(cfg)
     cfg.image_size = cfg.image_size or cfg.model.get("image_size") or _image_size_of_weights(cfg.model.timm_name)
     run = RunDirectory(cfg.runs_dir, cfg.study, cfg.model.name, cfg.fold)
-    return run.result() if not cfg.overwrite and run.is_finished(plain(cfg)) else None
+    if cfg.overwrite or not run.is_finished(plain(cfg)):
+        return None
+    if cfg.fold == ALL:
+        check_final(run.place)
+    return run.result()
 
 
 def _image_size_of_weights(timm_name: str) -> int:

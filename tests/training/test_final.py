@@ -1,5 +1,6 @@
 """The final network: every photo trains it, by the recipe of its folds, and the study's rule goes with it."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,11 +10,15 @@ import pytest
 import torch
 import yaml
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from sklearn.linear_model import LogisticRegression
 
+from mpox.commands.evaluate import evaluate
+from mpox.commands.export import export
+from mpox.commands.publish import run as publish
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
+from mpox.mobile.run.run_model import RunModel
 from mpox.model.checkpoint import load_checkpoint
 from mpox.options import config_dir
 from mpox.runs.opened import logits_of, open_run
@@ -133,3 +138,30 @@ def test_it_is_logged_as_its_folds_were(configured: Configured, tmp_path: Path) 
     logger = recipe_of_folds(moved, ["fold=all", f"runs_dir={elsewhere}"]).logger
     assert (logger.fold, logger.local) == ("all", f"{elsewhere}/.mlflow")
     assert logger.run_dir == str(elsewhere / "default" / MODEL / "fold-all")
+
+
+def test_it_goes_nowhere_with_the_figures_of_folds_trained_again(
+    trained: Path, configured: Configured, tmp_path: Path
+) -> None:
+    """Whether a command takes a rule from the folds, or figures of them."""
+    shutil.copytree(trained, tmp_path / "runs")
+    typed = f"model={MODEL}"
+    train(final(configured, typed, "schedule=probe"))
+    place = tmp_path / "runs" / "default" / MODEL / "fold-all"
+    assert RunModel(place, 0.95).rule.threshold is not None
+    for fold in range(3):
+        train(configured(typed, "schedule=probe", f"fold={fold}", "image_size=48", "overwrite=true"))
+    refused = pytest.raises(UserError, match=r"trained again since.*image_size: 32 -> 48.*fold=all.*overwrite=true")
+    with refused:
+        RunModel(place, 0.95)
+    with refused, initialize_config_dir(config_dir(), version_base="1.3"):
+        export(compose("export", [f"run={place}", f"exports_dir={tmp_path}", "capture.photos=0"]))
+    elsewhere = ["study=default", f"runs_dir={tmp_path / 'runs'}", f"models=[{MODEL}]", "duplicates=off"]
+    with refused, initialize_config_dir(config_dir(), version_base="1.3"):
+        evaluate(compose("evaluate", [*elsewhere, f"data.root={configured().data.root}"]))
+    with refused:
+        publish(OmegaConf.create({"run": str(place), "to": str(tmp_path / "hub"), "licence": None, "overwrite": False}))
+    with pytest.raises(UserError, match=r"image_size: 32 -> 48.*overwrite=true"):
+        train(final(configured, typed, "schedule=probe", "image_size=48"))
+    train(final(configured, typed, "overwrite=true"))
+    assert RunModel(place, 0.95).image_size == 48
