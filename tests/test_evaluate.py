@@ -181,6 +181,41 @@ def test_typed_again_it_is_read_and_a_changed_network_is_refused(runs: Path, els
     assert place.stat().st_mtime_ns != stamp
 
 
+def test_labels_and_groups_that_were_corrected_are_not_those_scored(
+    runs: Path, elsewhere: Path, tmp_path: Path
+) -> None:
+    table = pd.DataFrame({"path": sorted(path.relative_to(elsewhere).as_posix() for path in elsewhere.glob("*/*"))})
+    table = table.assign(label=table["path"].str.partition("/")[0], subject="")
+    listed = tmp_path / "photos.csv"
+    options = ["data=manifest", f"data.manifest={listed}", "models=[mnasnet_100]"]
+
+    def scored(path: str, *more: str, **changes: str) -> dict[str, Any]:
+        changed = table.copy()
+        for column, value in changes.items():
+            changed.loc[changed["path"] == path, column] = value
+        changed.to_csv(listed, index=False)
+        found: dict[str, Any] = run(runs, elsewhere, *options, *more)["mnasnet_100"]
+        return found
+
+    one = table["path"][table["label"] == "acne"].iloc[0]
+    before = scored(one)
+    assert scored(one) == before
+    with pytest.raises(
+        UserError,
+        match=r"fold-0 was scored before label or group of 1 photo changed .*label acne, now healthy\): overwrite=true",
+    ):
+        scored(one, label="healthy")
+    with pytest.raises(UserError, match=r"label or group of 1 photo changed .*group .*now .*s1"):
+        scored(one, subject="s1")
+    after = scored(one, "overwrite=true", label="healthy")
+    place = runs / "default" / "external" / "elsewhere" / "mnasnet_100"
+    labels = [
+        read_predictions(place / name / "predictions.parquet")[0]["label"].tolist() for name in ("fold-0", "ensemble")
+    ]
+    assert labels[0] == labels[1] and labels[0].count("healthy") == 5
+    assert after["external"] != before["external"]
+
+
 def test_mpox_against_the_rest_from_a_study_of_four_classes(runs: Path, elsewhere: Path) -> None:
     results = run(runs, elsewhere, "binary=true", "name=two", "models=[mnasnet_100]")
     place = runs / "default" / "external" / "two" / "mnasnet_100" / "fold-0"

@@ -23,6 +23,7 @@ from mpox.data.unchanged import changed_photos
 from mpox.errors import UserError
 from mpox.external.mapping import STUDY_PREFIX, absent_classes, collapse, of_classes_there, task_classes
 from mpox.external.scoring import ExternalSet, external_set, mean_of_folds, predict, write_external
+from mpox.external.truth import changed_truth, truth_of, truth_sha256
 from mpox.files import read_record, write_json
 from mpox.heap import keep_freed_memory
 from mpox.model.checkpoint import load_checkpoint
@@ -104,6 +105,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
                 model,
             )
     facts = {"duplicates": cfg.duplicates, "map": config["map"] or {}, "photos_sha256": _photos_sha256(photos)}
+    facts |= {"truth_sha256": truth_sha256(truth_of(photos))}
     write_external(photos, folder, study=cfg.study, **facts)
     return results
 
@@ -120,10 +122,10 @@ def _score(cfg: DictConfig, config: dict[str, Any], run: Path, photos: ExternalS
     what |= {"photos_sha256": _photos_sha256(photos)}
     place = RunDirectory(run.parents[1] / "external", photos.name, model, fold, RESULTS)
     if not cfg.overwrite and place.is_finished(what):
-        return read_predictions(place.path / "predictions.parquet")[0]
+        return _scored_before(place.path, photos)
     with place.claimed():
         if not cfg.overwrite and place.is_finished(what):  # scored by a command that was killed at its last step
-            return read_predictions(place.path / "predictions.parquet")[0]
+            return _scored_before(place.path, photos)
         place.begin(what, overwrite=True)
         with place.attempted():
             network, card = load_checkpoint(checkpoint)
@@ -138,6 +140,14 @@ def _score(cfg: DictConfig, config: dict[str, Any], run: Path, photos: ExternalS
         place.settle()
     first = next((name for name in SHOWN if metrics.get(name) is not None), SHOWN[-1])
     log.info("%s fold %s on %s: %s %s", model, fold, photos.name, first, printed.number(metrics.get(first)))
+    return table
+
+
+def _scored_before(place: Path, photos: ExternalSet) -> pd.DataFrame:
+    """Return the predictions of a run scored before; UserError where labels or groups were corrected since."""
+    table = read_predictions(place / "predictions.parquet")[0]
+    if what := changed_truth(table, photos):
+        raise UserError(f"{place} was scored before {what}: overwrite=true scores it again")
     return table
 
 

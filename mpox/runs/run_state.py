@@ -62,6 +62,15 @@ def damage(place: Path, results: Sequence[str] = RESULTS) -> str:
     return ""
 
 
+def sha256_noted(place: Path, name: str) -> str | None:
+    """Return the SHA-256 of a result of a run: as status.json notes it, else of the file; None where there is none."""
+    status = read_json(place / "status.json") if (place / "status.json").exists() else None
+    noted = status.get("files") if isinstance(status, dict) else None
+    if isinstance(noted, dict) and name in noted:
+        return str(noted[name]["sha256"])
+    return sha256_of(place / name) if (place / name).is_file() else None
+
+
 def _unreadable(path: Path) -> str:
     try:
         if path.suffix == ".ckpt":

@@ -10,8 +10,9 @@ import pandas as pd
 
 from mpox.errors import UserError
 from mpox.external.mapping import absent_classes, collapse, ensemble
+from mpox.external.truth import truth_sha256
 from mpox.files import read_record, read_yaml
-from mpox.runs.run_state import damage
+from mpox.runs.run_state import CHECKPOINT, damage, sha256_noted
 from mpox.stats.comparison import External, ExternalScore
 from mpox.stats.intervals import Interval, difference, group_codes, percentile_interval, resampling_weights
 from mpox.stats.metrics import Metric, defined_metrics, weighted_metrics
@@ -46,8 +47,8 @@ def read_external(results: StudyResults, options: ComparisonOptions) -> tuple[Ex
                 continue
             places = [folder / f"fold-{fold}" for fold in results.folds]
             tables = [_read(place / "predictions.parquet", classes) for place in places]
-            for place in places:
-                _check_origin(place, facts, results)
+            for place, table in zip(places, tables, strict=True):
+                _check_origin(place, table, facts, results)
             targets = tables[0]["label"].map(index).to_numpy("int64")
             logits = [table[[PREFIX + label for label in classes]].to_numpy("float64") for table in tables]
             codes = group_codes(tables[0]["group"].to_numpy())
@@ -89,20 +90,31 @@ def _read(path: Path, classes: tuple[str, ...]) -> pd.DataFrame:
     return table.sort_values("photo_id", ignore_index=True)
 
 
-def _check_origin(place: Path, facts: dict[str, Any], results: StudyResults) -> None:
-    """Raise UserError where a fold was scored on other photos than the collection's, or by another study's network."""
+def _check_origin(place: Path, table: pd.DataFrame, facts: dict[str, Any], results: StudyResults) -> None:
+    """Raise UserError where a fold was scored on other photos or labels than the collection's, or by another network.
+
+    What an earlier version did not note is not compared.
+    """
     if (place / "predictions.parquet").exists() and (what := damage(place, ("predictions.parquet",))):
         raise UserError(f"{place}: its {what}: {AGAIN}")
-    photos = read_yaml(place / "config.yaml", AGAIN).get("photos_sha256")
+    scored = read_yaml(place / "config.yaml", AGAIN)
+    photos = scored.get("photos_sha256")
     if photos != facts.get("photos_sha256", photos):
         raise UserError(
             f"{place} was scored on other photos than its external.json names: score it with overwrite=true"
+        )
+    if facts.get("truth_sha256") not in (None, truth_sha256(table)):
+        raise UserError(
+            f"{place} was scored with other labels or groups than its external.json names: score it with overwrite=true"
         )
     splits = read_record(place / "environment.json", AGAIN).get("splits_sha256")
     if splits != results.splits_sha256:
         raise UserError(
             f"{place} was scored by a network of other splits than the study's: score it with overwrite=true"
         )
+    network = sha256_noted(results.path / place.parent.name / place.name, CHECKPOINT)
+    if network is not None and scored.get("checkpoint_sha256") not in (None, network):
+        raise UserError(f"{place} was scored by a network that was trained again since: score it with overwrite=true")
 
 
 def _internal(

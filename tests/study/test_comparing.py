@@ -16,6 +16,7 @@ from generated_study import CLASSES, make_study
 from mpox.data.folds import read_folds
 from mpox.data.manifest import read_manifest, write_manifest
 from mpox.errors import UserError
+from mpox.external.truth import truth_sha256
 from mpox.files import read_json, write_json
 from mpox.stats.comparison import BEST, SAME, UNTESTED, WORSE, Comparison
 from mpox.stats.intervals import difference
@@ -370,6 +371,29 @@ def test_internal_and_external(tmp_path: Path) -> None:
     assert np.array(external.confusion).sum() == 80
     assert any("On 80 photos of elsewhere" in sentence for sentence in comparison.conclusion)
     assert "b has no figures on the photos of elsewhere: mpox.evaluate has not scored them" in comparison.warnings
+    # Networks that were trained again since; one of an earlier version noted neither.
+    status, scored = study / "a" / "fold-3" / "status.json", folder / "a" / "fold-3" / "config.yaml"
+    facts_of_run = read_json(status)
+    noted = {**facts_of_run, "files": {**facts_of_run["files"], "checkpoint.ckpt": {"bytes": 1, "sha256": "new"}}}
+    write_json(status, noted)
+    compared(tmp_path)
+    scored.write_text("photos_sha256: of these photos\ncheckpoint_sha256: new\n")
+    compared(tmp_path)
+    scored.write_text("photos_sha256: of these photos\ncheckpoint_sha256: old\n")
+    with pytest.raises(UserError, match=r"fold-3 was scored by a network that was trained again since.*overwrite=true"):
+        compared(tmp_path)
+    scored.write_text("photos_sha256: of these photos\ncheckpoint_sha256: new\n")
+    # Labels that were corrected since.
+    described = read_json(folder / "external.json")
+    write_json(folder / "external.json", {**described, "truth_sha256": truth_sha256(table)})
+    compared(tmp_path)
+    write_json(
+        folder / "external.json",
+        {**described, "truth_sha256": truth_sha256(table.assign(label=table["label"].to_numpy()[::-1]))},
+    )
+    with pytest.raises(UserError, match=r"fold-0 was scored with other labels or groups.*overwrite=true"):
+        compared(tmp_path)
+    write_json(folder / "external.json", described)
     write_json(folder / "a" / "fold-1" / "environment.json", {"splits_sha256": "others"})
     with pytest.raises(UserError, match=r"fold-1 was scored by a network of other splits.*overwrite=true"):
         compared(tmp_path)

@@ -158,7 +158,7 @@ def test_it_goes_nowhere_with_the_figures_of_folds_trained_again(
         export(compose("export", [f"run={place}", f"exports_dir={tmp_path}", "capture.photos=0"]))
     elsewhere = ["study=default", f"runs_dir={tmp_path / 'runs'}", f"models=[{MODEL}]", "duplicates=off"]
     with refused, initialize_config_dir(config_dir(), version_base="1.3"):
-        evaluate(compose("evaluate", [*elsewhere, f"data.root={configured().data.root}"]))
+        evaluate(compose("evaluate", [*elsewhere, "data.root=photos"]))
     with refused:
         publish(OmegaConf.create({"run": str(place), "to": str(tmp_path / "hub"), "licence": None, "overwrite": False}))
     with pytest.raises(UserError, match=r"image_size: 32 -> 48.*overwrite=true"):
