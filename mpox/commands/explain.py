@@ -96,10 +96,10 @@ def review(cfg: DictConfig) -> dict[str, Any]:
     if cfg.ratings is not None:
         return _merge(cfg)
     run = _opened(cfg)
-    explainer = build(cfg.explain, allowed=cfg.allow_targets)(run.network, run.images(run.rows(cfg.split)[:2]))
+    rows = run.rows(cfg.split)
+    explainer = build(cfg.explain, allowed=cfg.allow_targets)(run.network, run.images(rows[:2]))
     folder = run.path / "explain" / explainer.method
-    if not _explained(folder, explainer):
-        rows = run.rows(cfg.split)
+    if not _explained(folder, explainer, rows):
         explain_photos(run, explainer, rows, folder, target="predicted", batch_size=cfg.batch_size)
     entries = plain(cfg)["review"]["questions"]
     questions = read_questions(entries, run.card.classes, cfg.review.blinded)
@@ -171,13 +171,15 @@ def _sampled(cfg: DictConfig, run: OpenedRun, count: int) -> np.ndarray:
     return rows
 
 
-def _explained(folder: Path, explainer: Explainer) -> bool:
-    """Whether `folder` holds maps of the model's own answers, at the layer that is asked for."""
+def _explained(folder: Path, explainer: Explainer, rows: np.ndarray) -> bool:
+    """Whether `folder` holds maps of the model's own answers to (at least) these photos, at this layer."""
     about = folder / "about.json"
     if not about.is_file():
         return False
     facts = read_record(about)
-    return bool(facts["target"] == "predicted" and facts["layer"] == explainer.layer)
+    if facts["target"] != "predicted" or facts["layer"] != explainer.layer:
+        return False
+    return set(rows) <= set(pd.read_parquet(folder / "index.parquet", columns=["row"])["row"])
 
 
 def _siblings(run: OpenedRun) -> list[Any]:

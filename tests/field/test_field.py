@@ -11,7 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from generated_study import make_study
+from hydra import compose, initialize_config_dir
 
+from mpox.commands.compare import compare
+from mpox.commands.field import evaluate_field
 from mpox.errors import UserError
 from mpox.field.counts import Case, Day, PhoneCounts
 from mpox.field.evidence import Evidence
@@ -19,7 +23,9 @@ from mpox.field.given import read_given
 from mpox.field.report import field_report
 from mpox.files import read_json
 from mpox.mobile.run.decision_rule import REFER, decide
+from mpox.options import config_dir
 from mpox.stats.decision import OUTCOMES, DecisionRule
+from mpox.stats.predictions import read_predictions, write_predictions
 
 RULE = DecisionRule(1.0, 0.3, (0.6, 0.7, 0.5), promised_sensitivity=0.95, target_sensitivity=0.95, coverage=0.95)
 LABELS = ("chickenpox", "healthy", "mpox")
@@ -139,3 +145,21 @@ def test_the_command_compares_with_the_chosen_model(trained: Path, tmp_path: Pat
     content = read_json(runs / "default" / "field" / "all" / "field.json")
     assert content["threshold"] == chosen["threshold"] and content["outcomes"]["suspected"]["value"] == 0.75
     assert sum(content["promised_outcomes"].values()) == pytest.approx(1)
+
+
+def test_what_was_promised_is_of_the_networks_there_are(tmp_path: Path) -> None:
+    """A rule of an earlier comparison promises nothing of folds that were trained again since."""
+    study = make_study(tmp_path / "runs", "s", {"a": 2.0}, n_photos=96, n_folds=3)
+    others = make_study(tmp_path / "others", "s", {"a": 2.0}, n_photos=96, n_folds=3, metrics=False)
+    fold = others / "a" / "fold-1" / "predictions.parquet"
+    write_predictions(read_predictions(fold)[0].assign(logit_mpox=0.5), fold)
+    paths = write(tmp_path / "in", a=phone(day("2026-01-01", suspected=3), study="s"))
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        places = [f"runs_dir={tmp_path}/runs", f"cache_dir={tmp_path}/cache"]
+        compare(compose("compare", ["study=s", "select=best", "resamples=200", f"exports_dir={tmp_path}/no", *places]))
+        field = compose("evaluate", ["study=s", f"field={paths[0]}", *places])
+    evaluate_field(field)
+    shutil.rmtree(study / "a" / "fold-1")
+    shutil.copytree(others / "a" / "fold-1", study / "a" / "fold-1")
+    with pytest.raises(UserError, match=r"chosen\.yaml rests on another network than that of .*fold-1 now"):
+        evaluate_field(field)

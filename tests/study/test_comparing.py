@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -234,6 +235,26 @@ def test_the_rule_that_leaves_the_study_rests_on_all_held_out_photos(
     assert (chances >= rule.threshold).sum() == math.ceil(2 * 0.95 * (groups + 1))
     assert rule.threshold_low <= rule.threshold <= rule.threshold_high
     assert rule.fitted_on == "240 held-out photos of 5 folds"
+
+
+def test_an_export_of_a_network_that_was_trained_again_is_no_cost(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    study, exports = make_study(tmp_path, "s", {"a": 2.0}, n_photos=60, n_folds=3), tmp_path / "exports"
+    for name, fold, made_of in (("old", 1, "old"), ("new", 1, "new"), ("unknown", 2, "other"), ("earlier", 1, None)):
+        write_json(exports / name / "export.json", {"card": {"study": "s", "model": "a", "fold": fold}})
+        constants = {} if made_of is None else {"checkpoint_sha256": made_of}
+        write_json(exports / name / "contract.json", {"constants": constants})
+        (exports / name / "model.pte").write_bytes(bytes({"old": 10, "new": 30}.get(name, 50)))
+    status = study / "a" / "fold-1" / "status.json"
+    noted = read_json(status)
+    write_json(status, {**noted, "files": {**noted["files"], "checkpoint.ckpt": {"bytes": 1, "sha256": "new"}}})
+    results = read_study(tmp_path, "s")
+    found = costs_of(results.models[0], results, exports, tmp_path / "costs")
+    assert (found.export_name, found.export_size_mb) == ("new", 30 / 1e6)
+    assert caplog.text.count("left out of the costs of a") == 1 and "exports/old" in caplog.text
+    shutil.rmtree(exports / "new")  # the others are not known to be of another network
+    assert costs_of(results.models[0], results, exports, tmp_path / "costs").export_size_mb == 50 / 1e6
 
 
 def test_an_export_gives_size_and_latency(study: Path, results: StudyResults) -> None:

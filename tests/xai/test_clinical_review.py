@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from omegaconf import DictConfig
 
+from mpox.commands.explain import explain
 from mpox.errors import UserError
 from mpox.files import read_json
 from mpox.xai.questions import CANNOT_TELL, Question, read_questions
@@ -17,6 +19,7 @@ from mpox.xai.rating_files import COLUMNS, NEWER, questions_of, read_ratings
 from mpox.xai.rating_page import photo_code
 from mpox.xai.ratings import as_markdown, merge
 
+Configured = Callable[..., DictConfig]
 CLASSES = ("acne", "chickenpox", "healthy", "mpox")
 
 
@@ -43,6 +46,14 @@ def test_the_page_gives_no_answer_away(page: Callable[..., Path]) -> None:
     assert all(photo["answer"].startswith("The model's answer: ") for photo in embedded(with_answers)["photos"])
     assert "plausible" in {entry["id"] for entry in embedded(with_answers)["questions"]}
     assert "-s00" not in with_answers
+
+
+def test_a_page_is_of_the_photos_that_are_asked_for(page: Callable[..., Path], configured: Configured) -> None:
+    """Maps of other photos, made since, are no maps of these."""
+    page()
+    explain(configured("split=train"))
+    folder = Path(explain(configured("command=review", "split=test"))["page"]).with_name("gradcam")
+    assert set(pd.read_parquet(folder / "index.parquet")["split"]) == {"test"}
 
 
 @pytest.mark.parametrize(
