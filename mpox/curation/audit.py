@@ -17,10 +17,11 @@ from mpox.curation.cached_table import kept_table
 from mpox.curation.candidates import embeddings
 from mpox.curation.descriptors import open_features
 from mpox.curation.duplicates import PAIRING_VERSION, find_pairs, unique_photos
-from mpox.curation.findings import AUDIT_VERSION, AUDITED, MEASURES, Audit, findings_table
+from mpox.curation.findings import AUDIT_VERSION, MEASURES, Audit, findings_table
 from mpox.curation.inventory import combine, file_findings
 from mpox.curation.kinds import KINDS
 from mpox.curation.thresholds import PairThresholds, QualityThresholds
+from mpox.data.audited import AUDITED, marks
 from mpox.data.groups import merge_groups
 from mpox.data.sources import PhotoSet
 
@@ -74,7 +75,7 @@ def audit(
     manifest[list(MEASURES)] = extra.to_numpy()
     manifest = manifest.astype({name: "float64" for name in MEASURES if name != "ita_bin"})
     manifest["ita_bin"] = manifest["ita_bin"].fillna("").astype(str)
-    manifest[AUDITED] = AUDIT_VERSION
+    manifest[AUDITED] = marks(manifest)
     findings = findings_table(rows)
     summary = {
         "version": AUDIT_VERSION,

@@ -20,6 +20,7 @@ keep=false, a reason, width 0. Its paths are relative to `audit.root`, the folde
 """
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ import pandas as pd
 
 from mpox.command_line import command
 from mpox.curation.kinds import KINDS
-from mpox.data.manifest import read_manifest, write_manifest
+from mpox.data.audited import photos_key
+from mpox.data.manifest import COLUMNS, read_manifest, write_manifest
 from mpox.errors import UserError
 from mpox.files import read_json, read_record, replacing, write_json
 
@@ -39,9 +41,6 @@ MEASURES = (
     *("ita", "ita_bin", "sharpness", "bright_share", "dark_share", "border_share", "text_share", "colourfulness"),
     *("skin_share", "unlike"),
 )
-# Extra manifest column: the version of the audit a photo went through; empty: none. Training skips its own search for
-# duplicates where every row has it. A manifest derived from an audited one keeps the column.
-AUDITED = "audited"
 AUDIT_VERSION = "1"
 FILES = ("manifest.parquet", "findings.parquet", "pairs.parquet", "audit.json")
 
@@ -63,8 +62,17 @@ class Audit:
     @property
     def key(self) -> str:
         """16 hex digits that name the photos audited (ids and contents): the same photos have the same key."""
-        named = "\n".join(sorted(self.manifest["photo_id"] + " " + self.manifest["sha256"]))
-        return hashlib.sha256(named.encode()).hexdigest()[:16]
+        return photos_key(self.manifest)
+
+    @property
+    def state(self) -> str:
+        """16 hex digits of all that decisions are applied to: the manifest but for measures, and what is suggested.
+
+        Another audit of the same photos, with other labels, subjects or thresholds, has the same key and another state.
+        """
+        told = [self.manifest[list(COLUMNS)], self.findings[["photo_id", "kind", "other", "action"]]]
+        text = json.dumps([*(table.to_numpy().tolist() for table in told), self.summary.get("same_labels", {})])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def findings_table(rows: list[dict[str, Any]]) -> pd.DataFrame:

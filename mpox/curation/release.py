@@ -23,8 +23,8 @@ import pandas as pd
 from mpox.curation import croissant, datasheet
 from mpox.curation.about import FORMATS, About, Pictures
 from mpox.curation.decisions import parse_box
-from mpox.curation.findings import AUDITED
 from mpox.curation.flow import draw, flow
+from mpox.data.audited import AUDITED
 from mpox.data.manifest import complete, write_manifest
 from mpox.data.photos import decoded, open_regular
 from mpox.data.picture_files import write_picture

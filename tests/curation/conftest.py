@@ -10,8 +10,9 @@ import pytest
 from audited import BROKEN, COPY, ODD
 from PIL import Image
 
-from mpox.curation.findings import AUDIT_VERSION, AUDITED, MEASURES, PAIR_COLUMNS, Audit, findings_table
+from mpox.curation.findings import AUDIT_VERSION, MEASURES, PAIR_COLUMNS, Audit, findings_table
 from mpox.data import synthetic
+from mpox.data.audited import AUDITED
 from mpox.data.manifest import complete
 from mpox.data.photos import PhotoError, open_photo
 

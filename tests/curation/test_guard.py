@@ -10,9 +10,9 @@ import pytest
 from omegaconf import DictConfig
 from PIL import Image, ImageOps
 
-from mpox.curation.findings import AUDIT_VERSION, AUDITED
 from mpox.curation.guard import guard
 from mpox.data import sources, synthetic
+from mpox.data.audited import AUDITED
 from mpox.data.manifest import write_manifest
 from mpox.errors import UserError
 from mpox.files import read_json, write_json
@@ -81,10 +81,10 @@ def test_switched_off_or_audited_nothing_is_searched(
     photos = sources.folder(str(folder))
     assert guard(photos, tmp_path / "cache", search="none").manifest["group"].is_unique
     assert "search=none" in caplog.text
-    audited = sources.PhotoSet(photos.manifest.assign(**{AUDITED: AUDIT_VERSION}), photos.root)
+    audited = sources.PhotoSet(photos.manifest.assign(**{AUDITED: "1"}), photos.root)
     assert guard(audited, tmp_path / "cache").manifest["group"].is_unique
     assert not (tmp_path / "cache").exists()
-    half = photos.manifest.assign(**{AUDITED: ["", *[AUDIT_VERSION] * (len(photos.manifest) - 1)]})
+    half = photos.manifest.assign(**{AUDITED: ["", *["1"] * (len(photos.manifest) - 1)]})
     assert not guard(sources.PhotoSet(half, photos.root), tmp_path / "cache").manifest["group"].is_unique
 
 
@@ -99,7 +99,7 @@ def test_auto_searches_fully_where_that_takes_two_minutes_and_says_what_it_did_n
     # Drawn pictures have no other cuts; of too many photos they are not searched for.
     drawn = guard(dataclasses.replace(photos, drawn=True), tmp_path / "cache").copies
     assert drawn is not None and (drawn["search"], drawn["not_searched"]) == ("fast", None)
-    monkeypatch.setattr("mpox.curation.guard.AUTO_SECONDS", 1)
+    monkeypatch.setattr("mpox.curation.copies.AUTO_SECONDS", 1)
     copies = guard(photos, tmp_path / "cache").copies
     assert copies is not None and (copies["search"], copies["not_searched"]) == ("fast", "other cuts of one picture")
     assert "(fast): other cuts of one picture are not searched for" in caplog.text
@@ -158,7 +158,7 @@ def test_training_never_parts_copies(folder: Path, tmp_path: Path, configured: C
 def test_training_takes_an_audited_manifest_as_it_is(
     folder: Path, tmp_path: Path, configured: Callable[..., DictConfig]
 ) -> None:
-    audited = sources.folder(str(folder)).manifest.assign(**{AUDITED: AUDIT_VERSION})
+    audited = sources.folder(str(folder)).manifest.assign(**{AUDITED: "1"})
     write_manifest(audited, tmp_path / "audited.csv")
     train(configured("data=manifest", f"data.manifest={tmp_path}/audited.csv", f"data.root={folder}"))
     assert pd.read_parquet(tmp_path / "runs/default/manifest.parquet")["group"].is_unique

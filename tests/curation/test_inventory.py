@@ -112,6 +112,7 @@ def test_the_audit_is_written_and_read(audited: Audit, tmp_path: Path) -> None:
     assert back.pairs.equals(audited.pairs)
     pd.testing.assert_frame_equal(back.manifest, audited.manifest)
     assert (back.summary, back.key, back.root) == (audited.summary, audited.key, audited.root)
+    assert back.state == audited.state
     (tmp_path / "pairs.parquet").unlink()
     with pytest.raises(UserError, match=r"holds no audit \(pairs\.parquet is missing\)"):
         read_audit(tmp_path)
