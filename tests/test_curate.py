@@ -18,8 +18,10 @@ from mpox.curation.decisions import DECISION_COLUMNS, write_decisions
 from mpox.curation.findings import FILES
 from mpox.curation.thresholds import PairThresholds, QualityThresholds
 from mpox.data import synthetic
+from mpox.data.manifest import write_manifest
 from mpox.data.sources import manifest as read_set
 from mpox.errors import UserError
+from mpox.files import read_json, write_json
 from mpox.options import config_dir
 
 COPY = "acne/copy.jpg"
@@ -84,6 +86,29 @@ def test_apply_then_release_then_train_on_both(
     assert released[["width", "height"]].eq(32).all(axis=None)
     assert (tmp_path / "audit" / "release_key.csv").is_file()
     assert "set: unknown (set)" in (folder / "datasheet.md").read_text()
+
+
+@pytest.mark.parametrize("recorded", [True, False], ids=["with the audit's state", "as earlier versions recorded it"])
+def test_an_audit_with_other_labels_is_another(
+    settled: Callable[..., DictConfig], audited: Path, tmp_path: Path, recorded: bool
+) -> None:
+    """What was applied before the labels were corrected is not released after."""
+    release = ("command=release", "to={tmp}/out", "about.name=tiny", "pictures.size=32")
+    curate.apply(settled("command=apply", "undecided=suggested", "conflicts=keep"))
+    if not recorded:
+        record = read_json(tmp_path / "audit" / curate.RECORD)
+        write_json(tmp_path / "audit" / curate.RECORD, {key: record[key] for key in record if key != "audit_state"})
+    curate.release(settled(*release))
+    frame = pd.read_parquet(tmp_path / "audit" / "manifest.parquet")
+    frame["label"] = frame["label"].replace("acne", "healthy")
+    write_manifest(frame, tmp_path / "corrected.csv")
+    photos = (f"data.root={audited}/photos", f"data.manifest={tmp_path}/corrected.csv", "data=manifest")
+    curate.audit(configured(tmp_path, *photos, f"cache_dir={audited}/cache"))
+    with pytest.raises(UserError, match=r"curated\.parquet is of an earlier audit: apply the decisions again"):
+        curate.release(settled(*release, "overwrite=true"))
+    curate.apply(settled("command=apply", "undecided=suggested", "conflicts=keep"))
+    folder = curate.release(settled(*release, "overwrite=true"))
+    assert set(read_set(str(folder / "manifest.csv")).manifest["label"]) == {"chickenpox", "healthy", "mpox"}
 
 
 def test_merge_reports_agreement_and_leaves_conflicts_open(

@@ -17,7 +17,7 @@ from mpox.config import build, plain
 from mpox.console import results_console, shown
 from mpox.curation.about import About
 from mpox.curation.audit import audit as look_over
-from mpox.curation.curated import Curated, apply_decisions
+from mpox.curation.curated import Curated, apply_decisions, is_of
 from mpox.curation.decisions import DECISION_COLUMNS, merge, read_decisions, write_decisions
 from mpox.curation.findings import Audit, is_audit, read_audit, write_audit
 from mpox.curation.flow import Step, flow
@@ -124,6 +124,7 @@ def apply(cfg: DictConfig) -> Curated:
     write_manifest(curated.manifest, output / CURATED)
     record = {
         "audit": result.key,
+        "audit_state": result.state,
         "root": str(result.root),
         "decisions": cfg.decisions and str(cfg.decisions),
         "decisions_sha256": cfg.decisions and hashlib.sha256(Path(cfg.decisions).read_bytes()).hexdigest(),
@@ -156,14 +157,17 @@ def release(cfg: DictConfig) -> Path:
     if cfg.to is None:
         raise UserError("release needs a folder to write: give to=<folder>")
     record = read_record(output / RECORD, audit=str, root=str)
-    if record["audit"] != read_audit(output).key:
+    curated, audited = read_manifest(output / CURATED), read_audit(output)
+    # Earlier versions recorded no state.
+    same = record["audit_state"] == audited.state if "audit_state" in record else is_of(curated, audited)
+    if record["audit"] != audited.key or not same:
         raise UserError(f"{output / CURATED} is of an earlier audit: apply the decisions again")
     facts = plain(cfg.about)
     about = About(**facts | {"name": facts["name"] or "", "creators": tuple(facts["creators"])})
     folder, key = Path(cfg.to), output / "release_key.csv"
     check_apart("to", folder, record["root"])
     unfilled = write_release(
-        read_manifest(output / CURATED),
+        curated,
         Path(record["root"]),
         folder,
         key,

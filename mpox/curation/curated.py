@@ -13,6 +13,7 @@ import pandas as pd
 from mpox.curation.decisions import check_against
 from mpox.curation.duplicates import between_copies
 from mpox.curation.findings import Audit
+from mpox.data.audited import AUDITED, with_labels
 from mpox.errors import UserError
 
 SUGGESTED = "suggested"
@@ -58,6 +59,8 @@ def apply_decisions(
     frame.loc[decided.index, "reason"] = decided["reason"].mask(dropped & (decided["reason"] == ""), "no reason given")
     frame.loc[decided.index, ["reason_kind", "reason_other"]] = ""
     frame.loc[decided.index, "label"] = decided["label"].where(decided["label"] != "", frame["label"])
+    if AUDITED in frame:  # the label that a person gave is no change since the audit
+        frame[AUDITED] = with_labels(frame[AUDITED], frame["label"])
     if undecided == "suggested":
         _follow_suggestions(frame, audit.findings)
     remarks = _settle_conflicts(frame, audit.pairs, conflicts, audit.summary.get("same_labels", {}))
@@ -65,6 +68,16 @@ def apply_decisions(
         raise UserError("no photo is left: every one is dropped; change the decisions")
     columns = [*audit.manifest.columns, *(name for name in frame.columns if name not in audit.manifest)]
     return Curated(frame.reset_index()[columns], [*remarks, *_what_is_open(frame, audit.findings)])
+
+
+def is_of(curated: pd.DataFrame, audit: Audit) -> bool:
+    """Return whether a curated manifest says of each photo what the audit does, before decisions.
+
+    For those that earlier versions made, which recorded the photos' ids and contents alone.
+    """
+    before = curated.assign(label=curated["original_label"]) if "original_label" in curated else curated
+    columns = ["photo_id", "path", "label", "source", "subject", "group", "sha256", "mask"]
+    return before[columns].reset_index(drop=True).equals(audit.manifest[columns].reset_index(drop=True))
 
 
 def _follow_suggestions(frame: pd.DataFrame, findings: pd.DataFrame) -> None:
