@@ -68,6 +68,7 @@ def test_scores_new_photos_and_counts_those_seen(runs: Path, elsewhere: Path) ->
     place = runs / "default" / "external" / "elsewhere"
     facts = read_json(place / "external.json")
     left_out = {"not kept": 0, "not mapped": 0, "exact": 1, "perceptual": 1, "same source": 0}
+    left_out |= {"same subject": 0, "same group": 0}
     assert facts["flow"] == {"found": 18, **left_out, "scored": 16}
     excluded = pd.read_csv(place / "excluded.csv", keep_default_na=False)
     assert sorted(Path(path).stem for path in excluded["path"]) == ["copied", "mirrored"]

@@ -7,20 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from omegaconf import DictConfig
 
 from mpox.command_line import command
+from mpox.commands.external_photos import given_pairs, photos_seen, photos_to_score, whole_list
 from mpox.commands.field import run_field
-from mpox.config import build, plain
+from mpox.config import plain
 from mpox.console import results_console
-from mpox.data.csv_table import read_csv
 from mpox.data.folds import ALL
-from mpox.data.manifest import read_manifest
-from mpox.data.sources import PhotoSet
-from mpox.data.unchanged import changed_photos
 from mpox.errors import UserError
+from mpox.external.kin import relatives
 from mpox.external.mapping import STUDY_PREFIX, absent_classes, collapse, of_classes_there, task_classes
 from mpox.external.scoring import ExternalSet, external_set, mean_of_folds, predict, write_external
 from mpox.external.truth import changed_truth, truth_of, truth_sha256
@@ -31,7 +30,6 @@ from mpox.places import folder_name
 from mpox.report.external_table import SHOWN, external_table, threshold_table
 from mpox.runs import environment
 from mpox.runs.opened import choose_device
-from mpox.runs.preparation import recorded_root
 from mpox.runs.run_directory import RunDirectory
 from mpox.runs.run_state import CONFIG, damage, fold_of, state_of
 from mpox.stats import printed
@@ -60,11 +58,14 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     runs = _finished(study, config["models"])
     own, known = _classes(runs)
     classes, positive = task_classes(own, known, binary=cfg.binary)
-    found: PhotoSet = build(cfg.data, allowed=cfg.allow_targets)
+    found = photos_to_score(cfg)
     name = cfg.name or "+".join(sorted(found.manifest["source"].unique()))
     folder_name("name", name)
-    pairs = _pairs(cfg.pairs)
-    seen = _seen(study, cfg.study_root, Path(cfg.cache_dir), opened=cfg.duplicates == "perceptual")
+    pairs = given_pairs(cfg.pairs)
+    seen = photos_seen(study, cfg.study_root, Path(cfg.cache_dir), opened=cfg.duplicates == "perceptual")
+    kin = None
+    if not found.drawn and cfg.duplicates != "off":  # subjects of generated photos have the same names in every set
+        kin = relatives(found.manifest, seen.manifest, whole_list(config["data"]))
     photos = external_set(
         name,
         found,
@@ -75,6 +76,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         names=config["positive"],
         check=cfg.duplicates,
         pairs=pairs,
+        kin=kin,
     )
     flow = ", ".join(f"{count} {what}" for what, count in photos.flow.items() if count)
     log.info("%s: %s", name, flow)
@@ -105,7 +107,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
                 model,
             )
     facts = {"duplicates": cfg.duplicates, "map": config["map"] or {}, "photos_sha256": _photos_sha256(photos)}
-    facts |= {"truth_sha256": truth_sha256(truth_of(photos))}
+    facts |= {"copies": found.copies, "truth_sha256": truth_sha256(truth_of(photos))}
     write_external(photos, folder, study=cfg.study, **facts)
     return results
 
@@ -121,11 +123,14 @@ def _score(cfg: DictConfig, config: dict[str, Any], run: Path, photos: ExternalS
     what |= {"model": model, "fold": fold, "checkpoint_sha256": _sha256(checkpoint.read_bytes())}
     what |= {"photos_sha256": _photos_sha256(photos)}
     place = RunDirectory(run.parents[1] / "external", photos.name, model, fold, RESULTS)
-    if not cfg.overwrite and place.is_finished(what):
-        return _scored_before(place.path, photos)
+    if not cfg.overwrite and (scored := _scored_before(place, what, photos)) is not None:
+        return scored
     with place.claimed():
-        if not cfg.overwrite and place.is_finished(what):  # scored by a command that was killed at its last step
-            return _scored_before(place.path, photos)
+        # Scored by a command that was killed at its last step.
+        if not cfg.overwrite and (scored := _scored_before(place, what, photos)) is not None:
+            return scored
+        if not cfg.overwrite and place.state == "done":
+            log.info("%s: done, but labels or groups were corrected since: it is scored again", place.place)
         place.begin(what, overwrite=True)
         with place.attempted():
             network, card = load_checkpoint(checkpoint)
@@ -143,12 +148,12 @@ def _score(cfg: DictConfig, config: dict[str, Any], run: Path, photos: ExternalS
     return table
 
 
-def _scored_before(place: Path, photos: ExternalSet) -> pd.DataFrame:
-    """Return the predictions of a run scored before; UserError where labels or groups were corrected since."""
-    table = read_predictions(place / "predictions.parquet")[0]
-    if what := changed_truth(table, photos):
-        raise UserError(f"{place} was scored before {what}: overwrite=true scores it again")
-    return table
+def _scored_before(place: RunDirectory, what: dict[str, Any], photos: ExternalSet) -> pd.DataFrame | None:
+    """Return the predictions that are there; None where there are none, or labels or groups were corrected since."""
+    if not place.is_finished(what):
+        return None
+    table = read_predictions(place.path / "predictions.parquet")[0]
+    return None if changed_truth(table, photos) else table
 
 
 def _scored(table: pd.DataFrame, photos: ExternalSet) -> dict[str, Any]:
@@ -201,33 +206,6 @@ def _classes(runs: dict[str, list[Path]]) -> tuple[list[str], int | None]:
         raise UserError(f"the runs of this study know different classes ({shown}): choose models=[…] that agree")
     classes, positive = kinds.pop()
     return list(classes), None if positive is None else classes.index(positive)
-
-
-def _seen(study: Path, root: str | None, cache: Path, *, opened: bool) -> PhotoSet:
-    """Return the photos of the study; UserError where they must be `opened` and are not where they were."""
-    manifest = read_manifest(study / "manifest.parquet")
-    place = Path(root or recorded_root(study))
-    if opened and (changed := changed_photos(manifest, place, cache)):
-        raise UserError(
-            f"{len(changed)} photos of study {study.name} are missing or changed in {place} (first: {changed[0]}), so "
-            "that duplicates of them cannot be seen: give study_root=<folder>, or duplicates=exact to compare files"
-        )
-    return PhotoSet(manifest, place)
-
-
-def _pairs(path: str | None) -> pd.DataFrame | None:
-    if path is None:
-        return None
-    try:
-        csv = Path(path).suffix.lower() in (".csv", ".tsv")
-        table = read_csv(Path(path), ("photo_id", "other")) if csv else pd.read_parquet(path)
-    except UserError:
-        raise
-    except (OSError, ValueError) as error:
-        raise UserError(f"pairs={path} cannot be read ({error}): give a CSV or parquet file") from error
-    if not {"photo_id", "other"} <= set(table.columns):
-        raise UserError(f"pairs={path} lacks the columns photo_id and other: it has {', '.join(map(str, table))}")
-    return table
 
 
 def _internal(run: Path, classes: Sequence[str], positive: int | None) -> dict[str, Any]:

@@ -21,10 +21,12 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mpox.data.groups import merge_groups
 from mpox.data.module import as_they_are
 from mpox.data.sources import PhotoSet
 from mpox.data.store import open_store, store_key
 from mpox.errors import UserError
+from mpox.external.kin import SAME_GROUP, SAME_SUBJECT, group_mates
 from mpox.external.mapping import STUDY_PREFIX, collapse, ensemble, map_labels
 from mpox.external.seen_before import duplicates
 from mpox.files import replacing, write_json
@@ -34,9 +36,13 @@ from mpox.model.frozen import cached_features
 from mpox.stats.predictions import PREFIX, predictions_table
 
 log = logging.getLogger(__name__)
+# How to mend subjects that are taken for those of the study by their names alone.
+RENAME = "where they are other people, give data.source=<a name of its own>"
 # Values of the column `split` for these photos, and of `fold` for the ensemble's predictions.
 SPLIT, ENSEMBLE_FOLD = "external", -1
 CHECKS = ("perceptual", "exact", "off")
+# Why a photo counts as seen: the same file or picture, cut from one, of a person or a group that the study has.
+SEEN = ("exact", "perceptual", "same source", SAME_SUBJECT, SAME_GROUP)
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class ExternalSet:
     """Photos to score, their classes, and what happened to the others.
 
     `photos.manifest` holds only those to score; `targets` (int64) is in its order. `excluded` has photo_id, path,
-    label, reason (`exact`, `perceptual`, `same source`, `not mapped`) and other (a photo of the study, or empty).
+    label, reason (`not mapped` or one of SEEN) and other (a photo of the study, or empty).
     `flow` counts: found, not kept by the manifest, one number a reason, scored.
     """
 
@@ -68,43 +74,64 @@ def external_set(
     names: Sequence[str],
     check: str = "perceptual",
     pairs: pd.DataFrame | None = None,
+    kin: pd.DataFrame | None = None,
 ) -> ExternalSet:
     """Leave out what the study has seen or does not know, and give the rest the study's classes.
 
     `mapping` and `names` go to `map_labels`, `check` is how photos of the study are found (`perceptual` opens the
     photos of both, `exact` compares files, `off` does not search). `pairs` (columns photo_id, other) are known matches,
-    such as those of `mpox.curate`. Raises UserError for another check, and where no photo is left.
+    such as those of `mpox.curate`; those of which both are among the photos share a group. `kin` (columns photo_id,
+    other, reason) are photos that belong to one of the study's. With a photo that was seen goes the rest of its group.
+    Raises UserError for another check, and where no photo is left.
     """
     if check not in CHECKS:
         raise UserError(f"duplicates={check} is unknown: choose one of {', '.join(CHECKS)}")
     kept = photos.manifest[photos.manifest["keep"]].reset_index(drop=True)
+    kept["group"] = merge_groups(kept, _among(pairs, kept["photo_id"]))
     labels = map_labels(kept["label"], classes, positive, mapping=mapping, names=names)
-    mapped = labels.notna()
-    reasons = pd.Series("", index=kept["photo_id"]).mask(~mapped.to_numpy(), "not mapped")
-    others = pd.Series("", index=kept["photo_id"])
-    candidates = PhotoSet(kept[mapped].reset_index(drop=True), photos.root)
-    if check != "off":
-        found = duplicates(candidates, study, perceptual=check == "perceptual")
-        reasons[found["photo_id"]], others[found["photo_id"]] = found["kind"].to_numpy(), found["other"].to_numpy()
-    for photo, other in _linked(pairs, study.manifest["photo_id"]):
-        if reasons.get(photo) == "":
-            reasons[photo], others[photo] = "same source", other
+    mapped = labels.notna().to_numpy()
+    # Photos of classes left out too: the same person's others are no news to the study.
+    seen = _seen(PhotoSet(kept, photos.root), study, check, pairs, kin)
+    reasons = pd.Series("", index=kept["photo_id"]).mask(~mapped, "not mapped")
+    new = reasons == ""
+    reasons = reasons.mask(new, seen["reason"].reindex(reasons.index, fill_value=""))
+    others = seen["other"].reindex(reasons.index, fill_value="").where(new, "")
     _check_pairs(pairs, name, kept["photo_id"], study.manifest["photo_id"])
     out = kept.assign(reason=reasons.to_numpy(), other=others.to_numpy())
     excluded = out.loc[out["reason"] != "", ["photo_id", "path", "label", "reason", "other"]]
     flow = {"found": len(photos.manifest), "not kept": len(photos.manifest) - len(kept)}
-    for reason in ("not mapped", "exact", "perceptual", "same source"):
+    for reason in ("not mapped", *SEEN):
         flow[reason] = int((out["reason"] == reason).sum())
     scored = (out["reason"] == "").to_numpy()
     flow["scored"] = int(scored.sum())
     if not scored.any():
         raise UserError(
             f"none of the {len(kept)} photos of {name} is new to the study ({_counted(flow)}): give other photos"
+            + f", or, {RENAME}" * bool(flow[SAME_SUBJECT])
         )
+    if flow[SAME_SUBJECT]:
+        words = "%s: %d photos are of subjects that the study has in a source of the same name, and left out; %s"
+        log.warning(words, name, flow[SAME_SUBJECT], RENAME)
     index = {label: k for k, label in enumerate(classes)}
     targets = labels[scored].map(index).to_numpy("int64")
     left = PhotoSet(kept[scored].reset_index(drop=True), photos.root)
     return ExternalSet(name, left, tuple(classes), positive, targets, excluded.reset_index(drop=True), flow)
+
+
+def _seen(
+    photos: PhotoSet, study: PhotoSet, check: str, pairs: pd.DataFrame | None, kin: pd.DataFrame | None
+) -> pd.DataFrame:
+    """Return what the study has seen of the photos: other (a photo of it) and reason (one of SEEN), by photo_id."""
+    found = []
+    if check != "off":
+        found.append(duplicates(photos, study, perceptual=check == "perceptual").rename(columns={"kind": "reason"}))
+    linked = pd.DataFrame(_linked(pairs, study.manifest["photo_id"]), columns=["photo_id", "other"], dtype=object)
+    found += [linked.assign(reason="same source"), *([] if kin is None else [kin])]
+    every = pd.concat([frame[["photo_id", "other", "reason"]].astype(object) for frame in found])
+    every = every[every["photo_id"].isin(photos.manifest["photo_id"])]
+    seen = every.drop_duplicates("photo_id").set_index("photo_id")
+    mates = group_mates(photos.manifest, seen["other"]).rename("other").to_frame().assign(reason=SAME_GROUP)
+    return pd.concat([seen, mates])
 
 
 def predict(
@@ -201,6 +228,14 @@ def _check_pairs(pairs: pd.DataFrame | None, name: str, photos: pd.Series, known
                 "collections, whose photo ids begin with data.source",
                 *(what, ids.iloc[0]),
             )
+
+
+def _among(pairs: pd.DataFrame | None, photos: pd.Series) -> list[tuple[str, str]]:
+    """Return the pairs of which both are of these photos."""
+    if pairs is None:
+        return []
+    both = pairs[pairs["photo_id"].isin(photos) & pairs["other"].isin(photos)]
+    return list(both[["photo_id", "other"]].itertuples(index=False, name=None))
 
 
 def _counted(flow: Mapping[str, int]) -> str:

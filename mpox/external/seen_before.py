@@ -44,12 +44,13 @@ class _Fingerprint:
 def duplicates(photos: PhotoSet, seen: PhotoSet, *, perceptual: bool = True) -> pd.DataFrame:
     """Return the kept photos of `photos` that are also in `seen`: photo_id, other (its id there), kind, score.
 
-    kind is `exact` (the same file by sha256, score 1) or `perceptual` (the same picture, score its correlation of
-    detail, from CORRELATION to 1). One row a photo, the strongest. With `perceptual` both folders are read and decoded;
-    raises PhotoError for one that cannot be.
+    kind is `exact` (the same file by sha256, score 1; there it may be left out, where another of its group is kept) or
+    `perceptual` (the same picture, score its correlation of detail, from CORRELATION to 1). One row a photo, the
+    strongest. With `perceptual` both folders are read and decoded; raises PhotoError for one that cannot be.
     """
     ours, theirs = (frame[frame["keep"]] for frame in (photos.manifest, seen.manifest))
-    known = dict(zip(theirs["sha256"], theirs["photo_id"], strict=True))
+    files = _files(seen.manifest)
+    known = dict(zip(files["sha256"], files["photo_id"], strict=True))
     rows = [
         (photo, known[sha256], "exact", 1.0)
         for photo, sha256 in zip(ours["photo_id"], ours["sha256"], strict=True)
@@ -69,6 +70,12 @@ def duplicates(photos: PhotoSet, seen: PhotoSet, *, perceptual: bool = True) -> 
     return found.sort_values(["photo_id", "score"], ascending=[True, False]).drop_duplicates(
         "photo_id", ignore_index=True
     )
+
+
+def _files(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Return the photos of groups that have a kept one, kept ones last: a copy left out is of a picture that is in."""
+    shown = manifest["group"].isin(manifest.loc[manifest["keep"], "group"]) & (manifest["sha256"] != "")
+    return manifest[shown].sort_values("keep", kind="stable")
 
 
 def _fingerprints(paths: Sequence[Path], turns: Sequence[Image.Transpose | None]) -> list[_Fingerprint]:

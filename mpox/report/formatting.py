@@ -13,6 +13,8 @@ REASONS = {
     "exact": "files the study has",
     "perceptual": "pictures the study has",
     "same source": "cut from pictures the study has",
+    "same subject": "of people the study has",
+    "same group": "of one group with a photo the study has",
 }
 
 
