@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from omegaconf import DictConfig
@@ -22,7 +21,7 @@ from mpox.errors import UserError
 from mpox.external.kin import relatives
 from mpox.external.mapping import STUDY_PREFIX, absent_classes, collapse, of_classes_there, task_classes
 from mpox.external.scoring import ExternalSet, external_set, mean_of_folds, predict, write_external
-from mpox.external.truth import changed_truth, truth_of, truth_sha256
+from mpox.external.truth import is_true, truth_of, truth_sha256
 from mpox.files import read_record, write_json
 from mpox.heap import keep_freed_memory
 from mpox.model.checkpoint import load_checkpoint
@@ -153,7 +152,7 @@ def _scored_before(place: RunDirectory, what: dict[str, Any], photos: ExternalSe
     if not place.is_finished(what):
         return None
     table = read_predictions(place.path / "predictions.parquet")[0]
-    return None if changed_truth(table, photos) else table
+    return table if is_true(table, photos) else None
 
 
 def _scored(table: pd.DataFrame, photos: ExternalSet) -> dict[str, Any]:

@@ -22,13 +22,6 @@ def truth_sha256(table: pd.DataFrame) -> str:
     return hashlib.sha256(repr(rows.to_numpy().tolist()).encode()).hexdigest()
 
 
-def changed_truth(table: pd.DataFrame, photos: "ExternalSet") -> str:
-    """Say how label or group of photos differ from those in the predictions of them; empty where they do not."""
-    both = table[["photo_id", "label", "group"]].merge(truth_of(photos), on="photo_id", suffixes=("", "_now"))
-    changed = both[(both["label"] != both["label_now"]) | (both["group"] != both["group_now"])]
-    if changed.empty:
-        return ""
-    one = changed.iloc[0]
-    what = "label" if one["label"] != one["label_now"] else "group"
-    example = f"{one['photo_id']}: {what} {one[what]}, now {one[f'{what}_now']}"
-    return f"label or group of {len(changed)} photo{'s' * (len(changed) > 1)} changed ({example})"
+def is_true(table: pd.DataFrame, photos: "ExternalSet") -> bool:
+    """Return whether predictions (photo_id, label, group) are of the labels and groups that the photos have now."""
+    return truth_sha256(table) == truth_sha256(truth_of(photos))
