@@ -24,7 +24,8 @@ from mpox.stats.intervals import difference
 from mpox.stats.metrics import METRICS, classification_metrics
 from mpox.stats.pooled import softmax
 from mpox.stats.predictions import write_predictions
-from mpox.study.choice import Rule, cheapest_candidate, choose, read_choice, write_choice
+from mpox.study.choice import Rule, cheapest_candidate, choose
+from mpox.study.choice_file import read_choice, write_choice
 from mpox.study.comparing import compare
 from mpox.study.comparison_options import ComparisonOptions
 from mpox.study.costs import costs as costs_of
@@ -194,7 +195,7 @@ def test_where_every_answer_is_right_no_interval_has_no_width(tmp_path: Path) ->
     assert (corrected.estimate, corrected.low, corrected.high) == (1.0, None, None)
     assert "Allowing for the choice, its balanced accuracy is 1.000 (interval not defined)." in chosen.headline
     assert "1.000 to 1.000" not in " ".join(chosen.conclusion)
-    write_choice(chosen, tmp_path / "chosen.yaml")
+    write_choice(chosen, results, tmp_path / "chosen.yaml")
     assert read_choice(tmp_path / "chosen.yaml").model == chosen.choice.model
 
 
