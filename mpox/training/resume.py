@@ -1,6 +1,7 @@
 """Checkpoints to resume from: written beside their place and renamed, two of them kept, read only when whole."""
 
 import logging
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ class ResumeCheckpoints(TorchCheckpointIO):
         with replacing(place) as temporary:
             torch.save(checkpoint, temporary)
             if place.name == LAST and place.exists():
+                # Now, and not after the renaming: writing to disk takes long, and meanwhile there would be no last one.
+                with temporary.open("rb") as written:
+                    os.fsync(written.fileno())
                 place.replace(place.with_name(BEFORE))
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A job that was broken off goes on from the last epoch that is whole, and comes to the same."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from power_cut import power_cut
 from mpox.model.archive import damage_of
 from mpox.runs.run_state import can_resume, state_of
 from mpox.training.job import train
-from mpox.training.resume import BEFORE, KEPT, LAST, epoch_to_resume
+from mpox.training.resume import BEFORE, KEPT, LAST, ResumeCheckpoints, epoch_to_resume
 
 Configured = Callable[..., DictConfig]
 OPTIONS = ("schedule=finetune", "schedule.finetune.epochs=4", "batch_size=8", "callbacks=early_stopping")
@@ -127,3 +128,16 @@ def test_a_job_comes_to_the_same_whether_or_not_its_study_was_prepared_by_it(
     first = pd.read_parquet(place / "predictions.parquet")
     train(configured("study=again", "data_guard.search=full", "overwrite=true"))
     assert first.equals(pd.read_parquet(place / "predictions.parquet"))
+
+
+def test_while_a_checkpoint_goes_to_the_disk_the_last_one_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writing 24 MB may take a second, in which a job is as likely to be killed as in any other."""
+    last: Path = tmp_path / LAST
+    there: list[bool] = []
+    ResumeCheckpoints().save_checkpoint({"epoch": 0}, last)
+    write = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (there.append(last.exists()), write(descriptor)))
+    ResumeCheckpoints().save_checkpoint({"epoch": 1}, last)
+    assert there[0] and [torch.load(tmp_path / name)["epoch"] for name in (LAST, BEFORE)] == [1, 0]
