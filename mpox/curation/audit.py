@@ -15,8 +15,9 @@ import torch
 from mpox.curation import measures
 from mpox.curation.cached_table import kept_table
 from mpox.curation.candidates import embeddings
+from mpox.curation.copies import cached_pairs
 from mpox.curation.descriptors import open_features
-from mpox.curation.duplicates import PAIRING_VERSION, find_pairs, unique_photos
+from mpox.curation.duplicates import unique_photos
 from mpox.curation.findings import AUDIT_VERSION, MEASURES, Audit, findings_table
 from mpox.curation.inventory import combine, file_findings
 from mpox.curation.kinds import KINDS
@@ -57,11 +58,7 @@ def audit(
     unique = unique_photos(kept)
     features = open_features(unique, photos.root, cache)
     embedded = embeddings(unique, photos.root, cache, torch.device("cpu"))
-    named = kept[["photo_id", "sha256"]].to_numpy().tolist()
-    found = kept_table(
-        *(cache, "pairs", [PAIRING_VERSION, asdict(pair_limits), named]),
-        lambda: find_pairs(kept, features, embedded, pair_limits),
-    )
+    found = cached_pairs(kept, cache, pair_limits, lambda: (features, embedded))
     measured = kept_table(
         *(cache, "measures", [measures.VERSION, unique["sha256"].tolist()]),
         lambda: measures.measure(unique, features, embedded),

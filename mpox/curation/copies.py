@@ -1,16 +1,17 @@
 """The search for copies of one picture among the photos of one set; what it finds shares a group."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
 from mpox.curation.cached_table import kept_table
 from mpox.curation.candidates import embeddings
-from mpox.curation.descriptors import open_features
+from mpox.curation.descriptors import PhotoFeatures, open_features
 from mpox.curation.duplicates import PAIRING_VERSION, find_pairs, unique_photos
 from mpox.curation.findings import PAIR_COLUMNS
 from mpox.curation.thresholds import PairThresholds
@@ -19,6 +20,8 @@ from mpox.data.groups import merge_groups
 from mpox.data.sources import PhotoSet
 
 log = logging.getLogger(__name__)
+# Features and, for the full search, embeddings of photos.
+Described = tuple[PhotoFeatures, np.ndarray | None]
 SEARCHES = ("auto", "none", "fast", "full")
 # What each search finds, and what it does not look for.
 SEARCHED: dict[str, tuple[str | None, str | None]] = {
@@ -52,7 +55,10 @@ def gather(photos: PhotoSet, cache: Path, search: str, *, asked: str, harm: str)
         return photos, nothing
     manifest = photos.manifest.copy()
     kept = manifest[manifest["keep"]].reset_index(drop=True)
-    pairs = _pairs(kept, photos.root, cache, full=search == "full")
+    full = search == "full"
+    pairs = cached_pairs(
+        *(kept, cache, PairThresholds(), lambda: _described(kept, photos.root, cache, full=full)), full=full
+    )
     manifest["group"] = merge_groups(manifest, pairs[["photo_id", "other"]].itertuples(index=False))
     merged = kept["group"].nunique() - manifest.loc[manifest["keep"], "group"].nunique()
     if merged:
@@ -60,18 +66,24 @@ def gather(photos: PhotoSet, cache: Path, search: str, *, asked: str, harm: str)
     return replace(photos, manifest=manifest), pairs
 
 
-def _pairs(kept: pd.DataFrame, root: Path, cache: Path, *, full: bool) -> pd.DataFrame:
-    """Return the pairs among readable photos; kept in `cache`, those of the full search for the audit as well."""
-    limits = PairThresholds()
+def cached_pairs(
+    kept: pd.DataFrame, cache: Path, limits: PairThresholds, described: Callable[[], Described], *, full: bool = True
+) -> pd.DataFrame:
+    """Return `find_pairs` of readable photos, kept in `cache`: what one of training and the audit found, both have.
 
-    def search() -> pd.DataFrame:
-        unique = unique_photos(kept)
-        features = open_features(unique, root, cache, sift=full)
-        embedded = embeddings(unique, root, cache, torch.device("cpu")) if full else None
-        return find_pairs(kept, features, embedded, limits)
+    `described` gives features and embeddings of `unique_photos(kept)`, asked for where the pairs are not known.
+    """
+    named = kept[["photo_id", "sha256"]].to_numpy().tolist()
+    return kept_table(
+        *(cache, "pairs" if full else "pairs-fast", [PAIRING_VERSION, asdict(limits), named]),
+        lambda: find_pairs(kept, *described(), limits),
+    )
 
-    named: Sequence[list[str]] = kept[["photo_id", "sha256"]].to_numpy().tolist()
-    return kept_table(cache, "pairs" if full else "pairs-fast", [PAIRING_VERSION, asdict(limits), named], search)
+
+def _described(kept: pd.DataFrame, root: Path, cache: Path, *, full: bool) -> Described:
+    unique = unique_photos(kept)
+    features = open_features(unique, root, cache, sift=full)
+    return features, embeddings(unique, root, cache, torch.device("cpu")) if full else None
 
 
 def _search_to_make(search: str, photos: PhotoSet, asked: str, harm: str) -> str:

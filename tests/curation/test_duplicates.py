@@ -90,7 +90,7 @@ def test_a_second_audit_reads_what_the_first_computed(edited: Audit, monkeypatch
         raise AssertionError("computed again")
 
     for name in (
-        "mpox.curation.audit.find_pairs",
+        "mpox.curation.copies.find_pairs",
         "mpox.curation.descriptors.extract",
         "mpox.curation.measures.measure",
     ):
