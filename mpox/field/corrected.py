@@ -8,7 +8,7 @@ from scipy.stats import beta
 from mpox.field.checked import Checked
 from mpox.field.counts import CALLED
 from mpox.stats.decision import OUTCOMES
-from mpox.stats.intervals import Interval, size_over_groups
+from mpox.stats.intervals import Interval, size_over_groups, wilson
 
 _CALLED_4 = np.isin(OUTCOMES, CALLED)
 
@@ -32,7 +32,7 @@ def corrected_sensitivity(seen: Checked, kept: float, confidence: float) -> Inte
     value = _sensitivity(seen, share_4)
     over_phones = not seen.own.any() and np.count_nonzero(seen.known.any(1)) > 1
     kept = _kept(seen, share_4, value, confidence) if over_phones else kept
-    low, high = _wilson(value, sick * kept, confidence)
+    low, high = wilson(value, sick * kept, confidence)
     below, above = (value - low) ** 2, (high - value) ** 2
     for k in np.flatnonzero(seen.known_4):
         unseen = math.sqrt(1 - seen.known_4[k] / seen.cases_4[k])
@@ -66,14 +66,6 @@ def _kept(seen: Checked, share_4: np.ndarray, value: float, confidence: float) -
     checking = float((np.square(error_4) * seen.cases_4 * (seen.weights_4 - 1) * share_4 * (1 - share_4)).sum())
     scale = whole / (whole + checking) if whole > 0 else 1.0
     return min(1.0, size_over_groups(value, residuals * math.sqrt(scale), sizes, confidence) / n)
-
-
-def _wilson(share: float, size: float, confidence: float) -> tuple[float, float]:
-    """Return Wilson's interval of a share of `size` independent cases, which need not be a whole number."""
-    from statsmodels.stats.proportion import proportion_confint  # as in mpox.stats.intervals: it takes its time
-
-    low, high = proportion_confint(share * size, size, alpha=1 - confidence, method="wilson")
-    return (float(low) if share > 0 else 0.0), (float(high) if share < 1 else 1.0)
 
 
 def _jeffreys(share: float, size: float, confidence: float) -> tuple[float, float]:

@@ -27,8 +27,7 @@ class FieldReport:
     `sensitivity`, `specificity`: of cases that a clinician answered. `corrected_sensitivity`: as if all cases had been
     (Begg & Greenes, Biometrics 1983), None where an outcome that has cases has no answer. `proposed_threshold`: of
     clinicians' cases of mpox, with the sensitivity it promises; None with fewer than LEAST_POSITIVE of them, and where
-    the answers do not promise what was asked. `missed` are
-    ids of a clinic's cases of mpox that the app did not call so.
+    the answers do not promise what was asked. `missed`: ids of a clinic's cases of mpox that the app did not call so.
     """
 
     study: str

@@ -125,11 +125,16 @@ def proportion(hits_N: np.ndarray, codes_N: np.ndarray, confidence: float) -> In
     n = len(hits_N)
     if n == 0:
         return Interval(None, None, None, 0)
-    share, size = float(np.mean(hits_N)), effective_size(hits_N, codes_N, confidence)
+    share = float(np.mean(hits_N))
+    return Interval(share, *wilson(share, effective_size(hits_N, codes_N, confidence), confidence), n)
+
+
+def wilson(share: float, size: float, confidence: float) -> tuple[float, float]:
+    """Return the bounds of Wilson's interval of a share of `size` independent photos, which need not be whole."""
     from statsmodels.stats.proportion import proportion_confint  # a fifth of a second, which training need not wait for
 
     low, high = proportion_confint(share * size, size, alpha=1 - confidence, method="wilson")
-    return Interval(share, float(low) if share > 0 else 0.0, float(high) if share < 1 else 1.0, n)
+    return float(low) if share > 0 else 0.0, float(high) if share < 1 else 1.0
 
 
 def mean_proportion(hits_N: np.ndarray, strata_N: np.ndarray, codes_N: np.ndarray, confidence: float) -> Interval:
